@@ -1,0 +1,50 @@
+"""GGUF key-values: a key, a value type of the format, a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+# gguf.md of the ggml project, gguf_metadata_value_type.
+SCALAR_IDS = {
+    "UINT8": 0, "INT8": 1, "UINT16": 2, "INT16": 3, "UINT32": 4, "INT32": 5, "FLOAT32": 6,
+    "BOOL": 7, "STRING": 8, "UINT64": 10, "INT64": 11, "FLOAT64": 12,
+}  # fmt: skip
+ARRAY_ID = 9
+
+
+@dataclass(frozen=True, slots=True)
+class KV:
+    """One key-value. `type` is a name of SCALAR_IDS, or "ARRAY[NAME]" with a tuple as value.
+
+    A string is str, or bytes where it need not be UTF-8 (vocabularies).
+    """
+
+    key: str
+    type: str
+    value: Any
+
+
+def u32(key: str, value: int) -> KV:
+    return KV(key, "UINT32", int(value))
+
+
+def i32(key: str, value: int) -> KV:
+    return KV(key, "INT32", int(value))
+
+
+def f32(key: str, value: float) -> KV:
+    return KV(key, "FLOAT32", float(value))
+
+
+def boolean(key: str, value: bool) -> KV:
+    return KV(key, "BOOL", bool(value))
+
+
+def string(key: str, value: str | bytes) -> KV:
+    return KV(key, "STRING", value)
+
+
+def array(key: str, element: str, values: Iterable[Any]) -> KV:
+    return KV(key, f"ARRAY[{element}]", tuple(values))
