@@ -1,0 +1,20 @@
+"""Model families as data: hparams to key-values, source tensors to GGUF tensors.
+
+The table's keys are what config.json names in "architectures". A family is one file and its rows
+here.
+"""
+
+from __future__ import annotations
+
+from quantize.architectures.family import Family
+from quantize.registry import Registry
+
+ARCHITECTURES: Registry[Family] = Registry(
+    "architecture",
+    {
+        "LlamaForCausalLM": "quantize.architectures.llama:LLAMA",
+        "LLaMAForCausalLM": "quantize.architectures.llama:LLAMA",
+        "MistralForCausalLM": "quantize.architectures.llama:LLAMA",
+        "MixtralForCausalLM": "quantize.architectures.llama:LLAMA",
+    },
+)

@@ -1,0 +1,73 @@
+"""Rules that most decoders share: the embedding, the head, and a pre-norm block of Llama's names."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from quantize.architectures.family import Generated, Rule, tensor
+from quantize.architectures.hparams import Hparams
+from quantize.architectures.transforms import IDENTITY, Transform
+
+EMBEDDING = (Rule("embed_tokens.weight", "token_embd.weight"),)
+OUTPUT_NORM = tensor("norm", "output_norm")
+# Absent when the embedding is tied; llama.cpp then uses token_embd for both.
+HEAD = (
+    Rule("lm_head.weight", "output.weight", optional=True),
+    Rule("lm_head.bias", "output.bias", optional=True),
+)
+NORMS = (
+    *tensor("layers.{bid}.input_layernorm", "blk.{bid}.attn_norm"),
+    *tensor("layers.{bid}.post_attention_layernorm", "blk.{bid}.ffn_norm"),
+)
+MLP = (
+    *tensor("layers.{bid}.mlp.gate_proj", "blk.{bid}.ffn_gate"),
+    *tensor("layers.{bid}.mlp.up_proj", "blk.{bid}.ffn_up"),
+    *tensor("layers.{bid}.mlp.down_proj", "blk.{bid}.ffn_down"),
+)
+QK_NORMS = (
+    *tensor("layers.{bid}.self_attn.q_norm", "blk.{bid}.attn_q_norm"),
+    *tensor("layers.{bid}.self_attn.k_norm", "blk.{bid}.attn_k_norm"),
+)
+
+
+def attention(q: Transform = IDENTITY, k: Transform = IDENTITY) -> tuple[Rule, ...]:
+    """Separate q, k, v and output projections, with what RoPE's layout asks of q and k."""
+    return (
+        *tensor("layers.{bid}.self_attn.q_proj", "blk.{bid}.attn_q", q),
+        *tensor("layers.{bid}.self_attn.k_proj", "blk.{bid}.attn_k", k),
+        *tensor("layers.{bid}.self_attn.v_proj", "blk.{bid}.attn_v"),
+        *tensor("layers.{bid}.self_attn.o_proj", "blk.{bid}.attn_output"),
+    )
+
+
+def llama3_rope_freqs(hp: Hparams) -> list[Generated]:
+    """rope_freqs.weight of the "llama3" RoPE scaling; none for other kinds.
+
+    The factor by which each frequency is divided: 1 for short wavelengths, `factor` for long
+    ones, blended between (transformers, modeling_rope_utils, _compute_llama3_parameters). Done in
+    float32 where llama.cpp's converter works on tensors, else in Python floats, as it does.
+    """
+    rope = hp.full_rope
+    if str(rope.get("rope_type", "")).lower() != "llama3":
+        return []
+    dim = hp.head_dim
+    exponents = np.arange(0, dim, 2, dtype=np.float32) / np.float32(dim)
+    base = np.float32(rope.get("rope_theta", 10000.0))
+    freqs = np.float32(1.0) / np.power(base, exponents)
+    factor = rope.get("factor", 8.0)
+    low, high = rope.get("low_freq_factor", 1.0), rope.get("high_freq_factor", 4.0)
+    context = rope.get("original_max_position_embeddings", 8192)
+
+    def divisor(freq: np.float32) -> float:
+        wavelength = np.float32(2 * math.pi) / freq
+        if wavelength < context / high:
+            return 1.0
+        if wavelength > context / low:
+            return float(factor)
+        smooth = (np.float32(context) / wavelength - np.float32(low)) / np.float32(high - low)
+        return float(np.float32(1) / ((np.float32(1) - smooth) / np.float32(factor) + smooth))
+
+    values = np.array([divisor(freq) for freq in freqs], dtype=np.float32)
+    return [Generated("rope_freqs.weight", values)]

@@ -1,0 +1,101 @@
+"""A family: what one GGUF architecture takes from a checkpoint, as data.
+
+Source names are written without the wrapper that a model class puts around them ("model.",
+"transformer.", "language_model.model."): `prefixes` lists the wrappers, and the first that fits a
+name is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.architectures.hparams import Hparams
+from quantize.architectures.keys import Key
+from quantize.architectures.transforms import IDENTITY, Stack, Transform
+
+PREFIXES = (
+    "model.language_model.", "language_model.model.", "language_model.", "model.text_model.",
+    "text_model.", "model.", "transformer.",
+)  # fmt: skip
+
+# Buffers and heads that no GGUF of any family holds (globs on names without their wrapper).
+UNUSED = ("*.rotary_emb.inv_freq", "*.attention.masked_bias", "*.attention.bias")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One GGUF tensor name and the source tensors it is made of.
+
+    `source` is a template or several: "{bid}" stands for each block of `blocks` (None: all),
+    "{eid}" for each expert in turn, whose tensors all go into the one target. `optional` sources
+    may be missing; then there is no such target.
+    """
+
+    source: str | tuple[str, ...]
+    target: str
+    transform: Transform = IDENTITY
+    optional: bool = False
+    blocks: Sequence[int] | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A tensor that the checkpoint does not hold: its float32 values, from the hparams."""
+
+    name: str
+    values: NDArray[np.float32]
+
+
+def _no_tensors(hp: Hparams) -> Iterable[Generated]:
+    return ()
+
+
+def _no_defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Everything that is particular to one architecture.
+
+    `arch`: llama.cpp's name. `keys`: hparams to key-values, `early` ones before general.*
+    (llama.cpp writes them while it makes tensors). `rules`: source tensors to GGUF tensors.
+    `unused`: globs of source names that are known and left out. `defaults`: what the model's
+    config class fills in when config.json is silent. `vocab`: the tokenizer models to try, in
+    order, and `vocab_options` further fixed facts about the tokenizer (see vocab.VocabHints).
+    """
+
+    arch: str
+    keys: tuple[Key, ...]
+    rules: Callable[[Hparams], Iterable[Rule]]
+    early: tuple[Key, ...] = ()
+    unused: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = PREFIXES
+    defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _no_defaults
+    generated: Callable[[Hparams], Iterable[Generated]] = _no_tensors
+    vocab: tuple[str, ...] = ("bpe",)
+    vocab_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def tensor(
+    source: str, target: str, transform: Transform = IDENTITY, *, optional: bool = False
+) -> tuple[Rule, ...]:
+    """A weight that is required (unless `optional`) and its bias where the checkpoint has one."""
+    return (
+        Rule(f"{source}.weight", f"{target}.weight", transform, optional),
+        Rule(f"{source}.bias", f"{target}.bias", transform, optional=True),
+    )
+
+
+def experts(source: str, target: str, blocks: Sequence[int] | None = None) -> Rule:
+    """The weight of every expert, "{eid}" in `source`, stacked into one tensor."""
+    return Rule(f"{source}.weight", f"{target}.weight", Stack(), blocks=blocks)

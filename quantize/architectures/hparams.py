@@ -1,0 +1,164 @@
+"""config.json as a family reads it: the text part lifted, class defaults filled in, aliases found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from quantize.errors import CheckpointError
+from quantize.tensors import Shape
+
+# Where multimodal checkpoints keep the language model's part of config.json.
+_TEXT_PARTS = ("text_config", "llm_config", "lm_config", "language_config")
+
+# The field's many names for one number (transformers' configs, oldest models last).
+BLOCK_COUNT = ("n_layers", "num_hidden_layers", "n_layer", "num_layers")
+CONTEXT_LENGTH = (
+    "max_position_embeddings", "n_ctx", "n_positions", "max_length",
+    "max_sequence_length", "model_max_length",
+)  # fmt: skip
+EMBEDDING_LENGTH = ("hidden_size", "n_embd", "dim")
+FEED_FORWARD_LENGTH = (
+    "prefix_dense_intermediate_size", "dense_intermediate_size", "intermediate_size",
+    "n_inner", "hidden_dim",
+)  # fmt: skip
+HEAD_COUNT = ("num_attention_heads", "n_head", "n_heads")
+HEAD_COUNT_KV = ("num_key_value_heads", "n_kv_heads")
+EXPERT_COUNT = ("num_local_experts", "num_experts", "n_routed_experts")
+EXPERT_USED_COUNT = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts")
+
+_ROPE_THETA = (
+    "global_rope_theta", "rope_global_theta", "rope_theta_global", "rope_theta", "rotary_emb_base",
+)  # fmt: skip
+_ROPE_THETA_LOCAL = (
+    "local_rope_theta", "rope_local_theta", "rope_theta_local", "swa_rope_theta",
+    "rope_local_base_freq",
+)  # fmt: skip
+_PARTIAL_ROTARY = ("partial_rotary_factor", "rope_pct", "rope_percent")
+
+
+def lift_text_part(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The text part of a multimodal config laid over the whole, as llama.cpp's converter does."""
+    lifted = dict(config)
+    for part in _TEXT_PARTS:
+        if isinstance(config.get(part), Mapping):
+            lifted.update(config[part])
+            break
+    return lifted
+
+
+class Hparams(Mapping[str, Any]):
+    """A model's hyper-parameters, and the little else that a family may look at.
+
+    `config` is config.json after `lift_text_part` and the family's defaults; `shapes` are those of
+    the source tensors by name; `read_json` gives another JSON file of the checkpoint by its
+    relative name, or None.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        shapes: Mapping[str, Shape],
+        read_json: Callable[[str], Any] = lambda name: None,
+    ) -> None:
+        self._config = dict(config)
+        self.shapes = shapes
+        self.read_json = read_json
+        self.rope = _rope_parameters(self._config)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._config:
+            raise _missing((key,))
+        return self._config[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._config
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._config)
+
+    def __len__(self) -> int:
+        return len(self._config)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._config.get(key, default)
+
+    def first(self, *names: str) -> Any:
+        """The value of the first of `names` that the config has."""
+        for name in names:
+            if name in self._config:
+                return self._config[name]
+        raise _missing(names)
+
+    def optional(self, *names: str) -> Any:
+        """Like `first`, but None when the config has none of them."""
+        for name in names:
+            if name in self._config:
+                return self._config[name]
+        return None
+
+    @property
+    def full_rope(self) -> Mapping[str, Any]:
+        """RoPE parameters of the layers with full attention."""
+        rope: Mapping[str, Any] = self.rope.get("full_attention", self.rope)
+        return rope
+
+    @property
+    def block_count(self) -> int:
+        return int(self.first(*BLOCK_COUNT))
+
+    @property
+    def n_embd(self) -> int:
+        return int(self.first(*EMBEDDING_LENGTH))
+
+    @property
+    def n_head(self) -> int:
+        return int(self.first(*HEAD_COUNT))
+
+    @property
+    def n_head_kv(self) -> int:
+        found = self.optional(*HEAD_COUNT_KV)
+        return self.n_head if found is None else int(found)
+
+    @property
+    def head_dim(self) -> int:
+        found = self.get("head_dim")
+        return self.n_embd // self.n_head if found is None else int(found)
+
+    @property
+    def n_expert(self) -> int:
+        return int(self.optional(*EXPERT_COUNT) or 0)
+
+
+def _missing(names: tuple[str, ...]) -> CheckpointError:
+    return CheckpointError(
+        "missing-hparam",
+        f"config.json has no {' or '.join(names)}",
+        where="config.json",
+        reason="the architecture cannot be described without it",
+        hint="complete config.json, or download it again from the model's page",
+    )
+
+
+def _rope_parameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """rope_parameters (or the older rope_scaling) with the loose keys of older configs mirrored."""
+    rope: dict[str, Any] = dict(config.get("rope_parameters", config.get("rope_scaling")) or {})
+    if "full_attention" in rope or "sliding_attention" in rope:
+        return rope
+
+    def loose(names: tuple[str, ...]) -> Any:
+        return next((config[name] for name in names if name in config), None)
+
+    local_theta = loose(_ROPE_THETA_LOCAL)
+    if local_theta is not None:
+        rope["sliding_attention"] = {"rope_theta": local_theta}
+    mirrored = {
+        "rope_theta": loose(_ROPE_THETA),
+        "rope_type": rope.get("type"),
+        "partial_rotary_factor": loose(_PARTIAL_ROTARY),
+        "original_max_position_embeddings": loose(("original_max_position_embeddings",)),
+    }
+    for key, value in mirrored.items():
+        if key not in rope and value is not None:
+            rope[key] = value
+    return rope

@@ -1,0 +1,56 @@
+"""Llama 1 to 3, Mistral, Mixtral, SmolLM2 and the many models that share their layout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from quantize.architectures.decoder import (
+    EMBEDDING, HEAD, MLP, NORMS, OUTPUT_NORM, attention, llama3_rope_freqs,
+)  # fmt: skip
+from quantize.architectures.family import Family, Rule, experts
+from quantize.architectures.hparams import Hparams
+from quantize.architectures.keys import COMMON, u32
+from quantize.architectures.transforms import PermuteRope
+
+_MOE = "layers.{bid}.block_sparse_moe"
+
+
+def _rules(hp: Hparams) -> tuple[Rule, ...]:
+    moe = (
+        Rule(f"{_MOE}.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
+        experts(f"{_MOE}.experts.{{eid}}.w1", "blk.{bid}.ffn_gate_exps"),
+        experts(f"{_MOE}.experts.{{eid}}.w2", "blk.{bid}.ffn_down_exps"),
+        experts(f"{_MOE}.experts.{{eid}}.w3", "blk.{bid}.ffn_up_exps"),
+    )
+    return (
+        *EMBEDDING,
+        *OUTPUT_NORM,
+        *HEAD,
+        *NORMS,
+        *attention(PermuteRope(hp.n_head), PermuteRope(hp.n_head_kv)),
+        *(moe if hp.n_expert else MLP),
+    )
+
+
+def _defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """LlamaConfig fills in head_dim and rope_theta; MixtralConfig and MistralConfig do alike."""
+    heads = config.get("num_attention_heads", 32)
+    filled = {"rope_theta": 10000.0, "num_key_value_heads": heads}
+    if config.get("model_type") == "llama":
+        filled["head_dim"] = config.get("hidden_size", 4096) // heads
+    return filled
+
+
+LLAMA = Family(
+    arch="llama",
+    keys=(
+        *COMMON,
+        u32("vocab_size", "vocab_size"),
+        u32("rope.dimension_count", lambda hp: hp.head_dim),
+    ),
+    rules=_rules,
+    defaults=_defaults,
+    generated=llama3_rope_freqs,
+    vocab=("spm", "spm-json", "bpe"),
+)

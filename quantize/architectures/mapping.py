@@ -1,0 +1,142 @@
+"""Applying a family's rules to the tensors of a checkpoint, refusing whatever does not fit."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from quantize.architectures.family import UNUSED, Family, Rule
+from quantize.architectures.hparams import Hparams
+from quantize.architectures.transforms import Transform
+from quantize.errors import CheckpointError
+from quantize.tensors import Shape
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A GGUF tensor: its name and shape, and the source tensors and transform that make it."""
+
+    name: str
+    shape: Shape
+    sources: tuple[str, ...]
+    transform: Transform
+
+
+def map_tensors(family: Family, hp: Hparams) -> list[Mapped]:
+    """Every GGUF tensor that the checkpoint gives, in the order of the rules.
+
+    Raises CheckpointError when sources are unmapped, mapped to one name twice, missing, or of
+    shapes that a transform cannot take; each error lists the tensors.
+    """
+    by_name = _canonical(family, hp.shapes)
+    mapped: dict[str, Mapped] = {}
+    used: set[str] = set()
+    missing: list[str] = []
+    for target, sources, rule in _expand(family.rules(hp), hp):
+        absent = [name for name in sources if name not in by_name]
+        if absent:
+            if not rule.optional:
+                missing += absent
+            elif len(absent) < len(sources):
+                missing += absent
+            continue
+        if target in mapped:
+            raise _listed(
+                "doubly-mapped-tensors",
+                f"two sources would both become {target}",
+                [*mapped[target].sources, *sources],
+            )
+        originals = tuple(by_name[name] for name in sources)
+        used.update(originals)
+        mapped[target] = Mapped(target, _shape(rule, target, originals, hp), originals, rule.transform)
+    if missing:
+        raise _listed(
+            "missing-tensors",
+            f"{len(missing)} tensors that {family.arch} needs are missing",
+            missing,
+            hint="download the checkpoint again; or --arch NAME if it is of another architecture",
+        )
+    left = [original for name, original in by_name.items() if original not in used]
+    unmapped = [name for name in left if not _is_unused(family, name)]
+    if unmapped:
+        raise _listed(
+            "unmapped-tensors",
+            f"{len(unmapped)} tensors have no place in {family.arch}",
+            unmapped,
+            hint="--arch NAME if the checkpoint is of another architecture",
+        )
+    return list(mapped.values())
+
+
+def strip_wrapper(family: Family, name: str) -> str:
+    """A source name without the model class's wrapper."""
+    for prefix in family.prefixes:
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return name
+
+
+def _canonical(family: Family, shapes: Iterable[str]) -> dict[str, str]:
+    by_name: dict[str, str] = {}
+    for original in shapes:
+        name = strip_wrapper(family, original)
+        if name in by_name:
+            raise _listed(
+                "doubly-mapped-tensors",
+                f"two source tensors are both {name} of {family.arch}",
+                [by_name[name], original],
+            )
+        by_name[name] = original
+    return by_name
+
+
+def _is_unused(family: Family, original: str) -> bool:
+    name = strip_wrapper(family, original)
+    return any(
+        fnmatch.fnmatchcase(candidate, pattern)
+        for pattern in (*UNUSED, *family.unused)
+        for candidate in (name, original)
+    )
+
+
+def _expand(
+    rules: Iterable[Rule], hp: Hparams
+) -> Iterable[tuple[str, tuple[str, ...], Rule]]:
+    """Rules with their block and expert numbers filled in: (target, sources, rule)."""
+    for rule in rules:
+        per_block = "{bid}" in rule.target
+        blocks = rule.blocks if rule.blocks is not None else range(hp.block_count)
+        for bid in blocks if per_block else (0,):
+            sources = itertools.chain.from_iterable(
+                [
+                    template.replace("{bid}", str(bid)).replace("{eid}", str(eid))
+                    for eid in (range(hp.n_expert) if "{eid}" in template else (0,))
+                ]
+                for template in rule.sources
+            )
+            yield rule.target.replace("{bid}", str(bid)), tuple(sources), rule
+
+
+def _shape(rule: Rule, target: str, originals: tuple[str, ...], hp: Hparams) -> Shape:
+    shapes: Mapping[str, Shape] = hp.shapes
+    try:
+        return rule.transform.shape([shapes[name] for name in originals])
+    except (ValueError, IndexError) as error:
+        raise _listed(
+            "shape-mismatch",
+            f"{target} cannot be made: {error}",
+            [f"{name} {list(shapes[name])}" for name in originals],
+            hint="config.json and the weights do not belong together; download both again",
+        ) from error
+
+
+def _listed(
+    reference: str, message: str, names: list[str], hint: str | None = None
+) -> CheckpointError:
+    shown = ", ".join(names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return CheckpointError(reference, message, where=names[0], reason=shown + more, hint=hint)

@@ -1,0 +1,328 @@
+"""From source tensors to one GGUF tensor, declared row by row.
+
+A transform has a metadata half (`shape`) and a data half (`rows` says which source rows make an
+output row, `values` what happens to their elements), so a plan knows every size before a byte is
+read and a task can be any range of rows. Only a transform that mixes columns is `whole`: the
+executor then hands it complete tensors, and the planner counts that memory.
+
+Transforms are frozen and hold plain data: they travel between processes and into plan digests.
+Shapes are in NumPy's order; a tensor of one dimension is n rows of one column (see tensors.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.tensors import Shape, as_rows
+
+F32Array = NDArray[np.float32]
+Rows = NDArray[np.int64]
+# (which source, which of its rows), in output order.
+Piece = tuple[int, Rows]
+
+
+class Transform:
+    """One source, unchanged. Base of all others."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether columns are mixed, so that the executor must hand over complete tensors."""
+        return False
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Shape of the result. Raises ValueError where the sources cannot be used."""
+        (shape,) = shapes
+        return shape
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        """Where output rows lo..hi come from."""
+        return [(0, np.arange(lo, hi))]
+
+    def values(self, rows: F32Array) -> F32Array:
+        """The element map, on output rows (n, cols). May work in place."""
+        return rows
+
+    def apply(self, tensors: Sequence[F32Array]) -> F32Array:
+        """Complete sources in their shapes to the complete result; only for `whole`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Identity(Transform):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class PermuteRope(Transform):
+    """Rows of each head from "halves" order to "pairs" order, which llama.cpp's RoPE expects.
+
+    Row 2i of a head is row i of its first half, row 2i+1 row i of its second. Inverse of the
+    permutation that transformers' conversion of Meta's weights applies.
+    """
+
+    n_head: int
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if shape[0] % (2 * self.n_head):
+            raise ValueError(f"{shape[0]} rows are not {self.n_head} heads of an even size")
+        return shape
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        head = shapes[0][0] // self.n_head
+        out = np.arange(lo, hi)
+        place = out % head
+        return [(0, out - place + place // 2 + place % 2 * (head // 2))]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack(Transform):
+    """Sources of one shape as slices of a new first dimension: experts into one tensor."""
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        if len(set(shapes)) != 1:
+            raise ValueError(f"the parts have different shapes: {sorted(set(shapes))}")
+        return (len(shapes), *shapes[0])
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        return _consecutive([as_rows(shape)[0] for shape in shapes], lo, hi)
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Transform):
+    """Sources one after another along the first dimension: q, k, v into one tensor."""
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        if len({shape[1:] for shape in shapes}) != 1:
+            raise ValueError(f"the parts differ beyond their first dimension: {list(shapes)}")
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        return _consecutive([as_rows(shape)[0] for shape in shapes], lo, hi)
+
+
+def _consecutive(counts: Sequence[int], lo: int, hi: int) -> list[Piece]:
+    pieces: list[Piece] = []
+    start = 0
+    for source, count in enumerate(counts):
+        a, b = max(lo - start, 0), min(hi - start, count)
+        if a < b:
+            pieces.append((source, np.arange(a, b)))
+        start += count
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Span(Transform):
+    """Indices start..stop of dimension `dim`, which is not the last of several."""
+
+    start: int
+    stop: int
+    dim: int = 0
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if not 0 <= self.start < self.stop <= shape[self.dim]:
+            raise ValueError(f"{shape} has no {self.start}..{self.stop} in dimension {self.dim}")
+        return (*shape[: self.dim], self.stop - self.start, *shape[self.dim + 1 :])
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        shape = shapes[0]
+        inner = math.prod(shape[self.dim + 1 : -1]) if self.dim < len(shape) - 1 else 1
+        taken = (self.stop - self.start) * inner
+        outer, place = np.divmod(np.arange(lo, hi), taken)
+        return [(0, outer * (shape[self.dim] * inner) + self.start * inner + place)]
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Transform):
+    """Part `index` of `parts` equal parts of dimension `dim`: a half of a fused gate_up."""
+
+    index: int
+    parts: int
+    dim: int = 0
+
+    def _span(self, shape: Shape) -> Span:
+        size, rest = divmod(shape[self.dim], self.parts)
+        if rest:
+            raise ValueError(f"dimension {self.dim} of {shape} is not {self.parts} equal parts")
+        return Span(self.index * size, (self.index + 1) * size, self.dim)
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        return self._span(shapes[0]).shape(shapes)
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        return self._span(shapes[0]).rows(shapes, lo, hi)
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(Transform):
+    """Another shape over the same elements in the same order, rows of the same length.
+
+    `dims` may hold one -1. Squeezing or splitting dimensions before the last one is free; where
+    the length of a row changes, use `Refold`.
+    """
+
+    dims: Shape
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        dims = _resolve(self.dims, shape)
+        if as_rows(dims)[1] != as_rows(shape)[1]:
+            raise ValueError(f"{shape} as {dims} would change the length of a row")
+        return dims
+
+
+@dataclass(frozen=True, slots=True)
+class Refold(Transform):
+    """Another shape over the same elements in the same order, with rows of another length."""
+
+    dims: Shape
+
+    @property
+    def whole(self) -> bool:
+        return True
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        return _resolve(self.dims, shape)
+
+    def apply(self, tensors: Sequence[F32Array]) -> F32Array:
+        return tensors[0].reshape(_resolve(self.dims, tensors[0].shape))
+
+
+def _resolve(dims: Shape, shape: Shape) -> Shape:
+    total = math.prod(shape)
+    known = math.prod(d for d in dims if d != -1)
+    if dims.count(-1) == 1 and known and total % known == 0:
+        dims = tuple(total // known if d == -1 else d for d in dims)
+    if math.prod(dims) != total:
+        raise ValueError(f"{shape} cannot have the shape {dims}")
+    return dims
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(Transform):
+    """Dimensions in another order, such as the Conv1D weights of GPT-2 (inputs first)."""
+
+    axes: Shape = (1, 0)
+
+    @property
+    def whole(self) -> bool:
+        return True
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if sorted(self.axes) != list(range(len(shape))):
+            raise ValueError(f"{shape} has not {len(self.axes)} dimensions")
+        return tuple(shape[axis] for axis in self.axes)
+
+    def apply(self, tensors: Sequence[F32Array]) -> F32Array:
+        return np.ascontiguousarray(tensors[0].transpose(self.axes))
+
+
+@dataclass(frozen=True, slots=True)
+class Add(Transform):
+    """Plus a constant in float32: norms that a model stores as (weight - 1)."""
+
+    constant: float = 1.0
+
+    def values(self, rows: F32Array) -> F32Array:
+        return np.add(rows, np.float32(self.constant), out=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale(Transform):
+    """Times a constant in float32."""
+
+    factor: float
+
+    def values(self, rows: F32Array) -> F32Array:
+        return np.multiply(rows, np.float32(self.factor), out=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class NegExp(Transform):
+    """-exp(x): state-space models store the logarithm of -A."""
+
+    def values(self, rows: F32Array) -> F32Array:
+        return np.negative(np.exp(rows, out=rows), out=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain(Transform):
+    """`first` on the sources, then each of `then` on the result before it."""
+
+    first: Transform
+    then: tuple[Transform, ...]
+
+    @property
+    def whole(self) -> bool:
+        return any(link.whole for link in (self.first, *self.then))
+
+    def _shapes(self, shapes: Sequence[Shape]) -> list[Shape]:
+        steps = [self.first.shape(shapes)]
+        for link in self.then:
+            steps.append(link.shape([steps[-1]]))
+        return steps
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        return self._shapes(shapes)[-1]
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        steps = self._shapes(shapes)
+        wanted = np.arange(lo, hi)
+        for link, shape in zip(reversed(self.then), reversed(steps[:-1]), strict=True):
+            wanted = _gather(link, [shape], wanted)[0][1]
+        return _gather(self.first, shapes, wanted)
+
+    def values(self, rows: F32Array) -> F32Array:
+        for link in (self.first, *self.then):
+            rows = link.values(rows)
+        return rows
+
+    def apply(self, tensors: Sequence[F32Array]) -> F32Array:
+        result = complete(self.first, tensors)
+        for link in self.then:
+            result = complete(link, [result])
+        return result
+
+
+def _gather(link: Transform, shapes: Sequence[Shape], wanted: Rows) -> list[Piece]:
+    """The source rows of any output rows, not only of a range."""
+    if not len(wanted):
+        return []
+    lo = int(wanted.min())
+    pieces = link.rows(shapes, lo, int(wanted.max()) + 1)
+    source = np.concatenate([np.full(len(rows), index) for index, rows in pieces])[wanted - lo]
+    place = np.concatenate([rows for _, rows in pieces])[wanted - lo]
+    cuts = np.flatnonzero(np.diff(source)) + 1
+    return [
+        (int(part[0]), rows)
+        for part, rows in zip(np.split(source, cuts), np.split(place, cuts), strict=True)
+    ]
+
+
+def complete(transform: Transform, tensors: Sequence[F32Array]) -> F32Array:
+    """A transform of either kind on complete sources."""
+    if transform.whole:
+        return transform.apply(tensors)
+    shapes = [tensor.shape for tensor in tensors]
+    shape = transform.shape(shapes)
+    tables = [tensor.reshape(as_rows(tensor.shape)) for tensor in tensors]
+    pieces = transform.rows(shapes, 0, as_rows(shape)[0])
+    gathered = np.concatenate([tables[source][rows] for source, rows in pieces])
+    return transform.values(gathered).reshape(shape)
+
+
+def chain(*links: Transform) -> Transform:
+    """The links one after another; the first may take several sources."""
+    return links[0] if len(links) == 1 else Chain(links[0], links[1:])
+
+
+IDENTITY = Identity()
