@@ -45,6 +45,21 @@ class GGMLType:
         return cols // self.block_size * self.type_size
 
 
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Where a tensor lies in a source: `nbytes` bytes at `offset` from the start of `file`.
+
+    `dtype` is a name of DTYPE_SIZES in safetensors files, a name of GGML_TYPES in GGUF files.
+    """
+
+    name: str
+    dtype: str
+    shape: Shape
+    file: str
+    offset: int
+    nbytes: int
+
+
 # ggml.h, enum ggml_type, with the block layouts of ggml-common.h.
 GGML_TYPES = {
     t.name: t

@@ -38,7 +38,7 @@ def f32(key: str, value: float) -> KV:
     return KV(key, "FLOAT32", float(value))
 
 
-def boolean(key: str, value: bool) -> KV:
+def boolean(key: str, value: bool) -> KV:  # noqa: FBT001 (the value itself, no switch)
     return KV(key, "BOOL", bool(value))
 
 
