@@ -1,0 +1,119 @@
+"""A Hugging Face checkpoint, seen through its headers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from quantize.checkpoints.base import F32Array, Weight
+from quantize.checkpoints.encodings import encoding_of
+from quantize.errors import CheckpointError
+from quantize.formats.safetensors import Header, read_header
+from quantize.formats.safetensors_index import check_files, join_shards, read_index
+from quantize.storage.source import ByteSource
+from quantize.tensors import StoredTensor
+
+INDEX = "model.safetensors.index.json"
+_SINGLE = re.compile(r"model[^/]*\.safetensors")
+_SMALL_FILE = 200_000_000  # the largest real tokenizer.json is under 40 MB
+
+
+class Checkpoint:
+    """Weights of a folder's safetensors files, and its JSON files.
+
+    Opening reads config.json, the index, and the header of each shard; never weights. `name` is
+    the model's own name.
+    """
+
+    def __init__(self, files: ByteSource, name: str) -> None:
+        self.files = files
+        self.name = name
+        self.config: Mapping[str, Any] = self._config()
+        self.encoding = encoding_of(self.config)
+        self.stored = self._stored_tensors()
+        self.weights = self.encoding.resolve(self.stored)
+
+    def read_bytes(self, name: str) -> bytes | None:
+        """A small file whole; None if there is no such file."""
+        return self.files.read_all(name, _SMALL_FILE) if name in self.files.files() else None
+
+    def read_json(self, name: str) -> Any:
+        data = self.read_bytes(name)
+        if data is None:
+            return None
+        try:
+            return json.loads(data.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(
+                "bad-json",
+                "not valid JSON",
+                where=name,
+                reason=str(error),
+                hint="download the file again",
+            ) from error
+
+    def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
+        return self.encoding.decode_rows(self.weights[name], lo, hi, self._read)
+
+    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> bytes:
+        return self.files.read(tensor.file, tensor.offset + offset, nbytes)
+
+    def _config(self) -> Mapping[str, Any]:
+        config = self.read_json("config.json")
+        if not isinstance(config, dict):
+            problem = "there is no config.json" if config is None else "not a JSON object"
+            raise CheckpointError(
+                "no-config",
+                problem,
+                where="config.json",
+                reason="a Hugging Face checkpoint describes its architecture there",
+                hint="give the folder that holds config.json and the .safetensors files",
+            )
+        return config
+
+    def _stored_tensors(self) -> dict[str, StoredTensor]:
+        listed = self.files.files()
+        index = self.read_bytes(INDEX)
+        weight_map = read_index(index, INDEX) if index is not None else {}
+        check_files(weight_map, listed, INDEX)
+        shards = sorted(set(weight_map.values()) or filter(_SINGLE.fullmatch, listed))
+        if not shards:
+            raise _no_weights(listed)
+        headers = {shard: self._header(shard, listed[shard]) for shard in shards}
+        if weight_map:
+            return join_shards(weight_map, headers, INDEX)
+        stored: dict[str, StoredTensor] = {}
+        for shard, header in headers.items():
+            for name, tensor in header.tensors.items():
+                if name in stored:
+                    raise CheckpointError(
+                        "tensor-in-two-files",
+                        f"the tensor is in {stored[name].file} too",
+                        where=f"{shard}:{name}",
+                        hint="remove the file that does not belong to the checkpoint",
+                    )
+                stored[name] = tensor
+        return stored
+
+    def _header(self, shard: str, size: int) -> Header:
+        return read_header(lambda offset, n: self.files.read(shard, offset, n), size, shard)
+
+
+def _no_weights(listed: Mapping[str, int]) -> CheckpointError:
+    pickled = sorted(n for n in listed if n.endswith((".bin", ".pth", ".pt", ".ckpt")))
+    if pickled:
+        return CheckpointError(
+            "pickled-weights",
+            "only pickled weights",
+            where=pickled[0],
+            reason="a pickle can run any program, so it is never opened",
+            hint="use a revision with .safetensors files, or convert them with safetensors' own tool",
+        )
+    return CheckpointError(
+        "no-weights",
+        "no .safetensors file",
+        reason="neither model*.safetensors nor an index is there",
+        hint="give the folder that holds the weights",
+    )

@@ -1,0 +1,77 @@
+"""Where everything stands in the output file: llama-quantize's order, llama.cpp's alignment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
+from quantize.formats.kv import KV, u32
+from quantize.planning.outputs import Output
+from quantize.planning.plan import Plan, PlannedTensor
+from quantize.recipes import Choice, FileType
+from quantize.tensors import Shape, tensor_nbytes
+
+_BLOCK = re.compile(r"blk\.(\d+)\.")
+_QUANTIZATION_VERSION = 2  # ggml.h, GGML_QNT_VERSION
+
+
+def file_order(name: str) -> tuple[int, str]:
+    """Sort key: tensors of no block first, then by block number, by name within each.
+
+    llama.cpp's model loader keeps its tensors in this order (weight_name_comparer), and
+    llama-quantize writes them so.
+    """
+    block = _BLOCK.match(name)
+    return (int(block[1]) if block else -1, name)
+
+
+def written_shape(shape: Shape) -> Shape:
+    """Without leading dimensions of 1, which ggml does not count."""
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def lay_out(
+    name: str,
+    arch: str,
+    file_type: FileType,
+    kvs: Sequence[KV],
+    outputs: Sequence[Output],
+    choices: Sequence[Choice],
+) -> Plan:
+    """Give each output its type and place; `outputs` are in file order, `choices` beside them."""
+    last = (
+        u32("general.quantization_version", _QUANTIZATION_VERSION),
+        u32("general.file_type", file_type.id),
+    )
+    replaced = {kv.key for kv in last}
+    kvs = (*(kv for kv in kvs if kv.key not in replaced), *last)
+
+    sizes = [
+        tensor_nbytes(choice.type, written_shape(output.shape))
+        for output, choice in zip(outputs, choices, strict=True)
+    ]
+    offsets, data_size = data_offsets(sizes)
+    entries = [
+        TensorEntry(output.name, written_shape(output.shape), choice.type, offset)
+        for output, choice, offset in zip(outputs, choices, offsets, strict=True)
+    ]
+    header = encode_header(kvs, entries)
+    tensors = tuple(
+        PlannedTensor(
+            name=output.name,
+            shape=entry.shape,
+            type=choice.type,
+            reason=choice.reason,
+            offset=len(header) + entry.offset,
+            nbytes=nbytes,
+            sources=output.sources,
+            transform=output.transform,
+            made=output.shape,
+            values=output.values,
+        )
+        for output, choice, entry, nbytes in zip(outputs, choices, entries, sizes, strict=True)
+    )
+    return Plan(name, arch, file_type.name, kvs, tensors, header, len(header) + data_size)

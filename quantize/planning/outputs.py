@@ -1,0 +1,31 @@
+"""What is to be written, whatever it comes from: tensors before they have a type and a place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quantize.architectures.transforms import IDENTITY, Transform
+from quantize.formats.kv import KV
+from quantize.tensors import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A tensor to write: made from `sources` by `transform`, or of given float32 `values`."""
+
+    name: str
+    shape: Shape
+    sources: tuple[str, ...] = ()
+    transform: Transform = IDENTITY
+    values: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model to write: everything about it but the types of its tensors."""
+
+    name: str
+    arch: str
+    kvs: tuple[KV, ...]
+    outputs: Sequence[Output]

@@ -1,0 +1,117 @@
+"""The Plan: every tensor's source, transform, type, size and offset, known before a weight is read.
+
+A plan is frozen plain data. What a task writes depends on (plan, task, source) alone, so tasks can
+run anywhere and in any order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from quantize.architectures.transforms import Transform
+from quantize.formats.kv import KV
+from quantize.tensors import GGML_TYPES, Shape, as_rows, count
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTensor:
+    """One tensor of the output.
+
+    `made` is the shape that `transform` gives from `sources`; `shape` the one written (a leading
+    dimension of 1 is dropped, as llama-quantize does). `offset` counts from the start of the file.
+    `values` are the raw float32 bytes of a generated tensor, which has no sources.
+    """
+
+    name: str
+    shape: Shape
+    type: str
+    reason: str
+    offset: int
+    nbytes: int
+    sources: tuple[str, ...]
+    transform: Transform
+    made: Shape
+    values: bytes | None = None
+
+    @property
+    def rows(self) -> int:
+        return as_rows(self.made)[0]
+
+    @property
+    def cols(self) -> int:
+        return as_rows(self.made)[1]
+
+    @property
+    def row_nbytes(self) -> int:
+        """Bytes of one row of `made` in the output."""
+        return GGML_TYPES[self.type].row_nbytes(self.cols)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One output file: `header` stands at its start, the tensors at their offsets."""
+
+    name: str
+    arch: str
+    ftype: str
+    kvs: tuple[KV, ...]
+    tensors: tuple[PlannedTensor, ...]
+    header: bytes
+    size: int
+
+    @cached_property
+    def weights(self) -> int:
+        """Number of elements of all tensors."""
+        return sum(count(tensor.shape) for tensor in self.tensors)
+
+    @cached_property
+    def bits_per_weight(self) -> float:
+        return 8 * sum(tensor.nbytes for tensor in self.tensors) / self.weights
+
+    @cached_property
+    def nbytes_by_type(self) -> Mapping[str, int]:
+        """Bytes of tensor data by ggml type, in order of first use."""
+        totals: dict[str, int] = {}
+        for tensor in self.tensors:
+            totals[tensor.type] = totals.get(tensor.type, 0) + tensor.nbytes
+        return totals
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over everything that decides the output's bytes but the weights themselves."""
+        sha = hashlib.sha256(self.header)
+        for tensor in self.tensors:
+            facts = (tensor.name, tensor.type, tensor.offset, tensor.sources, tensor.transform)
+            sha.update(repr(facts).encode())
+            sha.update(tensor.values or b"")
+        return sha.hexdigest()
+
+    def value(self, key: str) -> Any:
+        """The value of a key-value, or None."""
+        return next((kv.value for kv in self.kvs if kv.key == key), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Rows lo..hi of the tensor at `index` of the plan."""
+
+    index: int
+    lo: int
+    hi: int
+
+
+def tasks(plan: Plan, max_elements: int) -> Iterator[Task]:
+    """Cut a plan's tensors into row ranges of at most `max_elements` weights (at least a row).
+
+    A tensor whose transform mixes columns is one task.
+    """
+    for index, tensor in enumerate(plan.tensors):
+        step = max(1, max_elements // max(tensor.cols, 1))
+        if tensor.transform.whole or tensor.values is not None:
+            step = max(tensor.rows, 1)
+        for lo in range(0, tensor.rows, step):
+            yield Task(index, lo, min(lo + step, tensor.rows))
