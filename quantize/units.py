@@ -54,7 +54,7 @@ def format_count(count: float) -> str:
 
 def format_seconds(seconds: float) -> str:
     """0.42 -> "0.4 s", 75 -> "1 min 15 s", 3700 -> "1 h 02 min"."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:

@@ -1,0 +1,241 @@
+"""The building keeps its shape: imports go down, everything is reachable, files stay small.
+
+The floors are those of DESIGN: a module imports lower floors only, and packages on one floor are
+strangers. Third-party libraries have their floors too, so that one can be replaced in one place
+and `quantize --help` loads none of the heavy ones.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from quantize.registry import Registry
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "quantize"
+
+FLOORS = (
+    {"errors", "progress", "units"},
+    {"registry", "tensors"},
+    {"storage", "kernels"},
+    {"formats", "quantizers"},
+    {"checkpoints", "architectures", "vocab", "recipes"},
+    {"planning"},
+    {"execution"},
+    {"ollama", "publish"},
+    {"api"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+# Third-party library -> the rooms that may import it. Anything else is a new dependency.
+LIBRARIES = {
+    "gguf": {"formats", "vocab"},
+    "huggingface_hub": {"storage", "publish"},
+    "jinja2": {"ollama"},
+    "numba": {"kernels"},
+    "numpy": set(FLOOR) - {"cli", "__main__"},
+    "rich": {"cli"},
+    "safetensors": {"formats"},
+    "sentencepiece": {"vocab"},
+    "typer": {"cli"},
+}
+LAZY = ("gguf", "huggingface_hub", "jinja2", "numba", "sentencepiece")
+
+MAX_LINES = 400
+ROW = re.compile(r"(quantize(?:\.\w+)+):\w+")
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package: dotted name -> file."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), path.name)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names that `path` imports, at any depth; `from a import b` gives a and a.b."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, f"{path}:{node.lineno}: a relative import"
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(module: str) -> str:
+    """quantize.kernels.floats -> kernels; quantize itself -> "" (its version, for everybody)."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def may_import(source: str, target: str) -> bool:
+    if target in (source, ""):
+        return True
+    both_files = all((PACKAGE / f"{name}.py").is_file() for name in (source, target))
+    return FLOOR[target] < FLOOR[source] or (both_files and FLOOR[target] == FLOOR[source])
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room(name) for name in modules()} - {""} == set(FLOOR)
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_go_down(name: str) -> None:
+    here = room(name)
+    wrong = set()
+    for target in imports(modules()[name]):
+        top = target.partition(".")[0]
+        if top == "quantize":
+            # A name inside the package's __init__ is no room.
+            there = room(target) if room(target) in FLOOR else ""
+            allowed = may_import(here, there) if here else there == ""
+        else:
+            allowed = top in sys.stdlib_module_names or here in LIBRARIES.get(top, ())
+        if not allowed:
+            wrong.add(target)
+    assert not wrong, f"{name} may not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "allowed"),
+    [
+        ("planning", "formats", True),
+        ("formats", "planning", False),
+        ("vocab", "vocab", True),
+        ("vocab", "architectures", False),
+        ("units", "errors", True),
+        ("kernels", "storage", False),
+        ("cli", "", True),
+    ],
+)
+def test_the_rule_of_floors_itself(source: str, target: str, *, allowed: bool) -> None:
+    assert may_import(source, target) is allowed
+
+
+def test_every_module_is_reachable_from_the_command() -> None:
+    """By an import or by a row of a registry: nothing exists that is not registered."""
+    known = modules()
+    reached: set[str] = set()
+    waiting = ["quantize.__main__", "quantize.api"]
+    while waiting:
+        name = waiting.pop()
+        if name in reached or name not in known:
+            continue
+        reached.add(name)
+        waiting += imports(known[name])
+        waiting += ROW.findall(known[name].read_text(encoding="utf-8"))
+        waiting.append(name.rpartition(".")[0])
+    assert set(known) == reached
+
+
+@cache
+def registries() -> dict[str, Registry[object]]:
+    """Every Registry of the package: "module:NAME" -> registry."""
+    found: dict[str, Registry[object]] = {}
+    for name in modules():
+        for attribute, value in vars(importlib.import_module(name)).items():
+            if isinstance(value, Registry) and value not in found.values():
+                found[f"{name}:{attribute}"] = value
+    return found
+
+
+def test_every_row_of_every_registry_loads() -> None:
+    assert registries()
+    for where, registry in registries().items():
+        for key in registry:
+            assert registry[key] is not None, f"{where}: {key}"
+
+
+def test_every_extension_is_registered() -> None:
+    """A module-level object of a kind that some table lists, in that table's folders, has a row."""
+    for where, registry in registries().items():
+        listed = [registry[key] for key in registry]
+        kinds = {type(value) for value in listed} - {type, type(lambda: None)}
+        folders = {row.partition(":")[0].rpartition(".")[0] for row in registry.table.values()}
+        for name in modules():
+            if name.rpartition(".")[0] not in folders:
+                continue
+            for attribute, value in vars(importlib.import_module(name)).items():
+                if type(value) in kinds and not attribute.startswith("_"):
+                    assert any(value is entry for entry in listed), (
+                        f"{name}:{attribute} has no row in {where}"
+                    )
+
+
+def test_no_file_has_two_rooms_in_it() -> None:
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+    assert {name: length for name, length in lengths.items() if length > MAX_LINES} == {}
+
+
+def run_python(program: str, *arguments: str) -> str:
+    """What `program` prints in an interpreter of its own, where a warning is an error."""
+    command = [sys.executable, "-W", "error", "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_module_imports_alone() -> None:
+    """Whatever is imported first, no circle closes. One interpreter forgets us between imports."""
+    program = """
+import importlib, sys
+for name in sys.argv[1:]:
+    for loaded in [m for m in sys.modules if m.partition(".")[0] == "quantize"]:
+        del sys.modules[loaded]
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        raise SystemExit(f"import {name}: {error!r}")
+print("done")
+"""
+    assert run_python(program, *modules()) == "done\n"
+
+
+def test_the_command_line_loads_no_heavy_library() -> None:
+    program = "import sys, quantize.cli; print(*{m.partition('.')[0] for m in sys.modules})"
+    assert set(LAZY) & set(run_python(program).split()) == set()
+
+
+def test_the_version_is_that_of_the_changelog() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == importlib.import_module("quantize").__version__
+
+
+def test_dependencies_are_the_libraries_that_are_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = project["dependencies"] + project["optional-dependencies"]["fast"]
+    assert {requirement.partition(">=")[0] for requirement in declared} == set(LIBRARIES)
+
+
+TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: str(path.relative_to(ROOT / "tests")))
+def test_no_test_is_skipped(path: Path) -> None:
+    evasions = {"skip", "skipif", "xfail", "importorskip", "skipTest", "expectedFailure"}
+    used = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+    used |= {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
+    used |= {name.rpartition(".")[2] for name in imports(path)}
+    assert not used & evasions
