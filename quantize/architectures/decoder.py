@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from quantize.architectures.family import Generated, Rule, tensor
+from quantize.architectures.family import Generated, Rule, experts, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.transforms import IDENTITY, Transform
 
@@ -17,14 +17,32 @@ HEAD = (
     Rule("lm_head.weight", "output.weight", optional=True),
     Rule("lm_head.bias", "output.bias", optional=True),
 )
+# A head that llama.cpp requires: it does not put the embedding in its place.
+UNTIED_HEAD = tensor("lm_head", "output")
 NORMS = (
     *tensor("layers.{bid}.input_layernorm", "blk.{bid}.attn_norm"),
     *tensor("layers.{bid}.post_attention_layernorm", "blk.{bid}.ffn_norm"),
+)
+# Norms after attention and MLP, before the residual sum.
+POST_NORMS = (
+    *tensor("layers.{bid}.post_attention_layernorm", "blk.{bid}.post_attention_norm"),
+    *tensor("layers.{bid}.post_feedforward_layernorm", "blk.{bid}.post_ffw_norm"),
 )
 MLP = (
     *tensor("layers.{bid}.mlp.gate_proj", "blk.{bid}.ffn_gate"),
     *tensor("layers.{bid}.mlp.up_proj", "blk.{bid}.ffn_up"),
     *tensor("layers.{bid}.mlp.down_proj", "blk.{bid}.ffn_down"),
+)
+MOE = (
+    Rule("layers.{bid}.mlp.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
+    experts("layers.{bid}.mlp.experts.{eid}.gate_proj", "blk.{bid}.ffn_gate_exps"),
+    experts("layers.{bid}.mlp.experts.{eid}.up_proj", "blk.{bid}.ffn_up_exps"),
+    experts("layers.{bid}.mlp.experts.{eid}.down_proj", "blk.{bid}.ffn_down_exps"),
+)
+SHARED_EXPERTS = (
+    *tensor("layers.{bid}.mlp.shared_experts.gate_proj", "blk.{bid}.ffn_gate_shexp"),
+    *tensor("layers.{bid}.mlp.shared_experts.up_proj", "blk.{bid}.ffn_up_shexp"),
+    *tensor("layers.{bid}.mlp.shared_experts.down_proj", "blk.{bid}.ffn_down_shexp"),
 )
 QK_NORMS = (
     *tensor("layers.{bid}.self_attn.q_norm", "blk.{bid}.attn_q_norm"),

@@ -8,7 +8,7 @@ name is removed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,12 @@ PREFIXES = (
 
 # Buffers and heads that no GGUF of any family holds (globs on names without their wrapper).
 UNUSED = ("*.rotary_emb.inv_freq", "*.attention.masked_bias", "*.attention.bias")
+
+# What sees, hears and speaks in a multimodal checkpoint, where a family takes the text part.
+OTHER_MODALITIES = (
+    "visual.*", "*vision_*", "*vision.*", "*audio_*", "*audio.*", "*projector.*", "talker.*",
+    "token2wav.*",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,8 @@ class Family:
 
     `arch`: llama.cpp's name. `keys`: hparams to key-values, `early` ones before general.*
     (llama.cpp writes them while it makes tensors). `rules`: source tensors to GGUF tensors.
-    `unused`: globs of source names that are known and left out. `defaults`: what the model's
-    config class fills in when config.json is silent. `vocab`: the tokenizer models to try, in
+    `unused`: globs of source names that are known and left out; where they depend on the hparams, a
+    function of those. `defaults`: what the model's config class fills in when config.json is silent. `vocab`: the tokenizer models to try, in
     order, and `vocab_options` further fixed facts about the tokenizer (see vocab.VocabHints).
     """
 
@@ -78,7 +84,7 @@ class Family:
     keys: tuple[Key, ...]
     rules: Callable[[Hparams], Iterable[Rule]]
     early: tuple[Key, ...] = ()
-    unused: tuple[str, ...] = ()
+    unused: tuple[str, ...] | Callable[[Hparams], tuple[str, ...]] = ()
     prefixes: tuple[str, ...] = PREFIXES
     defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _no_defaults
     generated: Callable[[Hparams], Iterable[Generated]] = _no_tensors
@@ -99,3 +105,26 @@ def tensor(
 def experts(source: str, target: str, blocks: Sequence[int] | None = None) -> Rule:
     """The weight of every expert, "{eid}" in `source`, stacked into one tensor."""
     return Rule(f"{source}.weight", f"{target}.weight", Stack(), blocks=blocks)
+
+
+def biased(source: str, target: str, transform: Transform = IDENTITY) -> tuple[Rule, ...]:
+    """A weight and its bias, both required; `transform` is the weight's."""
+    return (
+        Rule(f"{source}.weight", f"{target}.weight", transform),
+        Rule(f"{source}.bias", f"{target}.bias"),
+    )
+
+
+def on_blocks(blocks: Sequence[int], rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The rules, for these blocks only."""
+    return tuple(replace(rule, blocks=blocks) for rule in rules)
+
+
+def class_defaults(**fixed: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """What a config class fills in: `fixed`, and as many key-value heads as heads."""
+
+    def fill_in(config: Mapping[str, Any]) -> Mapping[str, Any]:
+        heads = config.get("num_attention_heads")
+        return fixed if heads is None else {"num_key_value_heads": heads, **fixed}
+
+    return fill_in

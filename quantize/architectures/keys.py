@@ -183,3 +183,14 @@ COMMON = (
     u32("attention.key_length", "head_dim"),
     u32("attention.value_length", "head_dim"),
 )
+
+
+def without(rows: Iterable[Key], *names: str) -> tuple[Key, ...]:
+    """The rows but those of these names, for a family that does not write them."""
+    return tuple(row for row in rows if row.name not in names)
+
+
+def sliding_layers(hp: Hparams) -> list[bool] | None:
+    """Which blocks attend to a window only, as `layer_types` says."""
+    types = hp.get("layer_types")
+    return None if types is None else [kind == "sliding_attention" for kind in types]

@@ -61,7 +61,7 @@ def map_tensors(family: Family, hp: Hparams) -> list[Mapped]:
             hint="download the checkpoint again; or --arch NAME if it is of another architecture",
         )
     left = [original for name, original in by_name.items() if original not in used]
-    unmapped = [name for name in left if not _is_unused(family, name)]
+    unmapped = [name for name in left if not _is_unused(family, hp, name)]
     if unmapped:
         raise _listed(
             "unmapped-tensors",
@@ -94,11 +94,12 @@ def _canonical(family: Family, shapes: Iterable[str]) -> dict[str, str]:
     return by_name
 
 
-def _is_unused(family: Family, original: str) -> bool:
+def _is_unused(family: Family, hp: Hparams, original: str) -> bool:
     name = strip_wrapper(family, original)
+    unused = family.unused(hp) if callable(family.unused) else family.unused
     return any(
         fnmatch.fnmatchcase(candidate, pattern)
-        for pattern in (*UNUSED, *family.unused)
+        for pattern in (*UNUSED, *unused)
         for candidate in (name, original)
     )
 

@@ -87,6 +87,8 @@ class Stack(Transform):
     def shape(self, shapes: Sequence[Shape]) -> Shape:
         if len(set(shapes)) != 1:
             raise ValueError(f"the parts have different shapes: {sorted(set(shapes))}")
+        if len(shapes[0]) < 2:
+            raise ValueError("vectors become rows of a table by Join and Refold, not by Stack")
         return (len(shapes), *shapes[0])
 
     def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:

@@ -1,0 +1,63 @@
+"""Row maps of fused tensors whose parts alternate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantize.architectures.transforms import Piece, Transform
+from quantize.tensors import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Every(Transform):
+    """Indices start, start + step, ... of dimension `dim`, which is not the last of several.
+
+    The gate or the up half of a tensor that has them in turn.
+    """
+
+    start: int
+    step: int
+    dim: int = 0
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if len(shape) > 1 and self.dim == len(shape) - 1:
+            raise ValueError(f"dimension {self.dim} of {shape} is the columns")
+        if shape[self.dim] % self.step:
+            raise ValueError(f"dimension {self.dim} of {shape} is not a multiple of {self.step}")
+        return (*shape[: self.dim], shape[self.dim] // self.step, *shape[self.dim + 1 :])
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        inner = math.prod(shapes[0][self.dim + 1 : -1])
+        index, place = np.divmod(np.arange(lo, hi), inner)
+        return [(0, (index * self.step + self.start) * inner + place)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ungroup(Transform):
+    """Rows of equal groups, each holding `parts` in turn, to the first parts of all groups, then
+    the second ones, and so on: a fused q, k, v with the heads outermost.
+
+    `parts` are relative sizes: (4, 1, 1) is four query heads, a key and a value head a group.
+    """
+
+    groups: int
+    parts: Shape
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if shape[0] % (self.groups * sum(self.parts)):
+            raise ValueError(f"{shape[0]} rows are not {self.groups} groups of {self.parts}")
+        return shape
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        total = shapes[0][0]
+        unit = total // (self.groups * sum(self.parts))
+        table = np.arange(total).reshape(self.groups, sum(self.parts) * unit)
+        cuts = np.cumsum(self.parts)[:-1] * unit
+        order = np.concatenate([part.ravel() for part in np.split(table, cuts, axis=1)])
+        return [(0, order[lo:hi])]
