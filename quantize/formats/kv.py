@@ -12,6 +12,11 @@ SCALAR_IDS = {
     "BOOL": 7, "STRING": 8, "UINT64": 10, "INT64": 11, "FLOAT64": 12,
 }  # fmt: skip
 ARRAY_ID = 9
+# How the struct module writes the numbers among them.
+STRUCT_CODES = {
+    "UINT8": "B", "INT8": "b", "UINT16": "H", "INT16": "h", "UINT32": "I", "INT32": "i",
+    "FLOAT32": "f", "BOOL": "?", "UINT64": "Q", "INT64": "q", "FLOAT64": "d",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
