@@ -1,0 +1,1 @@
+"""A Hugging Face checkpoint, or a GGUF file, seen through its headers."""
