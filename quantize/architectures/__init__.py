@@ -16,5 +16,10 @@ ARCHITECTURES: Registry[Family] = Registry(
         "LLaMAForCausalLM": "quantize.architectures.llama:LLAMA",
         "MistralForCausalLM": "quantize.architectures.llama:LLAMA",
         "MixtralForCausalLM": "quantize.architectures.llama:LLAMA",
+        "Qwen2ForCausalLM": "quantize.architectures.qwen2:QWEN2",
+        "Qwen2Model": "quantize.architectures.qwen2:QWEN2",
+        "Qwen2AudioForConditionalGeneration": "quantize.architectures.qwen2:QWEN2",
+        "Qwen3ForCausalLM": "quantize.architectures.qwen3:QWEN3",
+        "Qwen3Model": "quantize.architectures.qwen3:QWEN3",
     },
 )

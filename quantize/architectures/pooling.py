@@ -1,0 +1,41 @@
+"""How an embedding model makes one vector of its tokens', as sentence-transformers records it."""
+
+from __future__ import annotations
+
+from quantize.architectures.hparams import Hparams
+from quantize.architectures.keys import u32
+from quantize.errors import CheckpointError
+
+# llama.h, enum llama_pooling_type.
+_MEAN, _CLS, _LAST = 1, 2, 3
+# Switches of the Pooling module's config.json, in the order in which they count.
+_SWITCHES = (
+    ("pooling_mode_mean_tokens", _MEAN),
+    ("pooling_mode_cls_token", _CLS),
+    ("pooling_mode_lasttoken", _LAST),
+)
+_MODES = {"mean": _MEAN, "cls": _CLS, "lasttoken": _LAST}
+
+
+def _pooling_type(hp: Hparams) -> int | None:
+    """From the first Pooling module that modules.json lists; None if there is none."""
+    modules = hp.read_json("modules.json") or ()
+    folder = next((m["path"] for m in modules if str(m["type"]).endswith("Pooling")), None)
+    if folder is None:
+        return None
+    where = f"{folder}/config.json"
+    config = hp.read_json(where) or {}
+    for switch, kind in _SWITCHES:
+        if config.get(switch):
+            return kind
+    if config.get("pooling_mode") in _MODES:
+        return _MODES[config["pooling_mode"]]
+    raise CheckpointError(
+        "unknown-pooling",
+        "no pooling that llama.cpp knows is switched on",
+        where=where,
+        reason="llama.cpp pools by mean, by the first (cls) or by the last token",
+    )
+
+
+POOLING = (u32("pooling_type", _pooling_type),)

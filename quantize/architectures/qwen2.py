@@ -1,0 +1,30 @@
+"""Qwen 2 and 2.5, dense: Llama's block with biases on q, k and v, and RoPE in halves."""
+
+from __future__ import annotations
+
+from quantize.architectures.decoder import (
+    EMBEDDING,
+    HEAD,
+    MLP,
+    NORMS,
+    OUTPUT_NORM,
+    attention,
+)
+from quantize.architectures.family import OTHER_MODALITIES, Family, Rule
+from quantize.architectures.hparams import Hparams
+from quantize.architectures.keys import COMMON
+from quantize.architectures.pooling import POOLING
+
+
+def _rules(hp: Hparams) -> tuple[Rule, ...]:
+    return (*EMBEDDING, *OUTPUT_NORM, *HEAD, *NORMS, *attention(), *MLP)
+
+
+QWEN2 = Family(
+    arch="qwen2",
+    keys=(*COMMON, *POOLING),
+    rules=_rules,
+    unused=OTHER_MODALITIES,
+    defaults=lambda config: {"rope_theta": 10000.0},
+    vocab=("spm", "bpe"),
+)

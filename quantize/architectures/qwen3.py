@@ -1,0 +1,30 @@
+"""Qwen 3, dense: Qwen 2 with norms on each head of q and k instead of biases."""
+
+from __future__ import annotations
+
+from quantize.architectures.decoder import (
+    EMBEDDING,
+    HEAD,
+    MLP,
+    NORMS,
+    OUTPUT_NORM,
+    QK_NORMS,
+    attention,
+)
+from quantize.architectures.family import Family, Rule
+from quantize.architectures.hparams import Hparams
+from quantize.architectures.keys import COMMON
+from quantize.architectures.pooling import POOLING
+
+
+def _rules(hp: Hparams) -> tuple[Rule, ...]:
+    return (*EMBEDDING, *OUTPUT_NORM, *HEAD, *NORMS, *attention(), *QK_NORMS, *MLP)
+
+
+QWEN3 = Family(
+    arch="qwen3",
+    keys=(*COMMON, *POOLING),
+    rules=_rules,
+    defaults=lambda config: {"rope_theta": 10000.0, "head_dim": 128},
+    vocab=("spm", "bpe"),
+)
