@@ -15,9 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
-from quantize.formats.gguf import pad
+from quantize.formats.gguf import TensorEntry, data_offsets, encode_header, pad
 from quantize.formats.gguf_read import GGUFHeader, read_header
-from quantize.formats.gguf_write import TensorEntry, data_offsets, encode_header
 from quantize.formats.kv import KV, SCALAR_IDS, array, boolean, f32, i32, string, u32
 from quantize.tensors import GGML_TYPES, tensor_nbytes
 
