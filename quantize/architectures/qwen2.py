@@ -10,7 +10,7 @@ from quantize.architectures.decoder import (
     OUTPUT_NORM,
     attention,
 )
-from quantize.architectures.family import OTHER_MODALITIES, Family, Rule
+from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON
 from quantize.architectures.pooling import POOLING
@@ -25,6 +25,6 @@ QWEN2 = Family(
     keys=(*COMMON, *POOLING),
     rules=_rules,
     unused=OTHER_MODALITIES,
-    defaults=lambda config: {"rope_theta": 10000.0},
+    defaults=class_defaults(rope_theta=10000.0),
     vocab=("spm", "bpe"),
 )

@@ -11,7 +11,7 @@ from quantize.architectures.decoder import (
     QK_NORMS,
     attention,
 )
-from quantize.architectures.family import Family, Rule
+from quantize.architectures.family import Family, Rule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON
 from quantize.architectures.pooling import POOLING
@@ -25,6 +25,6 @@ QWEN3 = Family(
     arch="qwen3",
     keys=(*COMMON, *POOLING),
     rules=_rules,
-    defaults=lambda config: {"rope_theta": 10000.0, "head_dim": 128},
+    defaults=class_defaults(rope_theta=10000.0, head_dim=128),
     vocab=("spm", "bpe"),
 )

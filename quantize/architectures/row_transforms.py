@@ -39,10 +39,10 @@ class Every(Transform):
 
 @dataclass(frozen=True, slots=True)
 class Ungroup(Transform):
-    """Rows of equal groups, each holding `parts` in turn, to the first parts of all groups, then
-    the second ones, and so on: a fused q, k, v with the heads outermost.
+    """A fused q, k, v whose parts alternate, group by group, to all q, then all k, then all v.
 
-    `parts` are relative sizes: (4, 1, 1) is four query heads, a key and a value head a group.
+    `parts` are the relative sizes of the parts of each of `groups` equal groups of rows: (4, 1, 1)
+    is four query heads, a key head and a value head a group.
     """
 
     groups: int
@@ -61,3 +61,14 @@ class Ungroup(Transform):
         cuts = np.cumsum(self.parts)[:-1] * unit
         order = np.concatenate([part.ravel() for part in np.split(table, cuts, axis=1)])
         return [(0, order[lo:hi])]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRows(Transform):
+    """At most `count` indices of the first dimension: an embedding without its padding."""
+
+    count: int
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        return (min(self.count, shape[0]), *shape[1:])
