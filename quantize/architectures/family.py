@@ -75,9 +75,10 @@ class Family:
 
     `arch`: llama.cpp's name. `keys`: hparams to key-values, `early` ones before general.*
     (llama.cpp writes them while it makes tensors). `rules`: source tensors to GGUF tensors.
-    `unused`: globs of source names that are known and left out; where they depend on the hparams, a
-    function of those. `defaults`: what the model's config class fills in when config.json is silent. `vocab`: the tokenizer models to try, in
-    order, and `vocab_options` further fixed facts about the tokenizer (see vocab.VocabHints).
+    `unused`: globs of source names that are known and left out; a function where they depend on the
+    hparams. `defaults`: what the model's config class fills in when config.json is silent. `vocab`:
+    the tokenizer models to try, in order, and `vocab_options` further fixed facts about the
+    tokenizer (see vocab.VocabHints).
     """
 
     arch: str
