@@ -1,8 +1,8 @@
-"""GGUF headers: the layout that reading and writing share, and the writer (docs/gguf.md of the ggml project, ggml/src/gguf.cpp).
+"""GGUF headers: what reading and writing share, and the writer.
 
-Layout, all little endian: magic, version, number of tensors and of key-values, the key-values, the
-tensor infos, padding; then the data section, where every tensor begins at a multiple of the
-alignment.
+Layout (docs/gguf.md of the ggml project, ggml/src/gguf.cpp), all little endian: magic, version,
+number of tensors and of key-values, the key-values, the tensor infos, padding; then the data
+section, where every tensor begins at a multiple of the alignment.
 """
 
 from __future__ import annotations

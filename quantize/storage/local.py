@@ -1,0 +1,106 @@
+"""A folder on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from quantize.errors import CheckpointError, DiskError, UsageError
+
+# Some systems refuse to read 2 GiB or more at once.
+_READ_AT_ONCE = 1 << 30
+
+
+class LocalFolder:
+    """The files at the top of a folder and one level below it (1_Pooling/config.json).
+
+    Links to files are followed: the Hub's cache is made of links into ../../blobs. Links to
+    folders are not. The list is made once; each read opens its file anew, which costs microseconds
+    and leaves nothing to share between threads, to close or to pickle.
+
+    Raises UsageError if there is no such folder, DiskError if it cannot be listed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_dir():
+            raise UsageError(
+                "no-such-folder",
+                "no such folder",
+                where=str(path),
+                hint="give the folder that holds config.json and the .safetensors files",
+            )
+        try:
+            self._files = dict(sorted(_list(path, depth=1)))
+        except OSError as error:
+            raise _unreadable(str(path), error) from error
+
+    def files(self) -> Mapping[str, int]:
+        return self._files
+
+    def read(self, name: str, offset: int, nbytes: int) -> bytes:
+        data = bytearray(nbytes)
+        self.read_into(name, offset, memoryview(data))
+        return bytes(data)
+
+    def read_into(self, name: str, offset: int, view: memoryview) -> None:
+        end = offset + len(view)
+        if end > self._size(name):
+            raise _too_short(name, end, self._size(name))
+        try:
+            with (self.path / name).open("rb", buffering=0) as file:
+                file.seek(offset)
+                while view:
+                    done = file.readinto(view[:_READ_AT_ONCE])
+                    if not done:
+                        raise _too_short(name, end, end - len(view))
+                    view = view[done:]
+        except OSError as error:
+            raise _unreadable(name, error) from error
+
+    def read_all(self, name: str, limit: int) -> bytes:
+        size = self._size(name)
+        if size > limit:
+            raise CheckpointError(
+                "file-too-large", f"{size} bytes where at most {limit} make sense", where=name
+            )
+        return self.read(name, 0, size)
+
+    def close(self) -> None:
+        """No file stays open."""
+
+    def _size(self, name: str) -> int:
+        if name not in self._files:
+            raise CheckpointError("no-such-file", "no such file in the checkpoint", where=name)
+        return self._files[name]
+
+
+def _list(folder: Path, *, depth: int, prefix: str = "") -> Iterator[tuple[str, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = prefix + entry.name
+            if entry.is_file():
+                yield name, entry.stat().st_size
+            elif depth and entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                yield from _list(folder / entry.name, depth=depth - 1, prefix=f"{name}/")
+
+
+def _too_short(name: str, end: int, size: int) -> CheckpointError:
+    return CheckpointError(
+        "truncated-file",
+        f"{end - size} of {end} bytes are missing",
+        where=name,
+        reason=f"the file ends at byte {size}",
+        hint="download the file again",
+    )
+
+
+def _unreadable(where: str, error: OSError) -> DiskError:
+    return DiskError(
+        "unreadable",
+        "cannot be read",
+        where=where,
+        reason=error.strerror or str(error),
+        hint="check the permissions of the file and of its folder",
+    )

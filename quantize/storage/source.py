@@ -1,0 +1,32 @@
+"""What every source of bytes can do: a folder on disk, the Hub's cache, the Hub itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class ByteSource(Protocol):
+    """Files with sizes, read at any offset. Safe to share between threads, and picklable.
+
+    Names are relative POSIX paths ("model.safetensors", "1_Pooling/config.json"). Only names of
+    `files()` can be read, so no name leads out of the source.
+    """
+
+    def files(self) -> Mapping[str, int]:
+        """Name -> size in bytes."""
+        ...
+
+    def read(self, name: str, offset: int, nbytes: int) -> bytes:
+        """Exactly `nbytes` bytes. Raises CheckpointError if the file ends before."""
+        ...
+
+    def read_into(self, name: str, offset: int, view: memoryview) -> None:
+        """Fill `view`, which is writable bytes. Raises CheckpointError if the file ends before."""
+        ...
+
+    def read_all(self, name: str, limit: int) -> bytes:
+        """A small file, whole. Raises CheckpointError if it is longer than `limit` bytes."""
+        ...
+
+    def close(self) -> None: ...
