@@ -54,12 +54,12 @@ bench: $(VENV)/.setup ## speed, memory and error of every type
 bench-quick: $(VENV)/.setup ## the same on less data: shows that it runs, not how fast
 	$(BIN)/python scripts/bench.py --quick
 
-# llama-cpp-python is compiled here for some minutes. torch and transformers are the versions that
-# the conformance kit was made with; take torch's CPU build with PIP_EXTRA_INDEX_URL, or get CUDA's.
-oracle: ## compare the quantizers with ggml itself, compiled, on fresh random rows
+# llama-cpp-python is compiled here, which needs a C++ compiler and some minutes.
+oracle: ## compare the quantizers with ggml itself on fresh random rows
 	$(PYTHON) -m venv $(VENV)-oracle
-	$(VENV)-oracle/bin/python -m pip install --quiet -e '.[oracle]'
+	$(VENV)-oracle/bin/python -m pip install --quiet --disable-pip-version-check -e '.[oracle]'
 	$(VENV)-oracle/bin/python scripts/oracle.py
+	$(VENV)-oracle/bin/python scripts/bench.py
 
 clean: ## remove what the other targets made, the environments too
 	rm -rf $(VENV) $(VENV)-floor $(VENV)-oracle $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
