@@ -121,11 +121,15 @@ def on_blocks(blocks: Sequence[int], rules: Iterable[Rule]) -> tuple[Rule, ...]:
     return tuple(replace(rule, blocks=blocks) for rule in rules)
 
 
-def class_defaults(**fixed: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """What a config class fills in: `fixed`, and as many key-value heads as heads."""
+def class_defaults(**values: Any) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """What a config class fills in: `values`, and as many key-value heads as heads.
+
+    A value may be a function of the config; None fills in nothing.
+    """
+    values = {"num_key_value_heads": lambda config: config.get("num_attention_heads"), **values}
 
     def fill_in(config: Mapping[str, Any]) -> Mapping[str, Any]:
-        heads = config.get("num_attention_heads")
-        return fixed if heads is None else {"num_key_value_heads": heads, **fixed}
+        filled = {key: v(config) if callable(v) else v for key, v in values.items()}
+        return {key: value for key, value in filled.items() if value is not None}
 
     return fill_in

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from quantize.architectures import decoder
@@ -23,18 +24,6 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-_CLASS_DEFAULTS = class_defaults(rope_theta=10000.0, rms_norm_eps=1e-5)
-
-
-def _defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    filled = dict(_CLASS_DEFAULTS(config))
-    if config.get("model_type") == "olmo3":
-        kinds = ("sliding_attention",) * 3 + ("full_attention",)
-        filled["sliding_window"] = 4096
-        filled["layer_types"] = [kinds[bid % 4] for bid in range(config["num_hidden_layers"])]
-    return filled
-
-
 OLMO2 = Family(
     arch="olmo2",
     keys=(
@@ -47,5 +36,18 @@ OLMO2 = Family(
         ),
     ),
     rules=_rules,
-    defaults=_defaults,
+    defaults=class_defaults(rope_theta=10000.0, rms_norm_eps=1e-5),
+)
+
+
+def _three_of_four(config: Mapping[str, Any]) -> list[str]:
+    kinds = ("sliding_attention",) * 3 + ("full_attention",)
+    return [kinds[bid % 4] for bid in range(config["num_hidden_layers"])]
+
+
+OLMO3 = replace(
+    OLMO2,
+    defaults=class_defaults(
+        rope_theta=10000.0, rms_norm_eps=1e-5, sliding_window=4096, layer_types=_three_of_four
+    ),
 )
