@@ -33,7 +33,7 @@ def affine_grid(blocks: F32Array, nmax: int) -> tuple[F32Array, F32Array, U8Arra
     # By position, so that of zeros with both signs the first one is taken.
     low = blocks[index, np.argmin(blocks, axis=1)]
     high = np.maximum.reduce(blocks, axis=1)
-    scale = (high - low) / np.float32(nmax)
+    scale = (high - low + np.float32(0)) / np.float32(nmax)  # -0.0 less 0.0 counts as 0.0
     shifted = np.subtract(blocks, low[:, None], out=scratch("shifted", blocks.shape))
     return scale, low, _levels(shifted, scale, np.float32(0.5), nmax)
 

@@ -67,11 +67,10 @@ def fit_signed(x: F32Array, nmax: int, weights: F32Array | None = None) -> Signe
 def largest(x: F32Array) -> F32Array:
     """The value of largest magnitude in each column of `(elements, B)`, the first where two tie."""
     low = np.minimum.reduce(x, axis=0)
-    high = np.maximum.reduce(x, axis=0)
-    top = high.copy()
-    below = -low > high
+    top: F32Array = np.maximum.reduce(x, axis=0)
+    below = -low > top
     top[below] = low[below]
-    tied = np.flatnonzero(-low == high)
+    tied = np.flatnonzero(-low == top)
     first = np.argmax(np.abs(x[:, tied]), axis=0)
     top[tied] = x[first, tied]
     return top

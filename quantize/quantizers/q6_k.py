@@ -23,6 +23,7 @@ def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None
     x = split_subblocks(blocks, SUB)
     fit = fit_signed(x, 32)
     scales = fit.scale.reshape(-1, len(blocks))
+    scales[np.isnan(scales)] = 0  # sums beyond float32: ggml leaves such a sub-block out
     top = largest(scales)
     inverse = np.float32(-128) / top
     rounded = np.minimum(nearest_int(inverse * scales), 127).astype(np.int8)
