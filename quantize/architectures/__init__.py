@@ -62,5 +62,8 @@ ARCHITECTURES: Registry[Family] = Registry(
         "RobertaForSequenceClassification": "quantize.architectures.bert:ROBERTA",
         "XLMRobertaModel": "quantize.architectures.bert:XLM_ROBERTA",
         "XLMRobertaForSequenceClassification": "quantize.architectures.bert:XLM_ROBERTA",
+        "Qwen2MoeForCausalLM": "quantize.architectures.qwen_moe:QWEN2_MOE",
+        "Qwen3MoeForCausalLM": "quantize.architectures.qwen_moe:QWEN3_MOE",
+        "Qwen3NextForCausalLM": "quantize.architectures.qwen3next:QWEN3_NEXT",
     },
 )

@@ -1,14 +1,16 @@
-"""Rules that most decoders share: the embedding, the head, and a pre-norm block of Llama's names."""
+"""Rules that most decoders share: embedding, head, and a pre-norm block with Llama's names."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from quantize.architectures.family import Generated, Rule, experts, tensor
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.transforms import IDENTITY, Transform
+from quantize.architectures.transforms import IDENTITY, Add, Transform
 
 EMBEDDING = (Rule("embed_tokens.weight", "token_embd.weight"),)
 OUTPUT_NORM = tensor("norm", "output_norm")
@@ -57,6 +59,14 @@ def attention(q: Transform = IDENTITY, k: Transform = IDENTITY) -> tuple[Rule, .
         *tensor("layers.{bid}.self_attn.k_proj", "blk.{bid}.attn_k", k),
         *tensor("layers.{bid}.self_attn.v_proj", "blk.{bid}.attn_v"),
         *tensor("layers.{bid}.self_attn.o_proj", "blk.{bid}.attn_output"),
+    )
+
+
+def plus_one(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The rules, for models that store the weights of norms less 1."""
+    return tuple(
+        replace(rule, transform=Add()) if str(rule.source).endswith("norm.weight") else rule
+        for rule in rules
     )
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-
 from quantize.architectures.decoder import (
     EMBEDDING,
     MLP,
@@ -12,11 +9,11 @@ from quantize.architectures.decoder import (
     OUTPUT_NORM,
     POST_NORMS,
     attention,
+    plus_one,
 )
 from quantize.architectures.family import Family, Rule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.architectures.transforms import Add
 from quantize.formats import kv
 
 _KEYS = (
@@ -43,14 +40,6 @@ SANDWICH_NORMS = (
     *tensor("layers.{bid}.pre_feedforward_layernorm", "blk.{bid}.ffn_norm"),
     *POST_NORMS,
 )
-
-
-def plus_one(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    """The rules, with 1 added to the weights of norms."""
-    return tuple(
-        replace(rule, transform=Add()) if str(rule.source).endswith("norm.weight") else rule
-        for rule in rules
-    )
 
 
 def _gemma(hp: Hparams) -> tuple[Rule, ...]:

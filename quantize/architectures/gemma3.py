@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantize.architectures.decoder import HEAD, MLP, OUTPUT_NORM, QK_NORMS, attention
+from quantize.architectures.decoder import HEAD, MLP, OUTPUT_NORM, QK_NORMS, attention, plus_one
 from quantize.architectures.family import OTHER_MODALITIES, Family, Rule
-from quantize.architectures.gemma import NO_SPACE_PREFIX, SANDWICH_NORMS, plus_one
+from quantize.architectures.gemma import NO_SPACE_PREFIX, SANDWICH_NORMS
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, u32
 from quantize.architectures.pooling import POOLING
