@@ -1,0 +1,60 @@
+"""Byte-level BPE from tokenizer.json: llama.cpp's model "gpt2"."""
+
+from __future__ import annotations
+
+from quantize.formats.kv import KV, u32
+from quantize.vocab.added import added_tokens
+from quantize.vocab.build import VocabHints
+from quantize.vocab.decoding import decode
+from quantize.vocab.files import Files, section
+from quantize.vocab.pre import pre_name
+from quantize.vocab.special import Special, read_special
+from quantize.vocab.tokens import NORMAL, Tokens, by_id, duplicate_id, out_of_range, token_items
+
+_FILE = "tokenizer.json"
+
+
+def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+    tokenizer = files.json(_FILE) or {}
+    model = section(tokenizer, "model")
+    if model.get("type") != "BPE":
+        return None
+    tokens = model_tokens(files, model.get("vocab"), size)
+    special = read_special(files, merges=True)
+    name_special(special, tokens, hints)
+    pre = hints.pre or pre_name(tokenizer, hints.arch_name)
+    kvs = tokens.kvs("gpt2", pre, scores=False) + special.kvs()
+    if hints.token_types is not None:
+        kvs.append(u32("tokenizer.ggml.token_type_count", hints.token_types))
+    return kvs
+
+
+def model_tokens(files: Files, vocab: object, size: int | None) -> Tokens:
+    """The tokens of a table of texts and ids, and the checkpoint's added tokens.
+
+    `size` None: as many as there are. Raises CheckpointError for ids that are taken twice or are
+    out of range.
+    """
+    texts = by_id(vocab, _FILE)
+    added = added_tokens(files, dict(token_items(vocab, _FILE)))
+    tokens = Tokens(size if size is not None else len(texts.keys() | added.keys()))
+    for token_id, text in texts.items():
+        if token_id not in tokens:
+            raise out_of_range(_FILE, token_id, text, tokens.size)
+        tokens.set(token_id, text, NORMAL)
+    decoder = section(files.json(_FILE), "decoder")
+    clean_up = bool((files.json("tokenizer_config.json") or {}).get("clean_up_tokenization_spaces"))
+    for token_id, token in added.items():
+        if token_id not in tokens:
+            raise out_of_range(_FILE, token_id, token.text, tokens.size)
+        if texts.get(token_id, token.text) != token.text:
+            raise duplicate_id(_FILE, token_id, texts[token_id], token.text)
+        text = token.text if token.normalized else decode(decoder, token.text, clean_up=clean_up)
+        tokens.add(token_id, text, special=token.special)
+    return tokens
+
+
+def name_special(special: Special, tokens: Tokens, hints: VocabHints) -> None:
+    """Give the kinds that the family fixes their ids, where the checkpoint names none."""
+    for kind, token in hints.special.items():
+        special.name(kind, tokens.find(token) if isinstance(token, str) else token)

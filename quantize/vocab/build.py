@@ -1,0 +1,104 @@
+"""From tokenizer files to the `tokenizer.*` key-values that llama.cpp's converter would write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from quantize.errors import UnsupportedError
+from quantize.formats.kv import KV, boolean
+from quantize.registry import Registry
+from quantize.vocab.ends import missing_end
+from quantize.vocab.files import Files, VocabFiles
+
+
+@dataclass(frozen=True, slots=True)
+class VocabHints:
+    """What an architecture knows about its tokenizers.
+
+    loaders: tokenizer models to try, in order; the first whose files are there is taken.
+    arch_name: llama.cpp's architecture name; decides between equal names of a pre-tokenizer.
+    pre: `--pre`, instead of what the structure of tokenizer.json says.
+    before, after: key-values around the loader's; a key that is there already keeps its place.
+    special: (kind, text or id) of special tokens for kinds that the checkpoint does not name.
+    space_prefix: where tokenizer_config.json's add_prefix_space is written, if anywhere.
+    token_types: config.json's type_vocab_size, for encoders that have one.
+    pad_multiple: the vocabulary is padded to a multiple of this.
+    """
+
+    loaders: tuple[str, ...]
+    arch_name: str = ""
+    pre: str | None = None
+    before: tuple[KV, ...] = ()
+    after: tuple[KV, ...] = ()
+    special: Mapping[str, str | int] = field(default_factory=dict)
+    space_prefix: Literal["first", "last"] | None = None
+    token_types: int | None = None
+    pad_multiple: int = 1
+
+
+# None: the checkpoint does not hold this kind of tokenizer. `size` is None where the architecture
+# does not know the number of tokens.
+Loader = Callable[[Files, int | None, VocabHints], list[KV] | None]
+
+LOADERS: Registry[Loader] = Registry(
+    "tokenizer model",
+    {
+        "bpe": "quantize.vocab.bpe:load",
+        "gemma4": "quantize.vocab.gemma4:load",
+        "rwkv": "quantize.vocab.rwkv:load",
+        "spm": "quantize.vocab.spm:load",
+        "spm-json": "quantize.vocab.spm_json:load",
+        "spm-phi": "quantize.vocab.spm:load_phi",
+        "t5": "quantize.vocab.unigram:load_t5",
+        "unigram": "quantize.vocab.unigram:load",
+        "wordpiece": "quantize.vocab.wordpiece:load",
+    },
+)
+
+
+def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> list[KV]:
+    """All `tokenizer.*` key-values of a checkpoint, in llama.cpp's order.
+
+    `vocab_size`: rows of the embedding; tokens are padded to it.
+    Raises UnsupportedError("unknown-tokenizer") when none of the loaders finds its files,
+    UnsupportedError("unknown-pre-tokenizer"), and CheckpointError for files that contradict
+    themselves or the size.
+    """
+    cached = Files(files)
+    size = vocab_size and -(-vocab_size // hints.pad_multiple) * hints.pad_multiple
+    for name in hints.loaders:
+        kvs = LOADERS[name](cached, size, hints)
+        if kvs is not None:
+            break
+    else:
+        raise _unknown(cached, hints)
+    space = _space_prefix(cached) if hints.space_prefix else []
+    first, last = (space, []) if hints.space_prefix == "first" else ([], space)
+    kvs = merged([*hints.before, *first, *kvs, *last, *hints.after])
+    return merged([*kvs, *missing_end(cached, kvs)])
+
+
+def merged(kvs: Iterable[KV]) -> list[KV]:
+    """One entry a key: the first one's place, the last one's value."""
+    return list({kv.key: kv for kv in kvs}.values())
+
+
+def _space_prefix(files: Files) -> list[KV]:
+    wanted = (files.json("tokenizer_config.json") or {}).get("add_prefix_space")
+    if not isinstance(wanted, bool):
+        return []
+    return [boolean("tokenizer.ggml.add_space_prefix", wanted)]
+
+
+def _unknown(files: Files, hints: VocabHints) -> UnsupportedError:
+    known = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tekken.json")
+    there = [name for name in known if files.read(name) is not None]
+    return UnsupportedError(
+        "unknown-tokenizer",
+        "the checkpoint has no tokenizer that this architecture can use",
+        where=", ".join(there) or "no tokenizer file",
+        reason=f"looked for: {', '.join(hints.loaders)}",
+        hint="add the tokenizer files of the original model to the checkpoint",
+    )

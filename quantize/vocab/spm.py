@@ -1,0 +1,117 @@
+"""SentencePiece BPE from tokenizer.model: llama.cpp's model "llama"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quantize.formats.kv import KV
+from quantize.vocab.build import VocabHints
+from quantize.vocab.files import Files, bad_file, entries, section
+from quantize.vocab.special import read_special, token_text
+from quantize.vocab.tokens import (
+    ADDED_SCORE,
+    BYTE,
+    CONTROL,
+    NORMAL,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    Tokens,
+    is_id,
+    token_items,
+)
+
+_FILE = "tokenizer.model"
+
+
+def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+    """Pieces, then added_tokens.json, then added_tokens_decoder; a later text replaces an id's."""
+    pieces = open_pieces(files, _FILE)
+    if pieces is None:
+        return None
+    tokens = piece_tokens(pieces, size)
+    set_added_tokens(files, tokens)
+    decoder = section(files.json("tokenizer_config.json"), "added_tokens_decoder")
+    for token_id, text, special in _decoder_tokens(decoder):
+        if token_id in tokens:
+            tokens.add(token_id, text, special=special)
+    return spm_kvs(files, tokens)
+
+
+def load_phi(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+    """Phi-3's way: added tokens of tokenizer.json last, and a token is special only by its flag."""
+    pieces = open_pieces(files, _FILE)
+    if pieces is None:
+        return None
+    tokens = piece_tokens(pieces, size)
+    set_added_tokens(files, tokens)
+    decoder = section(files.json("tokenizer_config.json"), "added_tokens_decoder")
+    added = _decoder_tokens(decoder)
+    for entry in entries(files.json("tokenizer.json") or {}, "added_tokens"):
+        added.append(_checked("tokenizer.json", entry.get("id"), entry))
+    for token_id, text, special in added:
+        if token_id in tokens:
+            tokens.set(token_id, text, CONTROL if special else USER_DEFINED, ADDED_SCORE)
+    return spm_kvs(files, tokens)
+
+
+def spm_kvs(files: Files, tokens: Tokens) -> list[KV]:
+    """The key-values of a "llama" vocabulary."""
+    return tokens.kvs("llama", "default", scores=True) + read_special(files, size=tokens.size).kvs()
+
+
+def open_pieces(files: Files, name: str) -> Any:
+    """The SentencePieceProcessor of a file, or None if there is no such file."""
+    data = files.read(name)
+    if data is None:
+        return None
+    from sentencepiece import SentencePieceProcessor
+
+    pieces = SentencePieceProcessor()
+    try:
+        pieces.LoadFromSerializedProto(data)
+    except RuntimeError as error:
+        raise bad_file(name, f"it is no SentencePiece model: {error}") from None
+    return pieces
+
+
+def piece_tokens(pieces: Any, size: int | None) -> Tokens:
+    """The pieces of a SentencePiece model, padded or cut to `size` tokens."""
+    tokens = Tokens(size if size is not None else pieces.vocab_size())
+    for token_id in range(min(pieces.vocab_size(), tokens.size)):
+        kind = _kind(pieces, token_id)
+        tokens.set(token_id, pieces.IdToPiece(token_id), kind, pieces.GetScore(token_id))
+    return tokens
+
+
+def _kind(pieces: Any, token_id: int) -> int:
+    if pieces.IsUnknown(token_id):
+        return UNKNOWN
+    if pieces.IsControl(token_id):
+        return CONTROL
+    if pieces.IsUnused(token_id):
+        return UNUSED
+    return BYTE if pieces.IsByte(token_id) else NORMAL
+
+
+def set_added_tokens(files: Files, tokens: Tokens) -> None:
+    """Tokens of added_tokens.json, as user-defined ones."""
+    added = files.json("added_tokens.json")
+    for text, token_id in token_items(added, "added_tokens.json") if added else ():
+        if token_id in tokens:
+            tokens.set(token_id, text, USER_DEFINED, ADDED_SCORE)
+
+
+def _decoder_tokens(decoder: Any) -> list[tuple[int, str, bool]]:
+    where = "tokenizer_config.json"
+    return [
+        _checked(where, int(key) if key.isdecimal() else key, entry)
+        for key, entry in decoder.items()
+    ]
+
+
+def _checked(where: str, token_id: Any, entry: Any) -> tuple[int, str, bool]:
+    text = token_text(entry)
+    if not is_id(token_id) or text is None or not isinstance(entry, dict):
+        raise bad_file(where, f"{token_id!r}: {entry!r} is no added token")
+    return token_id, text, bool(entry.get("special"))
