@@ -53,4 +53,5 @@ LLAMA = Family(
     defaults=_defaults,
     generated=llama3_rope_freqs,
     vocab=("spm", "spm-json", "bpe"),
+    vocab_options={"space_prefix": "first"},
 )
