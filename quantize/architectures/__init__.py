@@ -65,5 +65,7 @@ ARCHITECTURES: Registry[Family] = Registry(
         "Qwen2MoeForCausalLM": "quantize.architectures.qwen_moe:QWEN2_MOE",
         "Qwen3MoeForCausalLM": "quantize.architectures.qwen_moe:QWEN3_MOE",
         "Qwen3NextForCausalLM": "quantize.architectures.qwen3next:QWEN3_NEXT",
+        "Gemma4ForCausalLM": "quantize.architectures.gemma4:GEMMA4",
+        "Gemma4ForConditionalGeneration": "quantize.architectures.gemma4:GEMMA4",
     },
 )

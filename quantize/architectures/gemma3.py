@@ -27,11 +27,14 @@ _CLASS: Mapping[str, Any] = {
 }
 
 
+def embedding(hp: Hparams) -> Rule:
+    """Without rows beyond vocab_size: the list of tokens is padded to that, and no further."""
+    return Rule("embed_tokens.weight", "token_embd.weight", FirstRows(int(hp["vocab_size"])))
+
+
 def _rules(hp: Hparams) -> tuple[Rule, ...]:
-    # Rows beyond vocab_size, to which the list of tokens is padded, would never be looked up.
-    embedding = Rule("embed_tokens.weight", "token_embd.weight", FirstRows(int(hp["vocab_size"])))
     blocks = (*SANDWICH_NORMS, *attention(), *QK_NORMS, *MLP)
-    return (embedding, *HEAD, *plus_one((*OUTPUT_NORM, *blocks)))
+    return (embedding(hp), *HEAD, *plus_one((*OUTPUT_NORM, *blocks)))
 
 
 def _sliding_window(hp: Hparams) -> int | None:
