@@ -1,4 +1,4 @@
-"""config.json as a family reads it: the text part lifted, class defaults filled in, aliases found."""
+"""config.json as a family reads it: the text part lifted, aliases found."""
 
 from __future__ import annotations
 

@@ -15,15 +15,15 @@ from quantize.architectures.hparams import Hparams
 from quantize.errors import CheckpointError
 from quantize.formats.kv import KV
 
-Value = str | tuple[str, ...] | Callable[[Hparams], Any]
+Value = tuple[str, ...] | Callable[[Hparams], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """One row: `name` without the architecture, value type, and where the value comes from.
 
-    `value` is a config key, several of which the first present counts, or a function of the
-    hparams. A row whose value is None is left out.
+    `value` is config keys, of which the first present counts, or a function of the hparams. A row
+    whose value is None is left out.
     """
 
     name: str
@@ -71,17 +71,12 @@ def key_values(rows: Iterable[Key], arch: str, hp: Hparams) -> list[KV]:
     """
     found: dict[str, KV] = {}
     for row in rows:
-        value = hp.optional(*row.value) if isinstance(row.value, tuple) else _call(row, hp)
+        value = row.value(hp) if callable(row.value) else hp.optional(*row.value)
         if value is None:
             continue
         key = row.name if row.name.startswith("general.") else f"{arch}.{row.name}"
         found[key] = _typed(key, row.type, value)
     return list(found.values())
-
-
-def _call(row: Key, hp: Hparams) -> Any:
-    assert callable(row.value)
-    return row.value(hp)
 
 
 def _typed(key: str, kind: str, value: Any) -> KV:
@@ -153,7 +148,9 @@ def _gating(hp: Hparams) -> int | None:
 ROPE_SCALING = (
     string("rope.scaling.type", _rope_scaling),
     f32("rope.scaling.factor", _scaled("*", "factor")),
-    u32("rope.scaling.original_context_length", _scaled("yarn", "original_max_position_embeddings")),
+    u32(
+        "rope.scaling.original_context_length", _scaled("yarn", "original_max_position_embeddings")
+    ),
     f32("rope.scaling.yarn_ext_factor", _scaled("yarn", "extrapolation_factor")),
     f32("rope.scaling.yarn_attn_factor", _scaled("yarn", "attention_factor", "attn_factor")),
     f32("rope.scaling.yarn_beta_fast", _scaled("yarn", "beta_fast")),

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantize.architectures.decoder import (
-    EMBEDDING, HEAD, MLP, NORMS, OUTPUT_NORM, attention, llama3_rope_freqs,
-)  # fmt: skip
+from quantize.architectures import decoder
 from quantize.architectures.family import Family, Rule, experts
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
@@ -24,12 +22,12 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         experts(f"{_MOE}.experts.{{eid}}.w3", "blk.{bid}.ffn_up_exps"),
     )
     return (
-        *EMBEDDING,
-        *OUTPUT_NORM,
-        *HEAD,
-        *NORMS,
-        *attention(PermuteRope(hp.n_head), PermuteRope(hp.n_head_kv)),
-        *(moe if hp.n_expert else MLP),
+        *decoder.EMBEDDING,
+        *decoder.OUTPUT_NORM,
+        *decoder.HEAD,
+        *decoder.NORMS,
+        *decoder.attention(PermuteRope(hp.n_head), PermuteRope(hp.n_head_kv)),
+        *(moe if hp.n_expert else decoder.MLP),
     )
 
 
@@ -51,7 +49,7 @@ LLAMA = Family(
     ),
     rules=_rules,
     defaults=_defaults,
-    generated=llama3_rope_freqs,
+    generated=decoder.llama3_rope_freqs,
     vocab=("spm", "spm-json", "bpe"),
     vocab_options={"space_prefix": "first"},
 )

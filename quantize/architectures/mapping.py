@@ -39,9 +39,7 @@ def map_tensors(family: Family, hp: Hparams) -> list[Mapped]:
     for target, sources, rule in _expand(family.rules(hp), hp):
         absent = [name for name in sources if name not in by_name]
         if absent:
-            if not rule.optional:
-                missing += absent
-            elif len(absent) < len(sources):
+            if not rule.optional or len(absent) < len(sources):
                 missing += absent
             continue
         if target in mapped:
@@ -52,7 +50,9 @@ def map_tensors(family: Family, hp: Hparams) -> list[Mapped]:
             )
         originals = tuple(by_name[name] for name in sources)
         used.update(originals)
-        mapped[target] = Mapped(target, _shape(rule, target, originals, hp), originals, rule.transform)
+        mapped[target] = Mapped(
+            target, _shape(rule, target, originals, hp), originals, rule.transform
+        )
     if missing:
         raise _listed(
             "missing-tensors",
@@ -104,9 +104,7 @@ def _is_unused(family: Family, hp: Hparams, original: str) -> bool:
     )
 
 
-def _expand(
-    rules: Iterable[Rule], hp: Hparams
-) -> Iterable[tuple[str, tuple[str, ...], Rule]]:
+def _expand(rules: Iterable[Rule], hp: Hparams) -> Iterable[tuple[str, tuple[str, ...], Rule]]:
     """Rules with their block and expert numbers filled in: (target, sources, rule)."""
     for rule in rules:
         per_block = "{bid}" in rule.target
