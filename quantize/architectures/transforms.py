@@ -34,6 +34,11 @@ class Transform:
         """Whether columns are mixed, so that the executor must hand over complete tensors."""
         return False
 
+    @property
+    def moves_rows_only(self) -> bool:
+        """Whether rows come out as they were: blocks of a quantized row may then be moved, too."""
+        return not self.whole and type(self).values is Transform.values
+
     def shape(self, shapes: Sequence[Shape]) -> Shape:
         """Shape of the result. Raises ValueError where the sources cannot be used."""
         (shape,) = shapes
@@ -266,6 +271,10 @@ class Chain(Transform):
     @property
     def whole(self) -> bool:
         return any(link.whole for link in (self.first, *self.then))
+
+    @property
+    def moves_rows_only(self) -> bool:
+        return all(link.moves_rows_only for link in (self.first, *self.then))
 
     def _shapes(self, shapes: Sequence[Shape]) -> list[Shape]:
         steps = [self.first.shape(shapes)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quantize.tensors import Shape, StoredTensor
 
 F32Array = NDArray[np.float32]
+U8Array = NDArray[np.uint8]
 
 # read(stored tensor, offset within it, nbytes) -> bytes
 Reader = Callable[[StoredTensor, int, int], bytes]
@@ -27,7 +28,8 @@ class Weight:
     """A tensor as it is once decoded: its name and shape, and the stored tensors it is made of.
 
     `dtype` is the precision of the decoded values as a safetensors dtype; `encoding` names how
-    they are stored.
+    they are stored. `grid` is the ggml type whose blocks can hold the stored values exactly, if
+    there is one: such rows can be repacked instead of quantized again.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Weight:
     dtype: str
     encoding: str
     parts: tuple[StoredTensor, ...]
+    grid: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -53,4 +56,13 @@ class Encoding(Protocol):
 
     def decode_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> F32Array:
         """Rows lo..hi as float32 (hi - lo, cols)."""
+        ...
+
+
+@runtime_checkable
+class Repacking(Protocol):
+    """An encoding some of whose weights have a `grid`."""
+
+    def repack_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> U8Array:
+        """Rows lo..hi as blocks of the ggml type `weight.grid`: uint8 (hi - lo, nbytes)."""
         ...

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from quantize.checkpoints.base import F32Array, Weight
+from quantize.checkpoints.base import F32Array, Repacking, U8Array, Weight
 from quantize.checkpoints.encodings import encoding_of
 from quantize.errors import CheckpointError
 from quantize.formats.safetensors import Header, read_header
@@ -35,12 +35,16 @@ class Checkpoint:
         self.stored = self._stored_tensors()
         self.weights = self.encoding.resolve(self.stored)
 
-    def read_bytes(self, name: str) -> bytes | None:
-        """A small file whole; None if there is no such file."""
+    def read(self, name: str) -> bytes | None:
+        """A small file, whole; None if there is no such file."""
         return self.files.read_all(name, _SMALL_FILE) if name in self.files.files() else None
 
+    def names(self) -> list[str]:
+        """The relative names of all files."""
+        return list(self.files.files())
+
     def read_json(self, name: str) -> Any:
-        data = self.read_bytes(name)
+        data = self.read(name)
         if data is None:
             return None
         try:
@@ -56,6 +60,12 @@ class Checkpoint:
 
     def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
         return self.encoding.decode_rows(self.weights[name], lo, hi, self._read)
+
+    def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
+        """Rows of a weight that has a `grid`, as blocks of that ggml type."""
+        if not isinstance(self.encoding, Repacking):
+            raise TypeError(f"{self.encoding.name} cannot repack")
+        return self.encoding.repack_rows(self.weights[name], lo, hi, self._read)
 
     def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> bytes:
         return self.files.read(tensor.file, tensor.offset + offset, nbytes)
@@ -75,7 +85,7 @@ class Checkpoint:
 
     def _stored_tensors(self) -> dict[str, StoredTensor]:
         listed = self.files.files()
-        index = self.read_bytes(INDEX)
+        index = self.read(INDEX)
         weight_map = read_index(index, INDEX) if index is not None else {}
         check_files(weight_map, listed, INDEX)
         shards = sorted(set(weight_map.values()) or filter(_SINGLE.fullmatch, listed))

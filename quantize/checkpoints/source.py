@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array, Weight
-from quantize.tensors import as_rows
+from quantize.checkpoints.base import F32Array, U8Array, Weight
+
+Element = TypeVar("Element", np.float32, np.uint8)
 
 # Rows that lie closer than this many times their own number are read in one piece: the RoPE
 # permutation takes rows from two halves of a head, and one read is cheaper than two.
@@ -26,26 +27,31 @@ class Source(Protocol):
         """Rows lo..hi of a weight as float32 (hi - lo, cols), a fresh array."""
         ...
 
+    def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
+        """Rows of a weight that has a `grid`, as blocks of it: uint8 (hi - lo, nbytes)."""
+        ...
+
     def read_json(self, name: str) -> Any:
         """A small JSON file of the source, parsed; None if there is no such file."""
         ...
 
 
-def gather_rows(source: Source, name: str, rows: NDArray[np.int64]) -> F32Array:
-    """Any rows of a weight, in the given order, as float32 (n, cols)."""
+def gather_rows(
+    read: Callable[[int, int], NDArray[Element]], rows: NDArray[np.int64]
+) -> NDArray[Element]:
+    """Any rows, in the given order, from `read(lo, hi)` that gives ranges of rows."""
     n = len(rows)
     if not n:
-        return np.empty((0, as_rows(source.weights[name].shape)[1]), np.float32)
+        return read(0, 0)
     lo, hi = int(rows.min()), int(rows.max()) + 1
     if hi - lo == n and _ascending(rows):
-        return source.decode_rows(name, lo, hi)
+        return read(lo, hi)
     if hi - lo <= _DENSE * n:
-        return source.decode_rows(name, lo, hi)[rows - lo]
+        return read(lo, hi)[rows - lo]
     order = np.argsort(rows, kind="stable")
-    result = np.empty((n, as_rows(source.weights[name].shape)[1]), np.float32)
-    for part in _runs(rows[order]):
-        places = order[part]
-        result[places] = gather_rows(source, name, rows[places])
+    parts = [gather_rows(read, rows[order[part]]) for part in _runs(rows[order])]
+    result = np.empty((n, parts[0].shape[1]), parts[0].dtype)
+    result[order] = np.concatenate(parts)
     return result
 
 

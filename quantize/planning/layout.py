@@ -71,6 +71,7 @@ def lay_out(
             transform=output.transform,
             made=output.shape,
             values=output.values,
+            repacked=output.grid == choice.type,
         )
         for output, choice, entry, nbytes in zip(outputs, choices, entries, sizes, strict=True)
     )

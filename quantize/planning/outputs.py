@@ -12,13 +12,18 @@ from quantize.tensors import Shape
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A tensor to write: made from `sources` by `transform`, or of given float32 `values`."""
+    """A tensor to write: made from `sources` by `transform`, or of given float32 `values`.
+
+    `grid` is the ggml type that holds the stored values of all sources exactly, if there is one and
+    the transform only moves rows.
+    """
 
     name: str
     shape: Shape
     sources: tuple[str, ...] = ()
     transform: Transform = IDENTITY
     values: bytes | None = None
+    grid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

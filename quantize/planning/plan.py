@@ -23,7 +23,8 @@ class PlannedTensor:
 
     `made` is the shape that `transform` gives from `sources`; `shape` the one written (a leading
     dimension of 1 is dropped, as llama-quantize does). `offset` counts from the start of the file.
-    `values` are the raw float32 bytes of a generated tensor, which has no sources.
+    `values` are the raw float32 bytes of a generated tensor, which has no sources. `repacked`: the
+    source's blocks are moved (Source.repack_rows), not decoded and quantized again.
     """
 
     name: str
@@ -36,6 +37,7 @@ class PlannedTensor:
     transform: Transform
     made: Shape
     values: bytes | None = None
+    repacked: bool = False
 
     @property
     def rows(self) -> int:

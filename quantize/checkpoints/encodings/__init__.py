@@ -17,6 +17,7 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
     "source encoding",
     {
         "": "quantize.checkpoints.encodings.plain:Plain",
+        "mxfp4": "quantize.checkpoints.encodings.mxfp4:MXFP4",
     },
 )
 

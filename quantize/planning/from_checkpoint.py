@@ -1,0 +1,171 @@
+"""A Hugging Face checkpoint as a model to write: its family, its key-values, its tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from quantize.architectures import ARCHITECTURES
+from quantize.architectures.family import Family
+from quantize.architectures.hparams import Hparams, lift_text_part
+from quantize.architectures.keys import key_values
+from quantize.architectures.mapping import map_tensors
+from quantize.architectures.transforms import Transform
+from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
+from quantize.formats.kv import KV
+from quantize.formats.model_card import ParameterCounts, general_kvs
+from quantize.planning.layout import file_order
+from quantize.planning.outputs import Model, Output
+from quantize.vocab.build import VocabHints, build
+
+
+def model_of(
+    checkpoint: Checkpoint,
+    *,
+    arch: str | None = None,
+    pre: str | None = None,
+    name: str | None = None,
+) -> Model:
+    """Everything about the output but the types of its tensors.
+
+    `arch` is an architecture name of config.json to use in place of the checkpoint's own, `pre`
+    overrides the pre-tokenizer, `name` the model's name. Reads JSON files only.
+    """
+    family = family_of(checkpoint, arch)
+    hp = hparams_of(checkpoint, family)
+    outputs = [
+        Output(
+            tensor.name,
+            tensor.shape,
+            tensor.sources,
+            tensor.transform,
+            grid=_grid(checkpoint, tensor.sources, tensor.transform),
+        )
+        for tensor in map_tensors(family, hp)
+    ]
+    outputs += [
+        Output(made.name, made.values.shape, values=made.values.astype("<f4").tobytes())
+        for made in family.generated(hp)
+    ]
+    outputs.sort(key=lambda output: file_order(output.name))
+    _check_duplicates(outputs)
+    general = general_kvs(
+        checkpoint.read("README.md"),
+        checkpoint.config,
+        checkpoint.read_json("generation_config.json"),
+        family.arch,
+        checkpoint.name,
+        _parameter_counts(outputs),
+        name,
+    )
+    vocabulary = build(checkpoint, hp.get("vocab_size"), _hints(family, hp, pre))
+    kvs = (
+        general[0],
+        *key_values(family.early, family.arch, hp),
+        *general[1:],
+        *key_values(family.keys, family.arch, hp),
+        *vocabulary,
+    )
+    return Model(name or checkpoint.name, family.arch, _last_wins(kvs), outputs)
+
+
+def family_of(checkpoint: Checkpoint, arch: str | None) -> Family:
+    """The family of a checkpoint. Raises UnsupportedError for one that is not known."""
+    names = [arch] if arch else _declared(checkpoint)
+    for name in names:
+        if name in ARCHITECTURES:
+            return ARCHITECTURES[name]
+    wanted = names[0] if names else "no architecture"
+    near = ARCHITECTURES.nearest(wanted)
+    fits = [] if arch else _fitting(checkpoint)
+    reason = f"names like it: {', '.join(near)}" if near else None
+    if fits:
+        reason = f"its tensors and hparams fit {', '.join(fits)}"
+    raise UnsupportedError(
+        "unknown-architecture",
+        f"{wanted!r} is not an architecture that can be converted",
+        where="--arch" if arch else "config.json: architectures",
+        reason=reason,
+        hint=f"--arch {(fits or near or ['NAME'])[0]} if the model is one of that kind; "
+        "`quantize architectures` lists them all",
+    )
+
+
+def hparams_of(checkpoint: Checkpoint, family: Family) -> Hparams:
+    config = lift_text_part(checkpoint.config)
+    shapes = {name: weight.shape for name, weight in checkpoint.weights.items()}
+    return Hparams({**family.defaults(config), **config}, shapes, checkpoint.read_json)
+
+
+def _declared(checkpoint: Checkpoint) -> list[str]:
+    declared = checkpoint.config.get("architectures")
+    return [name for name in declared if isinstance(name, str)] if isinstance(declared, list) else []
+
+
+def _fitting(checkpoint: Checkpoint) -> list[str]:
+    """One architecture name of each family whose rules take every tensor of the checkpoint."""
+    found: dict[str, str] = {}
+    for name in ARCHITECTURES:
+        family = ARCHITECTURES[name]
+        if family.arch in found:
+            continue
+        try:
+            hp = hparams_of(checkpoint, family)
+            map_tensors(family, hp)
+            key_values(family.keys, family.arch, hp)
+        except (QuantizeError, ArithmeticError, LookupError, TypeError, ValueError):
+            # A family that was not made for these hparams may stumble over them in any way.
+            continue
+        found[family.arch] = name
+    return list(found.values())
+
+
+def _hints(family: Family, hp: Hparams, pre: str | None) -> VocabHints:
+    return VocabHints(
+        loaders=family.vocab,
+        arch_name=family.arch,
+        pre=pre,
+        token_types=hp.get("type_vocab_size"),
+        **family.vocab_options,
+    )
+
+
+def _grid(checkpoint: Checkpoint, sources: Sequence[str], transform: Transform) -> str | None:
+    grids = {checkpoint.weights[name].grid for name in sources}
+    return grids.pop() if len(grids) == 1 and transform.moves_rows_only else None
+
+
+def _check_duplicates(outputs: Sequence[Output]) -> None:
+    for before, after in zip(outputs, outputs[1:], strict=False):
+        if before.name == after.name:
+            raise CheckpointError(
+                "doubly-mapped-tensors",
+                f"{after.name} would be written twice",
+                where=", ".join((*before.sources, *after.sources)),
+            )
+
+
+def _last_wins(kvs: Iterable[KV]) -> tuple[KV, ...]:
+    """A key that comes again changes the value and keeps its place, as in llama.cpp's writer."""
+    found: dict[str, KV] = {}
+    for kv in kvs:
+        found[kv.key] = kv
+    return tuple(found.values())
+
+
+def _parameter_counts(outputs: Sequence[Output]) -> ParameterCounts:
+    """What the size label is made from, counted as llama.cpp's GGUF writer does."""
+    total = shared = per_expert = expert_sum = stacks = 0
+    for output in outputs:
+        size = math.prod(output.shape)
+        total += size
+        if "_exps." in output.name and len(output.shape) >= 3:
+            n_expert = output.shape[-2 if ".bias" in output.name else -3]
+            per_expert += size // n_expert
+            expert_sum += n_expert
+            stacks += 1
+        else:
+            shared += size
+    return ParameterCounts(total, shared, per_expert, expert_sum // stacks if stacks else 0)
+

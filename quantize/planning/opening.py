@@ -1,0 +1,72 @@
+"""From what a person typed to an opened source: a folder, a GGUF file, or a repository of the Hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.errors import UsageError
+from quantize.storage.hub import Snapshot, fetch_snapshot, parse_hub_id
+from quantize.storage.local import LocalFolder
+
+# Folder names that say nothing about the model; its parent's name does.
+_NAMELESS = re.compile(
+    r"checkpoint|model|weights|hf|snapshot|export|[0-9a-f]{40}|", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source, seen through its headers. `repo` and `commit` only when it came from the Hub."""
+
+    source: Checkpoint | GGUFFile
+    location: str
+    repo: str | None = None
+    commit: str | None = None
+
+
+def open_source(text: str, token: str | None = None) -> Opened:
+    """Open a checkpoint folder, a .gguf file, or `org/name[@revision]` of the Hub.
+
+    What exists on the disk wins over the Hub. Raises UsageError("no-such-source").
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return _open_file(path)
+    if path.is_dir():
+        return Opened(Checkpoint(LocalFolder(path), folder_name(path)), str(path))
+    repository = parse_hub_id(text)
+    if repository is None:
+        raise UsageError(
+            "no-such-source",
+            f"{text!r} is neither a folder, a .gguf file, nor a repository of the Hub",
+            hint="give a folder with config.json and .safetensors files, or org/name",
+        )
+    snapshot: Snapshot = fetch_snapshot(*repository, token=token)
+    name = repository[0].rpartition("/")[2]
+    checkpoint = Checkpoint(LocalFolder(snapshot.path), name)
+    return Opened(checkpoint, repository[0], repository[0], snapshot.commit)
+
+
+def folder_name(path: Path) -> str:
+    """The model's own name: the folder's, or a parent's where the folder's says nothing."""
+    for folder in (path.resolve(), *path.resolve().parents):
+        if not _NAMELESS.fullmatch(folder.name):
+            return folder.name
+    return "model"
+
+
+def _open_file(path: Path) -> Opened:
+    if path.suffix == ".gguf":
+        source = GGUFFile(LocalFolder(path.parent), path.name, path.stem)
+        return Opened(source, str(path))
+    hint = "give the folder that holds it" if path.suffix in (".safetensors", ".json") else None
+    raise UsageError(
+        "no-such-source",
+        f"{path.name} is a file, but not a .gguf file",
+        where=str(path),
+        hint=hint or "give a folder with config.json and .safetensors files, or a .gguf file",
+    )

@@ -1,0 +1,50 @@
+"""From a model and the file types wanted to complete plans. Every refusal that can be early is here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quantize.planning.layout import lay_out, written_shape
+from quantize.planning.outputs import Model
+from quantize.planning.plan import Plan
+from quantize.planning.shapes import check_shapes
+from quantize.recipes import Choice, FileType, ModelFacts, choose
+
+
+def make_plans(model: Model, file_types: Sequence[FileType]) -> tuple[Plan, ...]:
+    """One plan for each file type, over the same tensors in the same order."""
+    check_shapes(model)
+    facts = _facts(model)
+    tensors = [(output.name, written_shape(output.shape)) for output in model.outputs]
+    return tuple(
+        lay_out(
+            model.name,
+            model.arch,
+            file_type,
+            model.kvs,
+            model.outputs,
+            _keep_grids(model, choose(file_type.name, facts, tensors)),
+        )
+        for file_type in file_types
+    )
+
+
+def _keep_grids(model: Model, choices: Sequence[Choice]) -> list[Choice]:
+    """Weights that are stored on a ggml type's grid stay on it: no other type is as exact."""
+    return [
+        choice
+        if output.grid is None
+        else Choice(output.grid, f"stored as {output.grid}: moved without loss")
+        for output, choice in zip(model.outputs, choices, strict=True)
+    ]
+
+
+def _facts(model: Model) -> ModelFacts:
+    values = {kv.key.removeprefix(f"{model.arch}."): kv.value for kv in model.kvs}
+    return ModelFacts(
+        arch=model.arch,
+        block_count=values.get("block_count", 0),
+        head_count=values.get("attention.head_count", 0),
+        head_count_kv=values.get("attention.head_count_kv"),
+        expert_count=values.get("expert_count", 0),
+    )

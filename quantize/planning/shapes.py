@@ -1,0 +1,65 @@
+"""Shapes that every architecture of llama.cpp shares, checked against the key-values.
+
+A config.json that belongs to another checkpoint often maps without a complaint: the names are the
+same. What gives it away are the sizes. Only tensors whose shape follows from hparams in all
+architectures are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from quantize.errors import CheckpointError
+from quantize.planning.outputs import Model
+
+# GGUF name (without a block number) -> the hparam that its last dimension must equal.
+_COLS = {
+    "token_embd.weight": "embedding_length",
+    "output.weight": "embedding_length",
+    "output_norm.weight": "embedding_length",
+    "attn_norm.weight": "embedding_length",
+    "ffn_norm.weight": "embedding_length",
+    "attn_q.weight": "embedding_length",
+    "attn_k.weight": "embedding_length",
+    "attn_v.weight": "embedding_length",
+    "attn_qkv.weight": "embedding_length",
+    "ffn_gate.weight": "embedding_length",
+    "ffn_up.weight": "embedding_length",
+}
+_BLOCK = re.compile(r"blk\.\d+\.")
+
+
+def check_shapes(model: Model) -> None:
+    """Raise CheckpointError("shape-mismatch") where a tensor contradicts the key-values."""
+    values = {kv.key.removeprefix(f"{model.arch}."): kv.value for kv in model.kvs}
+    for output in model.outputs:
+        hparam = _COLS.get(_BLOCK.sub("", output.name), "")
+        expected = values.get(hparam)
+        if isinstance(expected, int) and output.shape[-1] != expected:
+            raise _mismatch(output.name, output.shape[-1], hparam, expected)
+        if output.name == "token_embd.weight":
+            _check_vocabulary(output.shape[0], values)
+
+
+def _check_vocabulary(rows: int, values: Mapping[str, Any]) -> None:
+    tokens = values.get("tokenizer.ggml.tokens")
+    if tokens is not None and len(tokens) != rows:
+        raise CheckpointError(
+            "vocabulary-mismatch",
+            f"{rows} embedding rows for {len(tokens)} tokens",
+            where="token_embd.weight",
+            reason="llama.cpp needs one row for each token of the vocabulary",
+            hint="take the tokenizer files of this very checkpoint",
+        )
+
+
+def _mismatch(name: str, got: int, hparam: str, expected: int) -> CheckpointError:
+    return CheckpointError(
+        "shape-mismatch",
+        f"rows of {got} where {hparam} is {expected}",
+        where=name,
+        reason="config.json and the weights do not belong together",
+        hint="download config.json and the weights from the same revision",
+    )
