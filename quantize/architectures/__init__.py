@@ -67,5 +67,6 @@ ARCHITECTURES: Registry[Family] = Registry(
         "Qwen3NextForCausalLM": "quantize.architectures.qwen3next:QWEN3_NEXT",
         "Gemma4ForCausalLM": "quantize.architectures.gemma4:GEMMA4",
         "Gemma4ForConditionalGeneration": "quantize.architectures.gemma4:GEMMA4",
+        "NomicBertModel": "quantize.architectures.nomic_bert:NOMIC_BERT",
     },
 )
