@@ -1,1 +1,1 @@
-"""Everything Ollama: what it reads, what we write for it, how we talk to it."""
+"""Everything Ollama: what it reads, and what is written for it."""

@@ -1,1 +1,1 @@
-"""What goes beside the file: manifest, model card, upload."""
+"""What tells others about the files: the manifest."""

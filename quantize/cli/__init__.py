@@ -1,0 +1,68 @@
+"""The command line: parse, call api, render. The only package that prints or exits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from quantize import __version__
+from quantize.cli.help import Command, Program
+from quantize.registry import Registry
+
+COMMANDS: Registry[Callable[..., None]] = Registry(
+    "command",
+    {
+        "convert": "quantize.cli.convert:convert",
+        "plan": "quantize.cli.plan:plan",
+        "inspect": "quantize.cli.inspect:inspect",
+        "types": "quantize.cli.types:types",
+        "architectures": "quantize.cli.architectures:architectures",
+    },
+)
+
+
+def build_app() -> typer.Typer:
+    """The program with all its commands. A bug shows Python's own traceback, not a Rich one."""
+    app = typer.Typer(
+        cls=Program,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_program)
+    for name in COMMANDS:
+        app.command(name, cls=Command)(COMMANDS[name])
+    return app
+
+
+def main() -> None:
+    """Run the command of sys.argv. Ends in SystemExit, or in the traceback of a bug."""
+    for stream in (sys.stdout, sys.stderr):
+        # A model's name may hold what a terminal's encoding lacks: no reason to fail.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    build_app()(prog_name="quantize")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 (Typer calls it so)
+    if wanted:
+        typer.echo(f"quantize {__version__}")
+        raise typer.Exit
+
+
+def _program(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Which one is this."
+        ),
+    ] = False,
+) -> None:
+    """Hugging Face checkpoints to quantized GGUF files, with llama.cpp's bytes."""

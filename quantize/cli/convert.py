@@ -1,0 +1,55 @@
+"""The command `convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quantize.cli import options as opt
+from quantize.cli.output import session
+from quantize.units import parse_size
+
+_INTERRUPTED = "No unfinished file has a final name. The same command goes on from here."
+
+
+def convert(  # noqa: PLR0913 (one for each option)
+    source: opt.Source,
+    *,
+    types: opt.Types = ["Q4_K_M"],  # noqa: B006 (Typer copies it)
+    output: opt.OutputFolder = Path(),
+    dry_run: opt.DryRun = False,
+    name: opt.Name = None,
+    arch: opt.Arch = None,
+    pre: opt.Pre = None,
+    jobs: opt.Jobs = None,
+    max_memory: opt.MaxMemory = None,
+    kernels: opt.Kernels = opt.KernelSet.AUTO,
+    fresh: opt.Fresh = False,
+    every: opt.All = False,
+    quiet: opt.Quiet = False,
+    json: opt.Json = False,
+) -> None:
+    """Write quantized GGUF files, with a Modelfile for Ollama and a manifest."""
+    with session(json=json, quiet=quiet, when_interrupted=_INTERRUPTED) as out:
+        # Here and in the other commands: what --help does not need is imported after parsing.
+        from quantize import api
+        from quantize.cli.views.converted import converted_events, converted_view
+        from quantize.cli.views.plan import plan_events, plan_view
+
+        options = api.Options(
+            types=tuple(types),
+            output=output,
+            name=name,
+            arch=arch,
+            pre=pre,
+            jobs=jobs,
+            max_memory=None if max_memory is None else parse_size(max_memory),
+            kernels=kernels.value,
+            fresh=fresh,
+        )
+        if dry_run:
+            planned = api.plan(source, options)
+            out.show(plan_view(planned, every=every), plan_events(planned))
+            return
+        with out.progress() as progress:
+            done = api.convert(source, options, progress)
+        out.show(converted_view(done), converted_events(done))

@@ -1,0 +1,78 @@
+"""Examples and exit codes at the end of --help, in panels like Typer's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from typer.core import TyperCommand, TyperGroup
+
+from quantize import errors
+
+
+class Example(NamedTuple):
+    line: str
+    what: str
+
+
+EXAMPLES: Mapping[str, Sequence[Example]] = {
+    "convert": (
+        Example("quantize convert ./Qwen3-0.6B", "a folder"),
+        Example("quantize convert Qwen/Qwen3-0.6B -t Q4_K_M -t Q8_0", "from the Hub"),
+        Example("quantize convert model-BF16.gguf -t Q4_K_S", "a GGUF file"),
+        Example("quantize convert ./Qwen3-0.6B --dry-run", "look first"),
+    ),
+    "plan": (
+        Example("quantize plan Qwen/Qwen3-0.6B -t Q4_K_M", "before a download"),
+        Example("quantize plan ./Qwen3-0.6B --all", "every tensor"),
+        Example("quantize plan ./Qwen3-0.6B --json", "for a program"),
+    ),
+    "inspect": (
+        Example("quantize inspect model-Q4_K_M.gguf", "a GGUF file"),
+        Example("quantize inspect ./Qwen3-0.6B", "a checkpoint"),
+    ),
+    "types": (Example("quantize types", "a table"),),
+    "architectures": (Example("quantize architectures", "a table"),),
+}
+
+EXIT_CODES: Mapping[int, str] = {
+    errors.EXIT_OK: "fine",
+    errors.EXIT_USAGE: "an option or argument that makes no sense",
+    errors.EXIT_UNSUPPORTED: "an architecture, tokenizer, type or encoding that is not known",
+    errors.EXIT_CHECKPOINT: "a source that contradicts itself or holds bad values",
+    errors.EXIT_AUTH: "the Hub wants a token, or another one",
+    errors.EXIT_NETWORK: "the Hub cannot be reached, or breaks off",
+    errors.EXIT_DISK: "no room, no permission, no such folder",
+    errors.EXIT_VERIFICATION: "a file is not what its manifest or source says",
+    errors.EXIT_INTERRUPTED: "interrupted",
+}
+
+
+class Command(TyperCommand):
+    """A command whose help ends with its examples."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        _print_panel("Examples", EXAMPLES[str(self.name)], ("", "dim"))
+
+
+class Program(TyperGroup):
+    """The program, whose help ends with its exit codes."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super().format_help(ctx, formatter)
+        rows = [(str(code), meaning) for code, meaning in EXIT_CODES.items()]
+        _print_panel("Exit codes", rows, ("bold cyan", ""))
+
+
+def _print_panel(title: str, rows: Sequence[tuple[str, str]], styles: tuple[str, str]) -> None:
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    for style in styles:
+        table.add_column(style=style, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(Panel(table, title=title, title_align="left", border_style="dim"))

@@ -1,0 +1,131 @@
+"""Arguments and options of the commands, each defined once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_MODEL = "The model"
+_RUN = "The run"
+_PRINTED = "What is printed"
+
+
+class KernelSet(StrEnum):
+    AUTO = "auto"
+    NUMPY = "numpy"
+    NUMBA = "numba"
+
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A Hugging Face folder, a Hub id (ORG/NAME or ORG/NAME@REVISION), "
+        "or a GGUF file in F32, F16 or BF16.",
+        show_default=False,
+    ),
+]
+AnySource = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A GGUF file, a Hugging Face folder, or a Hub id (ORG/NAME or ORG/NAME@REVISION).",
+        show_default=False,
+    ),
+]
+Types = Annotated[
+    list[str],
+    typer.Option(
+        "--type",
+        "-t",
+        metavar="TYPE",
+        help="What to write, see `quantize types`. Several give a file each, from one read.",
+    ),
+]
+OutputFolder = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="DIR", help="Where the files go."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Write nothing, print what `quantize plan` prints."),
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Its name, in place of the source's own.",
+        show_default=False,
+        rich_help_panel=_MODEL,
+    ),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Treat it as this architecture, see `quantize architectures`.",
+        show_default=False,
+        rich_help_panel=_MODEL,
+    ),
+]
+Pre = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="llama.cpp's name of its pre-tokenizer, if that is not recognized.",
+        show_default=False,
+        rich_help_panel=_MODEL,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        metavar="N",
+        help="Workers. Each core gets one by default.",
+        show_default=False,
+        rich_help_panel=_RUN,
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="What all workers together may take: 600MB, 4G, 2.5GiB.",
+        show_default=False,
+        rich_help_panel=_RUN,
+    ),
+]
+Kernels = Annotated[
+    KernelSet,
+    typer.Option(
+        help="Which implementation computes. The bytes are the same.", rich_help_panel=_RUN
+    ),
+]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        help="Do not continue what an interrupted run left behind.",
+        rich_help_panel=_RUN,
+    ),
+]
+All = Annotated[
+    bool,
+    typer.Option("--all", help="A line for every tensor.", rich_help_panel=_PRINTED),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Nothing but errors.", rich_help_panel=_PRINTED),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="One JSON object a line, see docs/cli.md.", rich_help_panel=_PRINTED
+    ),
+]

@@ -1,0 +1,107 @@
+"""Where everything that is printed goes: data to stdout, talk to stderr, in one of three modes.
+
+For people there are tables on stdout. With --json stdout has one event a line. With --quiet it has
+nothing. Errors are on stderr in every mode.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console, RenderableType
+
+from quantize.cli.events import ErrorEvent, Event, InterruptedEvent, json_line
+from quantize.cli.progress import BarProgress, EventProgress, LineProgress
+from quantize.cli.views.failure import failure_view
+from quantize.errors import EXIT_INTERRUPTED, QuantizeError
+from quantize.progress import NullProgress, Progress
+
+# A file or a pipe has no width: nothing is wrapped there, so that every row stays one line.
+_UNWRAPPED = 100_000
+
+
+class Output:
+    """The sink of one command."""
+
+    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        if json and quiet:
+            raise typer.BadParameter("--json and --quiet exclude each other")
+        self.json = json
+        self.quiet = quiet
+        self.data = _console(stderr=False)
+        self.talk = _console(stderr=True)
+
+    def show(self, view: Iterable[RenderableType], events: Iterable[Event]) -> None:
+        """A result, for people and for programs. Only the one that is wanted is computed."""
+        if self.json:
+            for event in events:
+                self.send(event)
+        elif not self.quiet:
+            for renderable in view:
+                self.data.print(renderable)
+
+    def send(self, event: Event) -> None:
+        sys.stdout.write(json_line(event))
+        sys.stdout.flush()
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """A watcher that suits the mode and the terminal."""
+        if self.quiet:
+            yield NullProgress()
+        elif self.json:
+            yield EventProgress(self.send)
+        elif self.talk.is_terminal and not self.talk.is_dumb_terminal:
+            bar = BarProgress(self.talk)
+            try:
+                yield bar
+            finally:
+                # Gives the cursor back when the work ended by an error, too.
+                bar.finish()
+        else:
+            yield LineProgress(self.talk)
+
+
+@contextmanager
+def session(
+    *, json: bool = False, quiet: bool = False, when_interrupted: str | None = None
+) -> Iterator[Output]:
+    """The body of every command, and the only place where errors become text and exit codes.
+
+    What is not a QuantizeError is a bug, and keeps its traceback.
+    """
+    out = Output(json=json, quiet=quiet)
+    try:
+        yield out
+    except QuantizeError as error:
+        if json:
+            out.send(_error_event(error))
+        out.talk.print(failure_view(error))
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as interrupt:
+        if json:
+            out.send(InterruptedEvent(event="interrupted"))
+        out.talk.print(" ".join(filter(None, ("Interrupted.", when_interrupted))))
+        raise typer.Exit(EXIT_INTERRUPTED) from interrupt
+
+
+def _error_event(error: QuantizeError) -> ErrorEvent:
+    return ErrorEvent(
+        event="error",
+        reference=error.reference,
+        message=error.message,
+        where=error.where,
+        reason=error.reason,
+        hint=error.hint,
+        exit_code=error.exit_code,
+    )
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _UNWRAPPED
+    return console

@@ -1,0 +1,165 @@
+"""Three watchers of work: a bar for a terminal, lines for a log, events for a program."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from quantize.cli.events import Event, FinishEvent, NoteEvent, ProgressEvent, StartEvent
+from quantize.units import format_bytes, format_seconds
+
+_EVENT_SECONDS = 0.5
+_LINE_SECONDS = 10.0
+_LINE_PERCENT = 10
+
+
+class BarProgress:
+    """A bar with bytes, speed and time left, and the tensor at work on a line of its own."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: _Bar | None = None
+
+    def start(self, stage: str, total: int) -> None:
+        self._bar = _Bar(self._console)
+        self._bar.add_task(stage, total=total, item="")
+        self._bar.start()
+
+    def advance(self, nbytes: int, item: str) -> None:
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], advance=nbytes, item=item)
+
+    def note(self, text: str) -> None:
+        self._console.print(text)
+
+    def finish(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class _Bar(RichProgress):
+    def __init__(self, console: Console) -> None:
+        super().__init__(
+            SpinnerColumn(finished_text="[green]*[/]"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f}%"),
+            _Bytes(),
+            _Speed(),
+            _Left(),
+            console=console,
+            expand=True,
+            transient=True,
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        items = [Text(f"  {task.fields['item']}", style="dim") for task in self.tasks]
+        for item in items:
+            item.truncate(self.console.width, overflow="ellipsis")
+        yield Group(self.make_tasks_table(self.tasks), *items)
+
+
+class _Bytes(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{format_bytes(task.completed)} of {format_bytes(task.total or 0)}")
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{format_bytes(speed)}/s" if speed else "", style="cyan")
+
+
+class _Left(ProgressColumn):
+    # Once a second: a figure that flickers cannot be read.
+    max_refresh = 1.0
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        return Text(f"{format_seconds(left)} left" if left else "", style="magenta")
+
+
+class LineProgress:
+    """A line at each tenth of the work, and between them when ten seconds have passed."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stage, self._total, self._done = "", 0, 0
+        self._started = self._printed = 0.0
+        self._percent = 0
+
+    def start(self, stage: str, total: int) -> None:
+        self._stage, self._total, self._done, self._percent = stage, total, 0, 0
+        self._started = self._printed = self._clock()
+        self._console.print(f"{stage}: {format_bytes(total)}")
+
+    def advance(self, nbytes: int, item: str) -> None:
+        with self._lock:
+            self._done += nbytes
+            percent = 100 * self._done // max(self._total, 1)
+            now = self._clock()
+            is_next = percent // _LINE_PERCENT > self._percent // _LINE_PERCENT
+            if is_next or now - self._printed >= _LINE_SECONDS:
+                self._percent, self._printed = percent, now
+                speed = self._done / max(now - self._started, 1e-9)
+                self._console.print(
+                    f"{self._stage}: {percent}%, {format_bytes(self._done)}, "
+                    f"{format_bytes(speed)}/s, {item}"
+                )
+
+    def note(self, text: str) -> None:
+        self._console.print(text)
+
+    def finish(self) -> None:
+        seconds = format_seconds(self._clock() - self._started)
+        self._console.print(f"{self._stage}: done in {seconds}")
+
+
+class EventProgress:
+    """An event at the start and end of each stage, and at most two a second between."""
+
+    def __init__(
+        self, send: Callable[[Event], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._send = send
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stage, self._total, self._done = "", 0, 0
+        self._sent = 0.0
+
+    def start(self, stage: str, total: int) -> None:
+        self._stage, self._total, self._done = stage, total, 0
+        self._sent = self._clock()
+        self._send(StartEvent(event="start", stage=stage, total=total))
+
+    def advance(self, nbytes: int, item: str) -> None:
+        with self._lock:
+            self._done += nbytes
+            now = self._clock()
+            if now - self._sent >= _EVENT_SECONDS:
+                self._sent = now
+                self._send(
+                    ProgressEvent(
+                        event="progress",
+                        stage=self._stage,
+                        done=self._done,
+                        total=self._total,
+                        item=item,
+                    )
+                )
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._send(NoteEvent(event="note", text=text))
+
+    def finish(self) -> None:
+        self._send(FinishEvent(event="finish", stage=self._stage, done=self._done))

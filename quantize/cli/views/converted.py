@@ -1,0 +1,87 @@
+"""The summary that closes a conversion, with the next command to run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Column
+from rich.text import Text
+
+from quantize.api import Converted
+from quantize.cli.events import ConvertedEvent, Event, FileEvent
+from quantize.cli.views.tables import indented, number, plain_table
+from quantize.units import format_bytes, format_seconds
+
+_OLLAMA_NAME_LENGTH = 80
+
+
+def converted_view(done: Converted) -> Iterator[RenderableType]:
+    speed = format_bytes(done.source.nbytes / max(done.seconds, 1e-9))
+    how = f" in {format_seconds(done.seconds)}, {speed}/s, {done.kernels} kernels"
+    yield Text.assemble(("done", "bold green"), how)
+    yield ""
+    table = plain_table(
+        Column(overflow="fold", style="bold"), number("size"), number("bits"), header=False
+    )
+    for file in done.files:
+        table.add_row(
+            Text(str(file.path)),
+            format_bytes(file.size),
+            f"{file.bits_per_weight:.2f} bits per weight",
+        )
+    for path in (*done.modelfiles, done.manifest):
+        table.add_row(Text(str(path), style="not bold"), "", "")
+    yield indented(table)
+    yield ""
+    for line in ollama_lines(done):
+        yield Padding(Text(line, style="cyan"), (0, 0, 0, 2))
+
+
+def ollama_lines(done: Converted) -> list[str]:
+    """The `ollama create` line of each file: the first takes the model's name, others a tag."""
+    name = ollama_name(done.source.name)
+    lines = []
+    for index, file in enumerate(done.files):
+        path = _modelfile(done, file.type)
+        model = name if index == 0 else f"{name}:{file.type.lower()}"
+        lines.append(f"ollama create {model} -f {shlex.quote(str(path))}")
+    return lines
+
+
+def _modelfile(done: Converted, type_name: str) -> Path:
+    """The Modelfile of a type: its own if there is one, else the only one."""
+    return next(
+        (path for path in done.modelfiles if path.name == f"Modelfile.{type_name}"),
+        done.modelfiles[0],
+    )
+
+
+def ollama_name(name: str) -> str:
+    """A name that Ollama takes: letters, digits, "_.-", 80 of them, the first no sign."""
+    kept = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-.")
+    return kept[:_OLLAMA_NAME_LENGTH].rstrip("-.") or "model"
+
+
+def converted_events(done: Converted) -> Iterator[Event]:
+    for file in done.files:
+        yield FileEvent(
+            event="file",
+            path=str(file.path),
+            type=file.type,
+            size=file.size,
+            bits_per_weight=file.bits_per_weight,
+            sha256=file.sha256,
+        )
+    yield ConvertedEvent(
+        event="converted",
+        name=done.source.name,
+        modelfiles=[str(path) for path in done.modelfiles],
+        manifest=str(done.manifest),
+        seconds=done.seconds,
+        kernels=done.kernels,
+    )

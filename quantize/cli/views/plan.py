@@ -1,0 +1,124 @@
+"""A plan for people: tensors under their type and the reason for it, and what it all takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import RenderableType
+from rich.table import Column
+from rich.text import Text
+
+from quantize.api import Planned
+from quantize.cli.events import Event, NeedsEvent, PlanEvent, PlannedTensorEntry
+from quantize.cli.views.tables import facts, grouped, indented, number, plain_table, shape_text
+from quantize.planning.plan import Plan, PlannedTensor
+from quantize.units import format_bytes, format_count
+
+
+def plan_view(planned: Planned, *, every: bool) -> Iterator[RenderableType]:
+    """All plans, by type and reason; with `every`, a line for each tensor in the file's order."""
+    source = planned.source
+    weights = format_count(source.weights)
+    yield Text.assemble((source.name, "bold"), f"  {source.arch}, {weights} weights")
+    for plan in planned.plans:
+        yield ""
+        yield from _tensor_lines(plan.tensors) if every else _type_sections(plan.tensors)
+        yield ""
+        yield facts(_totals(plan))
+    yield ""
+    yield facts(
+        [
+            ("reads", f"{format_bytes(source.nbytes)} from {source.location}"),
+            ("memory", format_bytes(planned.needs.memory)),
+            ("disk", format_bytes(planned.needs.disk)),
+        ]
+    )
+
+
+def _totals(plan: Plan) -> Sequence[tuple[str, str]]:
+    parts = [f"{name} {format_bytes(nbytes)}" for name, nbytes in plan.nbytes_by_type.items()]
+    return (
+        ("file", f"{file_name(plan)}"),
+        ("size", f"{plan.size:,} bytes ({format_bytes(plan.size)})"),
+        ("types", f"{plan.bits_per_weight:.2f} bits per weight: {', '.join(parts)}"),
+    )
+
+
+def file_name(plan: Plan) -> str:
+    return f"{plan.name}-{plan.ftype}.gguf"
+
+
+def _type_sections(tensors: Iterable[PlannedTensor]) -> Iterator[RenderableType]:
+    sections: dict[tuple[str, str], list[PlannedTensor]] = {}
+    for tensor in tensors:
+        sections.setdefault((tensor.type, tensor.reason), []).append(tensor)
+    for (kind, reason), members in sections.items():
+        yield Text.assemble((kind, "bold cyan"), "  ", (reason, "dim"))
+        table = plain_table(
+            Column("tensor", ratio=None, overflow="fold"),
+            Column("blocks", overflow="fold"),
+            number("shape"),
+            number("size"),
+            header=False,
+        )
+        for group in grouped(members):
+            table.add_row(
+                Text(group.pattern),
+                group.blocks,
+                shape_text(group.shape),
+                format_bytes(group.nbytes),
+            )
+        yield indented(table)
+
+
+def _tensor_lines(tensors: Iterable[PlannedTensor]) -> Iterator[RenderableType]:
+    table = plain_table(
+        Column("tensor", overflow="fold"),
+        number("shape"),
+        Column("type", style="cyan", no_wrap=True),
+        number("size"),
+        Column("why", style="dim"),
+    )
+    for tensor in tensors:
+        table.add_row(
+            Text(tensor.name),
+            shape_text(tensor.shape),
+            tensor.type,
+            format_bytes(tensor.nbytes),
+            Text(tensor.reason),
+        )
+    yield table
+
+
+def plan_events(planned: Planned) -> Iterator[Event]:
+    for plan in planned.plans:
+        yield PlanEvent(
+            event="plan",
+            name=plan.name,
+            arch=plan.arch,
+            type=plan.ftype,
+            file=file_name(plan),
+            size=plan.size,
+            weights=plan.weights,
+            bits_per_weight=plan.bits_per_weight,
+            nbytes_by_type=dict(plan.nbytes_by_type),
+            digest=plan.digest,
+            tensors=[_entry(tensor) for tensor in plan.tensors],
+        )
+    yield NeedsEvent(
+        event="needs",
+        source=planned.source.nbytes,
+        memory=planned.needs.memory,
+        disk=planned.needs.disk,
+    )
+
+
+def _entry(tensor: PlannedTensor) -> PlannedTensorEntry:
+    return PlannedTensorEntry(
+        name=tensor.name,
+        shape=list(tensor.shape),
+        type=tensor.type,
+        reason=tensor.reason,
+        offset=tensor.offset,
+        nbytes=tensor.nbytes,
+    )

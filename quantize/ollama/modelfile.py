@@ -1,0 +1,140 @@
+"""The Modelfile that stands beside a GGUF file: what `ollama create` needs besides the weights.
+
+Ollama reads neither generation_config.json nor the sampling keys of a GGUF file, so the model's
+own defaults become PARAMETER lines. Stop lines are always written: any of them replaces the whole
+list that Ollama may have detected from the chat template, which is sometimes another model's.
+There is no TEMPLATE: without one, Ollama renders the chat template inside the GGUF file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from quantize.errors import UsageError
+from quantize.ollama.quoting import is_kept, is_representable, quoted, rewritten
+
+# Names under which repositories keep the text of their license, the likeliest first.
+_LICENSE_FILES = ("license", "license.txt", "license.md", "copying", "copying.txt")
+
+
+def license_file(names: Iterable[str]) -> str | None:
+    """Which of a checkpoint's files holds its license, if any does."""
+    found = {name.casefold(): name for name in sorted(names, reverse=True)}
+    return next((found[name] for name in _LICENSE_FILES if name in found), None)
+
+
+def modelfile(
+    file: str,
+    *,
+    stops: Sequence[str] = (),
+    generation: Mapping[str, Any] | None = None,
+    license_text: bytes | None = None,
+    has_chat_template: bool = False,
+    is_embedder: bool = False,
+) -> str:
+    """The text of a Modelfile; write it as UTF-8, its line ends as they are.
+
+    `file` is the GGUF file's name in the Modelfile's own folder, `stops` are the texts of the
+    tokens that end a turn, `generation` is generation_config.json, `license_text` the content of
+    the license file. An embedder gets no stops, no sampling and no word about chat templates.
+    Raises UsageError("bad-file-name") for a name that a Modelfile cannot hold.
+    """
+    sections = [_from(file)]
+    if is_embedder:
+        sections.append(["# An embedding model: it has no prompt format."])
+    else:
+        sections.append(_template_note(has_chat_template=has_chat_template))
+        sections.append(_stop_lines(stops))
+        sections.append(_sampling_lines(generation or {}))
+    if license_text is not None:
+        sections.append(_license_lines(license_text))
+    return "\n".join("".join(f"{line}\n" for line in section) for section in sections if section)
+
+
+def _from(file: str) -> list[str]:
+    if "\n" in file or "\r" in file or file != file.strip() or not all(map(is_kept, file)):
+        raise UsageError(
+            "bad-file-name",
+            f"a Modelfile cannot name the file {file!r}",
+            reason="Ollama's reader drops characters that are not printable",
+            hint="give another name: --name NAME",
+        )
+    # Without ./ a mistyped name would be taken for a model of Ollama's library, and pulled.
+    return [f"FROM ./{file}"]
+
+
+def _template_note(*, has_chat_template: bool) -> list[str]:
+    if has_chat_template:
+        return ["# No TEMPLATE: Ollama uses the chat template inside the GGUF file."]
+    return ["# The model has no chat template: prompts reach it as they are."]
+
+
+def _stop_lines(stops: Sequence[str]) -> list[str]:
+    lines = []
+    for stop in dict.fromkeys(stops):
+        if is_representable(stop):
+            lines.append(f"PARAMETER stop {quoted(stop)}")
+        else:
+            lines.append(f"# A stop that a Modelfile cannot hold is left out: {stop!a}")
+    return ["# The tokens that end a turn.", *lines] if lines else []
+
+
+def _number(value: Any) -> str | None:
+    """A number that Go's 32-bit floats hold; comparing leaves NaN out."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return repr(value) if is_number and abs(value) < 1e30 else None
+
+
+def _whole(value: Any) -> str | None:
+    number = _number(value)
+    return None if number is None or value != int(value) else str(int(value))
+
+
+# generation_config.json -> (parameter, how it is written, whether it only matters when sampling).
+# A repetition penalty changes the scores of greedy decoding too.
+_PARAMETERS: Mapping[str, tuple[str, Callable[[Any], str | None], bool]] = {
+    "temperature": ("temperature", _number, True),
+    "top_k": ("top_k", _whole, True),
+    "top_p": ("top_p", _number, True),
+    "min_p": ("min_p", _number, True),
+    "typical_p": ("typical_p", _number, True),
+    "repetition_penalty": ("repeat_penalty", _number, False),
+}
+
+
+def _sampling_lines(generation: Mapping[str, Any]) -> list[str]:
+    # transformers ignores the sampling values of a file that says do_sample: false, so they are
+    # leftovers there. Where it says nothing they are the author's: engines such as vLLM apply them.
+    greedy = generation.get("do_sample") is False
+    lines, ignored = [], []
+    for key, (parameter, written, when_sampling) in _PARAMETERS.items():
+        value = generation.get(key)
+        if value is None:
+            continue
+        if greedy and when_sampling:
+            ignored.append(key)
+        elif (text := written(value)) is not None:
+            lines.append(f"PARAMETER {parameter} {text}")
+        else:
+            lines.append(f"# {key} is left out: {value!a} is no value for it.")
+    if ignored:
+        lines.append(f"# do_sample is false there, so its {', '.join(ignored)} had no effect.")
+    return ["# From generation_config.json.", *lines] if lines else []
+
+
+def _license_lines(content: bytes) -> list[str]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Old license texts with a Latin-1 copyright sign; this decoding has no errors.
+        text = content.decode("latin-1")
+    text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if not text:
+        return []
+    if is_representable(text):
+        return [f"LICENSE {quoted(text)}"]
+    return [
+        "# Characters that a Modelfile cannot hold are replaced in this text.",
+        f"LICENSE {quoted(rewritten(text))}",
+    ]
