@@ -1,0 +1,28 @@
+"""What a tensor gets whose rows are no whole number of blocks."""
+
+from __future__ import annotations
+
+from quantize.tensors import GGML_TYPES
+
+# Source: src/llama-quant.cpp of llama.cpp, tensor_type_fallback. 256-blocks to 32-blocks.
+_SMALLER_BLOCKS = {
+    "IQ4_XS": "IQ4_NL",
+    "Q2_K": "Q4_0",
+    "Q3_K": "Q4_0",
+    "TQ1_0": "Q4_0",
+    "TQ2_0": "Q4_0",
+    "Q4_K": "Q5_0",
+    "Q5_K": "Q5_1",
+    "Q6_K": "Q8_0",
+}
+
+
+def fitting(wanted: str, cols: int) -> tuple[str, str | None]:
+    """`wanted`, or the nearest type that rows of `cols` fit, and how it came to that."""
+    kind = GGML_TYPES[wanted]
+    if kind.fits(cols):
+        return wanted, None
+    found = _SMALLER_BLOCKS.get(wanted, wanted)
+    if not GGML_TYPES[found].fits(cols):
+        found = "F16"
+    return found, f"row of {cols} is not a multiple of {kind.block_size}: {wanted} -> {found}"

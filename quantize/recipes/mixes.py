@@ -1,0 +1,146 @@
+"""The mixes: for each category, rows of (file types, type, condition). The first that fits wins.
+
+Source: src/llama-quant.cpp of llama.cpp, llama_tensor_get_type_impl. A category without a fitting
+row gets the default type of the file type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quantize.recipes.categories import (
+    ATTN_K,
+    ATTN_OUTPUT,
+    ATTN_V,
+    FFN_DOWN,
+    OUTPUT,
+    TOKEN_EMBD,
+)
+from quantize.recipes.facts import ModelFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A tensor's place in the model. `layer` counts the tensors of its category from 0."""
+
+    facts: ModelFacts
+    layer: int
+    n_layers: int
+    fits_default: bool
+    is_stack: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """When a row holds, and how `plan` says so; "" if a person need not know."""
+
+    text: str
+    test: Callable[[Slot], bool]
+
+    def __and__(self, other: Condition) -> Condition:
+        texts = [text for text in (self.text, other.text) if text]
+        return Condition(", ".join(texts), lambda slot: self.test(slot) and other.test(slot))
+
+
+ALWAYS = Condition("", lambda _: True)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`ftypes`: names of file types with spaces between, or "*" for every one."""
+
+    ftypes: str
+    type: str
+    when: Condition = ALWAYS
+
+    def holds(self, ftype: str, slot: Slot) -> bool:
+        return (self.ftypes == "*" or ftype in self.ftypes.split()) and self.when.test(slot)
+
+
+def _gets_more_bits(slot: Slot) -> bool:
+    i, n = slot.layer, slot.n_layers
+    return i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2
+
+
+def _first(part: int) -> Callable[[Slot], bool]:
+    return lambda slot: slot.layer < slot.n_layers // part
+
+
+OUTER = Condition("in the first and last eighth of layers or every third", _gets_more_bits)
+FIRST_EIGHTH = Condition("in the first eighth of layers", _first(8))
+FIRST_SIXTEENTH = Condition("in the first sixteenth of layers", _first(16))
+FIRST_TWO = Condition("in the first two layers", lambda slot: slot.layer < 2)
+FIRST_FOUR = Condition("in the first four layers", lambda slot: slot.layer < 4)
+SHARED = Condition("shared by four heads or more", lambda slot: slot.facts.heads_per_kv >= 4)
+EIGHT_EXPERTS = Condition("with eight experts", lambda slot: slot.facts.expert_count == 8)
+NOT_EIGHT_EXPERTS = Condition("", lambda slot: slot.facts.expert_count != 8)
+IMATRIX = Condition("with an imatrix", lambda slot: slot.facts.has_imatrix)
+NO_IMATRIX = Condition("without an imatrix", lambda slot: not slot.facts.has_imatrix)
+FALCON = Condition("of a Falcon", lambda slot: slot.facts.arch == "falcon")
+NOT_FALCON = Condition("", lambda slot: slot.facts.arch != "falcon")
+SEVENTY_B = Condition("of a 70B", lambda slot: slot.facts.is_70b)
+MISFIT = Condition("of odd row length", lambda slot: not slot.fits_default)
+STACK = Condition("of stacked experts", lambda slot: slot.is_stack)
+
+_OUTPUT = (
+    Row("MXFP4_MOE", "Q8_0"),
+    Row("*", "Q8_0", FALCON),
+    Row("*", "Q8_0", MISFIT),
+    Row("Q8_0", "Q8_0"),
+    Row("*", "Q6_K"),
+)
+
+_EXPERTS_IN_FP4 = (
+    Row("MXFP4_MOE", "MXFP4", STACK),
+    Row("MXFP4_MOE", "Q8_0"),
+)
+
+_MIXES = {
+    TOKEN_EMBD: (Row("TQ1_0 TQ2_0", "Q4_K"),),
+    ATTN_V: (
+        Row("*", "Q8_0", EIGHT_EXPERTS),
+        Row("Q4_K_M Q5_K_M", "Q6_K", OUTER),
+        Row("Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M", "Q5_K", SEVENTY_B),
+        Row("Q2_K_S", "Q5_K", SEVENTY_B & SHARED),
+        Row("Q2_K Q2_K_S", "Q4_K", SHARED),
+        Row("Q2_K", "Q3_K"),
+        Row("Q3_K_M", "Q5_K", FIRST_TWO),
+        Row("Q3_K_M", "Q4_K"),
+        Row("Q3_K_L", "Q5_K"),
+        Row("Q4_K_S", "Q5_K", FIRST_FOUR),
+        Row("IQ4_NL IQ4_XS", "Q5_K", SHARED),
+    ),
+    ATTN_K: (Row("*", "Q8_0", EIGHT_EXPERTS),),
+    ATTN_OUTPUT: (
+        Row("Q3_K_L", "Q4_K", FALCON),
+        Row("Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M IQ4_NL IQ4_XS", "Q5_K", NOT_FALCON & EIGHT_EXPERTS),
+        Row("Q2_K", "Q3_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        Row("Q3_K_M", "Q4_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        Row("Q3_K_L", "Q5_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
+    ),
+    FFN_DOWN: (
+        Row("Q2_K", "Q3_K"),
+        Row("Q2_K_S", "Q4_K", FIRST_EIGHTH),
+        Row("Q3_K_M", "Q5_K", FIRST_SIXTEENTH),
+        Row("Q3_K_M", "Q4_K", NOT_FALCON),
+        Row("Q3_K_M", "Q4_K", FALCON & OUTER),
+        Row("Q3_K_L", "Q4_K", FALCON),
+        Row("Q3_K_L", "Q5_K"),
+        Row("Q4_K_S", "Q5_K", NOT_FALCON & FIRST_EIGHTH),
+        Row("Q4_K_M", "Q6_K", FALCON & FIRST_SIXTEENTH),
+        Row("Q4_K_M", "Q5_K", FALCON & OUTER),
+        Row("Q4_K_M", "Q6_K", NOT_FALCON & OUTER),
+        Row("Q5_K_M", "Q6_K", OUTER),
+        Row("IQ4_NL IQ4_XS", "Q5_K", FIRST_EIGHTH & NO_IMATRIX),
+        Row("Q4_0", "Q4_1", FIRST_EIGHTH & IMATRIX),
+        Row("Q5_0", "Q5_1", FIRST_EIGHTH & IMATRIX),
+    ),
+}
+
+
+def rows_of(category: str, *, tied: bool) -> tuple[Row, ...]:
+    """The rows that decide about a category; a tied embedding is the output matrix as well."""
+    if category == OUTPUT or (tied and category == TOKEN_EMBD):
+        return _OUTPUT
+    return (*_EXPERTS_IN_FP4, *_MIXES.get(category, ()))
