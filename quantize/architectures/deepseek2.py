@@ -10,7 +10,8 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, Rule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32
-from quantize.architectures.transforms import Reshape, Span, Transpose, chain
+from quantize.architectures.shape_transforms import Reshape, Transpose
+from quantize.architectures.transforms import Span, chain
 
 _ATTN = "layers.{bid}.self_attn"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantize.architectures.family import Family, Rule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.architectures.transforms import Transpose
+from quantize.architectures.shape_transforms import Transpose
 
 
 def _rules(hp: Hparams) -> tuple[Rule, ...]:

@@ -11,7 +11,8 @@ from quantize.architectures.family import Family, Rule, biased, class_defaults, 
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.architectures.row_transforms import Every
-from quantize.architectures.transforms import IDENTITY, Refold, Transform, Transpose, chain
+from quantize.architectures.shape_transforms import Refold, Transpose
+from quantize.architectures.transforms import IDENTITY, Transform, chain
 
 _EXPERTS = "layers.{bid}.mlp.experts"
 

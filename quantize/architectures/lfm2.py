@@ -9,7 +9,7 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, Rule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
-from quantize.architectures.transforms import Reshape
+from quantize.architectures.shape_transforms import Reshape
 
 
 def _rules(hp: Hparams) -> tuple[Rule, ...]:

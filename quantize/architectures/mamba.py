@@ -5,7 +5,8 @@ from __future__ import annotations
 from quantize.architectures.family import Family, Rule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
-from quantize.architectures.transforms import NegExp, Reshape
+from quantize.architectures.shape_transforms import Reshape
+from quantize.architectures.transforms import NegExp
 
 
 def _tied(hp: Hparams) -> bool:

@@ -54,6 +54,7 @@ def map_tensors(family: Family, hp: Hparams) -> list[Mapped]:
             target, _shape(rule, target, originals, hp), originals, rule.transform
         )
     if missing:
+        missing = list(dict.fromkeys(missing))
         raise _listed(
             "missing-tensors",
             f"{len(missing)} tensors that {family.arch} needs are missing",

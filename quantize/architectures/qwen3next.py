@@ -19,7 +19,8 @@ from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, u32
 from quantize.architectures.qwen_moe import MOE_KEYS, SHARED_EXPERT, experts_of
 from quantize.architectures.row_transforms import Ungroup
-from quantize.architectures.transforms import Add, NegExp, Reshape, Span, chain
+from quantize.architectures.shape_transforms import Reshape
+from quantize.architectures.transforms import Add, NegExp, Span, chain
 
 _DELTA = "layers.{bid}.linear_attn"
 _NORMS = (

@@ -6,7 +6,8 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, Rule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
-from quantize.architectures.transforms import Join, Refold, chain
+from quantize.architectures.shape_transforms import Refold
+from quantize.architectures.transforms import Join, chain
 
 
 def _head_norms(letter: str, n_head: int) -> Rule:
