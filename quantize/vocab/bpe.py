@@ -13,6 +13,9 @@ from quantize.vocab.tokens import NORMAL, Tokens, by_id, duplicate_id, out_of_ra
 
 _FILE = "tokenizer.json"
 
+# Encoders whose embedding knows a first and a second text; other configs may say so idly.
+_WITH_TOKEN_TYPES = frozenset({"bert", "jina-bert-v2", "jina-bert-v3"})
+
 
 def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     tokenizer = files.json(_FILE) or {}
@@ -24,8 +27,8 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     name_special(special, tokens, hints)
     pre = hints.pre or pre_name(tokenizer, hints.arch_name)
     kvs = tokens.kvs("gpt2", pre, scores=False) + special.kvs()
-    if hints.token_types is not None:
-        kvs.append(u32("tokenizer.ggml.token_type_count", hints.token_types))
+    if hints.arch_name in _WITH_TOKEN_TYPES:
+        kvs.append(u32("tokenizer.ggml.token_type_count", hints.token_types or 1))
     return kvs
 
 

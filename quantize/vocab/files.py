@@ -41,7 +41,7 @@ class Files:
         if data is None:
             return None
         try:
-            return data.decode("utf-8")
+            return data.decode("utf-8-sig" if name.endswith(".json") else "utf-8")
         except UnicodeDecodeError as error:
             raise bad_file(name, f"it is not UTF-8: {error.reason} at byte {error.start}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.formats.kv import KV, boolean
+from quantize.formats.kv import KV
 from quantize.vocab.build import VocabHints
 from quantize.vocab.files import Files
 from quantize.vocab.special import read_special
@@ -23,9 +23,4 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     for token_id, text in enumerate(tokens.texts):
         if text in _VISIBLE:
             tokens.types[token_id] = USER_DEFINED
-    return [
-        *tokens.kvs("gemma4", None, scores=True),
-        *read_special(files, merges=True).kvs(),
-        boolean("tokenizer.ggml.add_space_prefix", value=False),
-        boolean("tokenizer.ggml.add_bos_token", value=True),
-    ]
+    return tokens.kvs("gemma4", None, scores=True) + read_special(files, merges=True).kvs()
