@@ -1,1 +1,9 @@
-"""Plan in, bytes out: tasks, workers, positional writes."""
+"""From a Plan to files: tasks on every core, bounded memory, and a journal to continue from."""
+
+from __future__ import annotations
+
+from quantize.execution.memory import Needs, needs_of
+from quantize.execution.run import run
+from quantize.execution.settings import Settings, Written
+
+__all__ = ["Needs", "Settings", "Written", "needs_of", "run"]

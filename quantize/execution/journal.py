@@ -1,0 +1,175 @@
+"""What is finished of a `.partial` file, in a file beside it that survives a power cut.
+
+One JSON document a line. The first says what the bytes depend on; each later one lists finished
+rows as [tensor, lo, hi]. Rows are listed only after the data file has been synced, so whatever the
+journal says is true. A last line that was cut off is as if it had never been written. Ranges mean
+the same however a later run cuts its tasks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from quantize.errors import DiskError
+from quantize.execution.ranges import Done
+from quantize.planning.plan import Task
+from quantize.storage.sink import disk_error, partial_path
+
+# What the bytes depend on -> what a person is told when it differs.
+_REASONS = {
+    "version": "another version of quantize began the file",
+    "plan": "the plan is another one",
+    "source": "the checkpoint has changed",
+}
+
+
+_LOCKED = {errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+
+
+def journal_path(final: Path) -> Path:
+    return final.with_name(final.name + ".journal")
+
+
+class Journal:
+    """The journal of one output, open and locked: two runs never write one file.
+
+    Raises DiskError where the file cannot be written, or another run has it.
+    """
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.path = journal_path(final)
+        try:
+            self._fd = _open_locked(self.path)
+        except OSError as error:
+            if error.errno not in _LOCKED:
+                raise disk_error(self.path, error) from error
+            raise DiskError(
+                "output-in-use",
+                "another run is writing this file",
+                where=str(final),
+                hint="wait for it, or give another folder with --output",
+            ) from error
+
+    def read(self, facts: Mapping[str, str], rows: Sequence[int]) -> tuple[Done | None, str | None]:
+        """What an earlier run has done; or None, and why its work is of no use if there is any.
+
+        `facts` are what the bytes depend on, by the names above; `rows` those of each tensor.
+        What comes after the last line that makes sense is removed.
+        """
+        done = Done(rows)
+        first, *lines = self.path.read_bytes().splitlines(keepends=True) or [b""]
+        if not first.endswith(b"\n"):
+            return None, None
+        try:
+            earlier = json.loads(first)
+            differing = [key for key in _REASONS if earlier[key] != facts[key]]
+        except (ValueError, LookupError, TypeError):
+            return None, "its journal cannot be read"
+        if differing:
+            return None, _REASONS[differing[0]]
+        end = len(first)
+        with contextlib.suppress(ValueError, TypeError):
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                for index, lo, hi in json.loads(line):
+                    done.add(Task(index, lo, hi))
+                end += len(line)
+        os.ftruncate(self._fd, end)
+        return done, None
+
+    def begin(self, facts: Mapping[str, str]) -> None:
+        """Start the journal of a data file that was just made; nothing of it is done."""
+        _sync(partial_path(self.final))
+        self._append(dict(facts))
+        _sync_folder(self.path.parent)
+
+    def clear(self) -> None:
+        """Forget everything, to be done before the data file goes."""
+        os.ftruncate(self._fd, 0)
+        os.fsync(self._fd)
+
+    def record(self, tasks: Iterable[Task]) -> None:
+        """Make the data file durable, then list `tasks`. Raises DiskError."""
+        rows = [[task.index, task.lo, task.hi] for task in tasks]
+        if rows:
+            try:
+                _sync(partial_path(self.final))
+                self._append(rows)
+            except OSError as error:
+                raise disk_error(self.path, error) from error
+
+    def close(self, *, keep: bool) -> None:
+        if not keep and os.name != "nt":
+            # While it is locked still, so that nobody else has begun to use it.
+            self.path.unlink(missing_ok=True)
+        os.close(self._fd)
+        if not keep:
+            self.path.unlink(missing_ok=True)
+
+    def _append(self, document: object) -> None:
+        line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+        os.lseek(self._fd, 0, os.SEEK_END)
+        if os.write(self._fd, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(self._fd)
+
+
+def _open_locked(path: Path) -> int:
+    """Open, and lock until closed. Raises OSError with an errno of _LOCKED if it is locked."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            _lock(fd)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), path.stat()):
+                    return fd
+            # Its last user removed it between our opening and locking it.
+            os.close(fd)
+        except OSError:
+            os.close(fd)
+            raise
+
+
+def _lock(fd: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        # Bytes far behind the end: a lock keeps others from reading the range as well.
+        os.lseek(fd, 1 << 40, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Some network file systems have no locks; they are no reason not to work.
+        if error.errno in _LOCKED:
+            raise
+
+
+def _sync(path: Path) -> None:
+    """Everything that any process wrote to the file reaches the disk."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file's name reaches the disk. Windows has no such thing for folders."""
+    if os.name != "nt":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

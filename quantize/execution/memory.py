@@ -1,0 +1,155 @@
+"""One memory bound for the whole run, and what of it each task may take.
+
+The bound counts the resident memory of all processes. What the interpreters take is subtracted
+first; the rest is what tasks in flight may hold. Nothing is mapped: pages of the page cache belong
+to the system, which gives them to whoever needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantize.checkpoints.source import Source
+from quantize.errors import UsageError
+from quantize.execution.settings import PROCESSES, Settings, choose_kernels
+from quantize.planning.plan import Plan, PlannedTensor, Task, tasks
+from quantize.tensors import count
+from quantize.units import format_bytes
+
+_MB = 10**6
+
+# Bytes that a task holds for each of its elements: stored bytes as they are read, float32 decoded,
+# gathered and joined, and the quantized bytes. The sum of what can be alive at once.
+_PER_ELEMENT = 24
+# A transform that mixes columns holds its sources, its result, and one step between, in float32.
+_PER_WHOLE_ELEMENT = 12
+
+# A larger task does not run faster; a smaller one has more overhead for each element.
+_LARGEST_STEP = 1 << 20
+_SMALLEST_STEP = 1 << 16
+
+# Each lane works on one task and has read the next.
+IN_FLIGHT = 2
+
+# Measured: an interpreter with NumPy and our modules, and the kernels' scratch arrays.
+_PROCESS = 64 * _MB
+_THREAD = 24 * _MB
+_OURSELVES = 200 * _MB  # where the system does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`jobs` lanes, tasks of about `step` elements, `budget` bytes for all that are in flight.
+
+    `base` is what the interpreters take, `processes` whether a lane is one.
+    """
+
+    jobs: int
+    step: int
+    budget: int
+    base: int
+    processes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a run takes, in bytes: resident memory of all processes at the most, and disk."""
+
+    memory: int
+    disk: int
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Share the bound among lanes: where it is tight, first smaller tasks, then fewer lanes.
+
+    Without a bound of its own a run may take 256 MB, and 128 MB for each lane. Raises UsageError
+    when one lane with small tasks does not fit into the bound that was given.
+    """
+    wanted = cores() if settings.jobs is None else settings.jobs
+    if wanted < 1:
+        raise UsageError("bad-jobs", f"{wanted} workers cannot do anything", where="--jobs")
+    processes = wanted > 1 and PROCESSES[choose_kernels(settings.kernels)]
+    ours, lane = _resident(), _PROCESS if processes else _THREAD
+    smallest = IN_FLIGHT * _SMALLEST_STEP * _PER_ELEMENT
+    bound = settings.max_memory
+    if bound is None:
+        bound = max(256 * _MB + 128 * _MB * wanted, ours + lane + smallest)
+    jobs = min(wanted, (bound - ours) // (lane + smallest))
+    if jobs < 1:
+        raise UsageError(
+            "too-little-memory",
+            f"{format_bytes(bound)} are not enough to work in",
+            where="--max-memory",
+            reason=f"the program itself and one worker take {format_bytes(ours + lane)}",
+            hint=f"--max-memory {_megabytes(ours + lane + 4 * smallest)}",
+        )
+    base = ours + jobs * lane
+    step = (bound - base) // (jobs * IN_FLIGHT * _PER_ELEMENT)
+    return Limits(jobs, min(step, _LARGEST_STEP), bound - base, base, processes)
+
+
+def task_memory(source: Source, tensor: PlannedTensor, task: Task, step: int) -> int:
+    """Bytes that a task holds while it is in flight."""
+    sources = [count(source.weights[name].shape) for name in tensor.sources]
+    return _memory(tensor, task, step, sum(sources))
+
+
+def check_memory(
+    source: Source, tensors: Sequence[PlannedTensor], cut: Sequence[Task], limits: Limits
+) -> None:
+    """Raise UsageError for a task that would not fit into the bound even alone."""
+    for task in cut:
+        tensor = tensors[task.index]
+        needed = task_memory(source, tensor, task, limits.step)
+        if needed > limits.budget:
+            raise UsageError(
+                "too-little-memory",
+                f"{format_bytes(needed)} are needed for this tensor alone",
+                where=tensor.name,
+                reason=f"{format_bytes(limits.budget)} of the bound are left for tensors",
+                hint=f"--max-memory {_megabytes(limits.base + needed)}",
+            )
+
+
+def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
+    """What writing `plans` would take. Raises UsageError where the bound is too small."""
+    limits = limits_of(settings)
+    tensors = plans[0].tensors
+    held = [
+        _memory(tensors[task.index], task, limits.step, count(tensors[task.index].made))
+        for task in tasks(plans[0], limits.step)
+    ]
+    most = sum(sorted(held)[-limits.jobs * IN_FLIGHT :])
+    # Where that is more than the budget, fewer tasks are in flight.
+    memory = limits.base + max(min(most, limits.budget), max(held, default=0))
+    return Needs(memory, sum(plan.size for plan in plans))
+
+
+def _memory(tensor: PlannedTensor, task: Task, step: int, sources: int) -> int:
+    elements = (task.hi - task.lo) * tensor.cols
+    if not tensor.transform.whole:
+        return elements * _PER_ELEMENT
+    return max(sources, elements) * _PER_WHOLE_ELEMENT + step * _PER_ELEMENT
+
+
+def _resident() -> int:
+    """Bytes of this process that are in memory now."""
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return _OURSELVES
+
+
+def _megabytes(nbytes: int) -> str:
+    return f"{nbytes // _MB + 1}MB"

@@ -1,0 +1,112 @@
+"""The files of a run: opened for the first time or again, and what is done of them already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+
+from quantize import __version__
+from quantize.checkpoints.source import Source
+from quantize.execution.journal import Journal
+from quantize.execution.ranges import Done
+from quantize.planning.plan import Plan
+from quantize.progress import Progress
+from quantize.storage.sink import PartialFile, check_folder, partial_path
+
+
+class Outputs:
+    """One partial file and journal for each plan, all of them open. Raises DiskError.
+
+    `done` are the rows that are in every file already.
+    """
+
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        paths: Sequence[Path],
+        facts: Sequence[Mapping[str, str]],
+        progress: Progress,
+        *,
+        fresh: bool,
+    ) -> None:
+        self.files: list[PartialFile] = []
+        self.journals: list[Journal] = []
+        try:
+            self.journals += [Journal(path) for path in paths]
+            rows = [tensor.rows for tensor in plans[0].tensors]
+            found = [
+                _earlier(plan, journal, own, rows, progress, fresh=fresh)
+                for plan, journal, own in zip(plans, self.journals, facts, strict=True)
+            ]
+            _check_room(plans, paths, [done is not None for done in found])
+            for plan, path, journal, own, done in zip(
+                plans, paths, self.journals, facts, found, strict=True
+            ):
+                file = PartialFile(path, plan.size, resume=done is not None)
+                self.files.append(file)
+                file.write(0, plan.header)
+                if done is None:
+                    journal.begin(own)
+        except BaseException:
+            self.abandon(keep=True)
+            raise
+        self.done = reduce(Done.common, [done or Done(rows) for done in found])
+
+    def commit(self) -> None:
+        """Give the complete files their names."""
+        for file, journal in zip(self.files, self.journals, strict=True):
+            file.commit()
+            journal.close(keep=False)
+
+    def abandon(self, *, keep: bool) -> None:
+        """Stop writing; what is there stays for a later run, or goes."""
+        for journal in self.journals:
+            journal.close(keep=keep)
+        for file in self.files:
+            file.abandon(keep=keep)
+
+
+def facts_of(plan: Plan, source: Source, identity: str) -> dict[str, str]:
+    """What the bytes of an output depend on, as the journal names it.
+
+    `identity` changes whenever the bytes of the source may have changed.
+    """
+    sha = hashlib.sha256(identity.encode())
+    for name in sorted({name for tensor in plan.tensors for name in tensor.sources}):
+        sha.update(repr(source.weights[name]).encode())
+    return {"version": __version__, "plan": plan.digest, "source": sha.hexdigest()}
+
+
+def _earlier(
+    plan: Plan,
+    journal: Journal,
+    facts: Mapping[str, str],
+    rows: Sequence[int],
+    progress: Progress,
+    *,
+    fresh: bool,
+) -> Done | None:
+    """What an earlier run left, or None after removing what cannot be used."""
+    partial = partial_path(journal.final)
+    if partial.is_file() and partial.stat().st_size == plan.size and not fresh:
+        done, reason = journal.read(facts, rows)
+        if done is not None:
+            return done
+        if reason is not None:
+            progress.note(f"{journal.final.name} is begun anew: {reason}")
+    # In this order: a journal must never speak of a file that is not there. The file is removed,
+    # not cut: a worker that outlived its killed run may still write to it.
+    journal.clear()
+    partial.unlink(missing_ok=True)
+    return None
+
+
+def _check_room(plans: Sequence[Plan], paths: Sequence[Path], begun: Sequence[bool]) -> None:
+    """Raise DiskError unless all files that are begun now fit into their folders together."""
+    needed: dict[Path, int] = {}
+    for plan, path, kept in zip(plans, paths, begun, strict=True):
+        needed[path.parent] = needed.get(path.parent, 0) + (0 if kept else plan.size)
+    for folder, nbytes in needed.items():
+        check_folder(folder, nbytes)

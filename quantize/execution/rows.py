@@ -1,0 +1,48 @@
+"""The rows of a planned tensor: read, decoded and transformed, before they have a type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from quantize.checkpoints.base import F32Array
+from quantize.checkpoints.source import Source, gather_rows
+from quantize.planning.plan import PlannedTensor
+from quantize.tensors import as_rows
+
+
+def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:
+    """Rows lo..hi of `tensor.made` as float32 (hi - lo, cols).
+
+    A tensor whose transform mixes columns is made complete for that, from sources that are read
+    `step` elements at a time.
+    """
+    if tensor.values is not None:
+        values = np.frombuffer(tensor.values, "<f4").reshape(tensor.rows, tensor.cols)
+        return values[lo:hi]
+    if tensor.transform.whole:
+        complete = tensor.transform.apply([_complete(source, n, step) for n in tensor.sources])
+        return complete.reshape(tensor.rows, tensor.cols)[lo:hi]
+    shapes = [source.weights[name].shape for name in tensor.sources]
+    pieces = [
+        gather_rows(partial(source.decode_rows, tensor.sources[index]), rows)
+        for index, rows in tensor.transform.rows(shapes, lo, hi)
+    ]
+    return tensor.transform.values(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+
+
+def row_ranges(rows: int, cols: int, step: int) -> Iterator[tuple[int, int]]:
+    """0..rows in ranges of at most `step` elements, or of one row."""
+    height = max(1, step // max(cols, 1))
+    return ((lo, min(lo + height, rows)) for lo in range(0, rows, height))
+
+
+def _complete(source: Source, name: str, step: int) -> F32Array:
+    shape = source.weights[name].shape
+    rows, cols = as_rows(shape)
+    out = np.empty((rows, cols), np.float32)
+    for lo, hi in row_ranges(rows, cols, step):
+        out[lo:hi] = source.decode_rows(name, lo, hi)
+    return out.reshape(shape)

@@ -1,0 +1,155 @@
+"""Run plans: every task once, on every core, and only complete files under their final names."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+from pathlib import Path
+
+from quantize.checkpoints.source import Source
+from quantize.errors import CheckpointError
+from quantize.execution.digests import Digests, Hasher
+from quantize.execution.lanes import Lane, ProcessLane, Setup, ThreadLane
+from quantize.execution.memory import IN_FLIGHT, Limits, check_memory, limits_of, task_memory
+from quantize.execution.outputs import Outputs, facts_of
+from quantize.execution.recorder import Recorder
+from quantize.execution.settings import Settings, Written, choose_kernels
+from quantize.execution.tally import Tally
+from quantize.execution.worker import Worker
+from quantize.planning.plan import Plan, Task, tasks
+from quantize.progress import Progress
+
+
+def run(
+    plans: Sequence[Plan],
+    source: Source,
+    paths: Sequence[Path],
+    settings: Settings,
+    progress: Progress,
+    *,
+    identity: str = "",
+) -> tuple[Written, ...]:
+    """Write each plan to the path beside it, reading the source once.
+
+    The plans are of one model: the same tensors in the same order, with other types. `identity`
+    is a text that changes when the source's bytes do: an interrupted run is continued only on the
+    same source. Raises CheckpointError for weights that cannot be written, DiskError, UsageError;
+    KeyboardInterrupt passes through after a clean stop. After an error that another try may not
+    meet, the partial files and their journals stay, and the same call continues.
+    """
+    kernels = choose_kernels(settings.kernels)
+    limits = limits_of(settings)
+    cut = list(tasks(plans[0], limits.step))
+    check_memory(source, plans[0].tensors, cut, limits)
+    facts = [facts_of(plan, source, identity) for plan in plans]
+    outputs = Outputs(plans, paths, facts, progress, fresh=settings.fresh)
+    try:
+        digests = _Job(plans, source, outputs, limits, kernels, progress).run(cut)
+        outputs.commit()
+    except CheckpointError:
+        outputs.abandon(keep=False)  # the same weights would be refused again
+        raise
+    except BaseException:
+        outputs.abandon(keep=True)
+        raise
+    progress.finish()
+    return tuple(
+        Written(path, plan.size, digest.file, digest.tensors, kernels, limits.jobs)
+        for path, plan, digest in zip(paths, plans, digests, strict=True)
+    )
+
+
+class _Job:
+    """One run, its files open."""
+
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        source: Source,
+        outputs: Outputs,
+        limits: Limits,
+        kernels: str,
+        progress: Progress,
+    ) -> None:
+        self.tensors = [plan.tensors for plan in plans]
+        self.source = source
+        self.files = outputs.files
+        self.limits = limits
+        self.kernels = kernels
+        self.recorder = Recorder(outputs.journals)
+        self.hasher = Hasher(plans, [file.partial for file in outputs.files])
+        self.tally = Tally(plans[0], source, outputs.done, self.hasher, progress)
+        # (lane, task, error): what the lanes report.
+        self.reports: queue.SimpleQueue[tuple[int, Task | None, BaseException | None]]
+        self.reports = queue.SimpleQueue()
+
+    def run(self, cut: Sequence[Task]) -> list[Digests]:
+        """Do what is missing of the tasks `cut`. Raises the first error that a lane reports."""
+        lanes: list[Lane] = []
+        try:
+            missing = [part for task in cut for part in self.tally.done.missing(task)]
+            self.tally.start()
+            lanes += [self._lane(number) for number in range(min(self.limits.jobs, len(missing)))]
+            self._dispatch(lanes, missing)
+            digests = self.hasher.finish()
+        except BaseException:
+            self._stop(lanes)
+            self.recorder.stop(record=True)
+            raise
+        self._stop(lanes)
+        self.recorder.stop(record=False)
+        return digests
+
+    def _dispatch(self, lanes: Sequence[Lane], missing: Sequence[Task]) -> None:
+        """Keep each lane supplied, within the memory that tasks in flight may hold."""
+        in_flight = [0] * len(lanes)
+        held = 0
+        following = 0
+        while following < len(missing) or held:
+            while following < len(missing):
+                task = missing[following]
+                lane = min(range(len(lanes)), key=in_flight.__getitem__)
+                memory = self._memory(task)
+                if in_flight[lane] == IN_FLIGHT or held + memory > self.limits.budget:
+                    break
+                lanes[lane].send(task)
+                in_flight[lane] += 1
+                held += memory
+                following += 1
+            lane, task = self._report()
+            in_flight[lane] -= 1
+            held -= self._memory(task)
+            self.recorder.add(task)
+            self.tally.add(task)
+
+    def _report(self) -> tuple[int, Task]:
+        """Wait for the next finished task. Raises what went wrong instead."""
+        while True:
+            try:
+                # Not for ever: on Windows, Ctrl-C is seen between two waits only.
+                lane, task, error = self.reports.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if error is not None:
+                raise error
+            if task is not None:
+                return lane, task
+
+    def _memory(self, task: Task) -> int:
+        return task_memory(self.source, self.tensors[0][task.index], task, self.limits.step)
+
+    def _lane(self, number: int) -> Lane:
+        def report(task: Task | None, error: BaseException | None) -> None:
+            self.reports.put((number, task, error))
+
+        step = self.limits.step
+        if self.limits.processes:
+            finals = [(file.final, file.size) for file in self.files]
+            return ProcessLane(Setup(self.tensors, self.source, finals, self.kernels, step), report)
+        writes = [file.write for file in self.files]
+        return ThreadLane(Worker(self.tensors, self.source, writes, self.kernels, step), report)
+
+    def _stop(self, lanes: Sequence[Lane]) -> None:
+        for lane in lanes:
+            lane.close()
+        self.hasher.stop()

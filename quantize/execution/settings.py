@@ -1,0 +1,60 @@
+"""What a caller may choose about a run, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantize import kernels as kernel_sets
+from quantize.errors import UsageError
+
+# Whether a set of kernels holds the interpreter lock for most of its time, so that each worker
+# needs a process of its own.
+PROCESSES = {"numpy": True, "numba": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to run. None of it changes a byte of the output.
+
+    `jobs` workers (None: one for each core this process may use), at most `max_memory` bytes over
+    all processes (None: see memory.py), a set of kernels ("auto", "numpy", "numba"). `fresh` does
+    not continue what an earlier run left behind.
+    """
+
+    jobs: int | None = None
+    max_memory: int | None = None
+    kernels: str = "auto"
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One finished file. Digests are SHA-256 in hex; `tensors` has one for each tensor's bytes."""
+
+    path: Path
+    size: int
+    sha256: str
+    tensors: Mapping[str, str]
+    kernels: str
+    jobs: int
+
+
+def choose_kernels(name: str) -> str:
+    """The set that runs: the fastest one for "auto". Raises UsageError if it is not installed."""
+    available = kernel_sets.available()
+    if name == "auto":
+        return available[-1]
+    if name not in PROCESSES:
+        raise UsageError(
+            "unknown-kernels", f"{name!r} is no set of kernels", hint="auto, numpy or numba"
+        )
+    if name not in available:
+        raise UsageError(
+            "kernels-not-installed",
+            f"the {name} kernels need a package that is not installed",
+            where="--kernels",
+            hint="pip install 'quantize-gguf[fast]', or --kernels numpy",
+        )
+    return name

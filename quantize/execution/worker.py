@@ -1,0 +1,79 @@
+"""What a task does, whoever calls it: read rows, quantize them, write them at their offset.
+
+The bytes depend on the plan, the task and the source alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from quantize.checkpoints.base import F32Array
+from quantize.checkpoints.source import Source
+from quantize.execution.checks import check_rows, overflows, too_large
+from quantize.execution.rows import planned_rows, row_ranges
+from quantize.planning.plan import PlannedTensor, Task
+from quantize.quantizers import QUANTIZERS
+from quantize.quantizers.base import U8Array
+
+# write(offset in the file, data)
+Write = Callable[[int, memoryview], None]
+
+
+class CancelledError(Exception):
+    """The run is over; whoever asked for the end knows why."""
+
+
+class Worker:
+    """Tasks of several outputs made from the same rows.
+
+    `outputs` are the tensors of each plan: the same ones in the same order, with other types and
+    offsets; `writes` stand beside them. `step` bounds how many elements are quantized at once.
+    Reading and writing may go on in two threads at the same time.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Sequence[PlannedTensor]],
+        source: Source,
+        writes: Sequence[Write],
+        kernels: str,
+        step: int,
+    ) -> None:
+        self.outputs = outputs
+        self.source = source
+        self.writes = writes
+        self.kernels = kernels
+        self.step = step
+        self.cancelled = threading.Event()
+
+    def read(self, task: Task) -> F32Array:
+        """The float32 rows of a task, checked. Raises CheckpointError for NaN and infinities."""
+        self._stop_if_cancelled()
+        tensor = self.outputs[0][task.index]
+        rows = planned_rows(self.source, tensor, task.lo, task.hi, self.step)
+        check_rows(self.source, tensor, rows, self.step)
+        return rows
+
+    def write(self, task: Task, rows: F32Array) -> None:
+        """Quantize for each output and write. Raises CheckpointError, DiskError, CancelledError."""
+        n, cols = rows.shape
+        for lo, hi in row_ranges(n, cols, self.step):
+            self._stop_if_cancelled()
+            done: dict[str, U8Array] = {}
+            for tensors, write in zip(self.outputs, self.writes, strict=True):
+                tensor = tensors[task.index]
+                if tensor.type not in done:
+                    done[tensor.type] = self._quantize(tensor, rows[lo:hi])
+                offset = tensor.offset + (task.lo + lo) * tensor.row_nbytes
+                write(offset, done[tensor.type].reshape(-1).data)
+
+    def _quantize(self, tensor: PlannedTensor, rows: F32Array) -> U8Array:
+        data = QUANTIZERS[tensor.type].quantize(rows)
+        if overflows(tensor.type, data):
+            raise too_large(self.source, tensor, self.step)
+        return data
+
+    def _stop_if_cancelled(self) -> None:
+        if self.cancelled.is_set():
+            raise CancelledError
