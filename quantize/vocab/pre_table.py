@@ -4,6 +4,7 @@ A row's `steps` are the pre-tokenizer as `pre.structure` reads it: what the norm
 then the splits in order (regular expressions; each match is a piece of its own), then the letters
 that the model works on. All names of a row cut text in the same way in llama.cpp, too
 (src/llama-vocab.cpp); the first is written, unless the architecture has its own (ARCH_NAMES).
+Where no public tokenizer.json shows the structure, a row has llama.cpp's patterns in their order.
 """
 
 from __future__ import annotations
