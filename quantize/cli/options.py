@@ -104,7 +104,9 @@ MaxMemory = Annotated[
 Kernels = Annotated[
     KernelSet,
     typer.Option(
-        help="Which implementation computes. The bytes are the same.", rich_help_panel=_RUN
+        metavar="|".join(KernelSet),
+        help="Which implementation computes. The bytes are the same.",
+        rich_help_panel=_RUN,
     ),
 ]
 Fresh = Annotated[

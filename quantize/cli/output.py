@@ -41,7 +41,7 @@ class Output:
                 self.send(event)
         elif not self.quiet:
             for renderable in view:
-                self.data.print(renderable)
+                _print(self.data, renderable)
 
     def send(self, event: Event) -> None:
         sys.stdout.write(json_line(event))
@@ -79,7 +79,7 @@ def session(
     except QuantizeError as error:
         if json:
             out.send(_error_event(error))
-        out.talk.print(failure_view(error))
+        _print(out.talk, failure_view(error))
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as interrupt:
         if json:
@@ -98,6 +98,17 @@ def _error_event(error: QuantizeError) -> ErrorEvent:
         hint=error.hint,
         exit_code=error.exit_code,
     )
+
+
+def _print(console: Console, renderable: RenderableType) -> None:
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    with console.capture() as capture:
+        console.print(renderable)
+    # The last cells of a table are padded.
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    console.file.write("\n".join([*lines, ""]))
 
 
 def _console(*, stderr: bool) -> Console:

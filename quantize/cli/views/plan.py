@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from rich.console import RenderableType
 from rich.table import Column
@@ -13,6 +14,9 @@ from quantize.cli.events import Event, NeedsEvent, PlanEvent, PlannedTensorEntry
 from quantize.cli.views.tables import facts, grouped, indented, number, plain_table, shape_text
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.units import format_bytes, format_count
+
+# Lists of blocks are wrapped to no less than this.
+_BLOCKS_WIDTH = 16
 
 
 def plan_view(planned: Planned, *, every: bool) -> Iterator[RenderableType]:
@@ -52,22 +56,27 @@ def _type_sections(tensors: Iterable[PlannedTensor]) -> Iterator[RenderableType]
     sections: dict[tuple[str, str], list[PlannedTensor]] = {}
     for tensor in tensors:
         sections.setdefault((tensor.type, tensor.reason), []).append(tensor)
-    for (kind, reason), members in sections.items():
+    rows = {
+        heading: [
+            (group.pattern, group.blocks, shape_text(group.shape), format_bytes(group.nbytes))
+            for group in grouped(members)
+        ]
+        for heading, members in sections.items()
+    }
+    # One width for a column in all tables, so that they read as one.
+    cells = list(zip(*chain(*rows.values()), strict=True))
+    widths = [max(map(len, column)) for column in cells]
+    for (kind, reason), section in rows.items():
         yield Text.assemble((kind, "bold cyan"), "  ", (reason, "dim"))
         table = plain_table(
-            Column("tensor", ratio=None, overflow="fold"),
-            Column("blocks", overflow="fold"),
-            number("shape"),
-            number("size"),
+            Column(overflow="fold", min_width=widths[0]),
+            Column(overflow="fold", min_width=min(widths[1], _BLOCKS_WIDTH)),
+            Column(justify="right", no_wrap=True, min_width=widths[2]),
+            Column(justify="right", no_wrap=True, min_width=widths[3]),
             header=False,
         )
-        for group in grouped(members):
-            table.add_row(
-                Text(group.pattern),
-                group.blocks,
-                shape_text(group.shape),
-                format_bytes(group.nbytes),
-            )
+        for row in section:
+            table.add_row(*map(Text, row))
         yield indented(table)
 
 

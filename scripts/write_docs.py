@@ -1,0 +1,187 @@
+"""Write docs/cli.md and docs/errors.md from the code they describe; with --check, only compare.
+
+cli.md: the commands' own declarations, and the events of --json. errors.md: the exit codes, and
+every error that the package raises, found in its syntax trees.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import typer
+
+from quantize import errors
+from quantize.cli import build_app, events
+from quantize.cli.help import EXAMPLES, EXIT_CODES
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "quantize"
+
+CLI_HEAD = """\
+# The command line
+
+Written by `python scripts/write_docs.py` from the commands themselves.
+
+Results go to stdout, everything else to stderr. On a terminal a conversion shows a progress bar;
+elsewhere a line at each tenth of the work, without colors. `NO_COLOR=1` switches colors off.
+Exit codes and errors: [errors.md](errors.md).
+"""
+
+EVENTS_HEAD = """\
+## What --json prints
+
+One JSON object a line on stdout, told apart by `event`. Fields may be added in later versions;
+those listed here keep their names and meanings.
+"""
+
+ERRORS_HEAD = """\
+# Errors
+
+Written by `python scripts/write_docs.py` from the code that raises them.
+
+An error says what is wrong, where, why, and what to try next:
+
+    error[unknown-type]: 'Q4_K_X' is no file type
+      why  names like it: Q4_K_S, Q4_K_M, Q4_K
+      try  `quantize types` lists them all
+
+The name in brackets is stable: scripts may rely on it (`--json` has it as `reference`), and on
+the exit code.
+
+## Exit codes
+
+| code | meaning | class |
+|---|---|---|
+"""
+
+REFERENCES_HEAD = """
+## References
+
+`...` stands for what differs from case to case.
+
+| reference | code | message |
+|---|---|---|
+"""
+
+
+def cli_page() -> str:
+    program: Any = typer.main.get_command(build_app())
+    parts = [CLI_HEAD]
+    for name, command in program.commands.items():
+        parts += [f"\n## quantize {name}\n\n{_paragraphs(command.help)}\n"]
+        arguments = [param for param in command.params if param.param_type_name == "argument"]
+        usage = "".join(f" {argument.metavar}" for argument in arguments)
+        parts += [f"\n    quantize {name} [OPTIONS]{usage}\n"]
+        parts += ["\n| | |\n|---|---|\n"]
+        parts += [_parameter_row(param) for param in command.params if param.help]
+        parts += ["\n"]
+        parts += [f"    {line:<56}# {what}\n" for line, what in EXAMPLES[name]]
+    parts += ["\n", EVENTS_HEAD]
+    for kind in (*get_args(events.Event), events.PlannedTensorEntry):
+        parts += _event_section(kind)
+    return "".join(parts)
+
+
+def _paragraphs(text: str) -> str:
+    return "\n".join(line.strip() for line in text.strip().splitlines())
+
+
+def _parameter_row(param: Any) -> str:
+    names = [f"`{name}`" for name in param.opts] if param.param_type_name == "option" else []
+    names[-1:] = [f"{names[-1]} `{param.metavar}`"] if names and param.metavar else names[-1:]
+    default = _default_text(param.default)
+    shown = ", ".join(names or [f"`{param.metavar}`"])
+    return f"| {_cell(shown)} | {_cell(param.help)}{default} |\n"
+
+
+def _default_text(default: Any) -> str:
+    if isinstance(default, Enum):
+        default = default.value
+    if isinstance(default, list | tuple):
+        default = ", ".join(map(str, default))
+    return f" Default: `{default}`." if isinstance(default, str | Path) and str(default) else ""
+
+
+def _event_section(kind: Any) -> Iterator[str]:
+    hints = get_type_hints(kind, include_extras=True)
+    name = get_args(hints["event"])[0] if "event" in hints else "Entries of a plan's tensors"
+    yield f"\n### {name}\n\n{kind.__doc__}\n\n| field | type | |\n|---|---|---|\n"
+    for field, hint in hints.items():
+        kept, note = get_args(hint) if get_origin(hint) is Annotated else (hint, "")
+        yield f"| `{field}` | {_type_text(kept)} | {_cell(note)} |\n"
+
+
+def _type_text(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f'"{get_args(hint)[0]}"'
+    if hint is Any:
+        return "any"
+    text = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
+    return (
+        "list of the entries below" if events.PlannedTensorEntry.__name__ in text else _cell(text)
+    )
+
+
+def errors_page() -> str:
+    classes = {kind.exit_code: kind.__name__ for kind in errors.QuantizeError.__subclasses__()}
+    parts = [ERRORS_HEAD]
+    parts += [
+        f"| {code} | {meaning} | {f'`{classes[code]}`' if code in classes else ''} |\n"
+        for code, meaning in EXIT_CODES.items()
+    ]
+    parts += [REFERENCES_HEAD]
+    codes = {name: code for code, name in classes.items()}
+    texts: dict[tuple[str, int], list[str]] = {}
+    for ref, kind, text in sorted({one for path in PACKAGE.rglob("*.py") for one in _raised(path)}):
+        texts.setdefault((ref, codes[kind]), []).append(text)
+    parts += [
+        f"| `{ref}` | {code} | {_cell('<br>'.join(lines))} |\n"
+        for (ref, code), lines in texts.items()
+    ]
+    return "".join(parts)
+
+
+def _raised(path: Path) -> Iterator[tuple[str, str, str]]:
+    """(reference, class, message) of each error that is made in a file."""
+    kinds = {kind.__name__ for kind in errors.QuantizeError.__subclasses__()}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+            reference, message = node.args[:2]
+            if isinstance(reference, ast.Constant):
+                yield str(reference.value), node.func.id, _message(message)
+
+
+def _message(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(v.value) if isinstance(v, ast.Constant) else "..." for v in node.values)
+    return "..."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _content(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.is_file() else None
+
+
+def main() -> int:
+    pages = {ROOT / "docs" / "cli.md": cli_page(), ROOT / "docs" / "errors.md": errors_page()}
+    stale = [path for path, text in pages.items() if _content(path) != text]
+    for path in stale:
+        if "--check" in sys.argv:
+            print(f"{path.relative_to(ROOT)} is stale; run: python scripts/write_docs.py")
+        else:
+            path.write_text(pages[path], encoding="utf-8", newline="\n")
+    return int("--check" in sys.argv and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
