@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,46 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quantize.architectures import ARCHITECTURES
-from quantize.architectures.hparams import Hparams
-from quantize.architectures.keys import key_values
-from quantize.architectures.mapping import Mapped, map_tensors
 from quantize.architectures.transforms import complete
 from quantize.errors import CheckpointError
-from quantize.tensors import Shape
-
-Shapes = dict[str, Shape]
-
-
-class Variant:
-    """A kit model's config and tensor shapes, to be changed."""
-
-    def __init__(self, kit: Path, name: str) -> None:
-        folder = kit / "models" / name
-        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-        skeleton = json.loads((folder / "skeleton.json").read_text("utf-8"))
-        self.shapes: Shapes = {t["name"]: tuple(t["shape"]) for t in skeleton["tensors"]}
-
-    @property
-    def layers(self) -> range:
-        return range(self.config["num_hidden_layers"])
-
-    def hparams(self) -> Hparams:
-        family = ARCHITECTURES[self.config["architectures"][0]]
-        return Hparams({**family.defaults(self.config), **self.config}, self.shapes)
-
-    def tensors(self) -> dict[str, Mapped]:
-        family = ARCHITECTURES[self.config["architectures"][0]]
-        return {tensor.name: tensor for tensor in map_tensors(family, self.hparams())}
-
-    def facts(self) -> dict[str, Any]:
-        """Key-values by their names without the architecture."""
-        family = ARCHITECTURES[self.config["architectures"][0]]
-        kvs = key_values(family.keys, family.arch, self.hparams())
-        return {kv.key.removeprefix(f"{family.arch}."): kv.value for kv in kvs}
-
-    def rename(self, old: str, new: str) -> None:
-        self.shapes = {name.replace(old, new): shape for name, shape in self.shapes.items()}
+from tests.variants import Variant
 
 
 @pytest.fixture
