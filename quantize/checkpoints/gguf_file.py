@@ -28,6 +28,10 @@ class GGUFFile:
             for tensor in self.header.tensors.values()
         }
 
+    def names(self) -> list[str]:
+        """The file itself."""
+        return [self.file]
+
     def read_json(self, name: str) -> Any:
         """A GGUF file has its whole description inside."""
         return None
@@ -43,7 +47,5 @@ class GGUFFile:
         (tensor,) = weight.parts
         cols = as_rows(weight.shape)[1]
         row_nbytes = GGML_TYPES[tensor.dtype].row_nbytes(cols)
-        data = self.files.read(
-            self.file, tensor.offset + lo * row_nbytes, (hi - lo) * row_nbytes
-        )
+        data = self.files.read(self.file, tensor.offset + lo * row_nbytes, (hi - lo) * row_nbytes)
         return np.frombuffer(data, np.uint8).reshape(hi - lo, row_nbytes)

@@ -92,15 +92,25 @@ def family_of(checkpoint: Checkpoint, arch: str | None) -> Family:
     )
 
 
+# An explicit null means the default for these; for others (sliding_window) it means "none".
+_NULL_IS_DEFAULT = ("num_key_value_heads", "head_dim")
+
+
 def hparams_of(checkpoint: Checkpoint, family: Family) -> Hparams:
+    """config.json with the class defaults of `family` laid under it."""
     config = lift_text_part(checkpoint.config)
+    for key in _NULL_IS_DEFAULT:
+        if key in config and config[key] is None:
+            del config[key]
     shapes = {name: weight.shape for name, weight in checkpoint.weights.items()}
     return Hparams({**family.defaults(config), **config}, shapes, checkpoint.read_json)
 
 
 def _declared(checkpoint: Checkpoint) -> list[str]:
     declared = checkpoint.config.get("architectures")
-    return [name for name in declared if isinstance(name, str)] if isinstance(declared, list) else []
+    return (
+        [name for name in declared if isinstance(name, str)] if isinstance(declared, list) else []
+    )
 
 
 def _fitting(checkpoint: Checkpoint) -> list[str]:
@@ -168,4 +178,3 @@ def _parameter_counts(outputs: Sequence[Output]) -> ParameterCounts:
         else:
             shared += size
     return ParameterCounts(total, shared, per_expert, expert_sum // stacks if stacks else 0)
-

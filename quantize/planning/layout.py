@@ -9,10 +9,11 @@ from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
 from quantize.formats.kv import KV, u32
 from quantize.planning.outputs import Output
 from quantize.planning.plan import Plan, PlannedTensor
-from quantize.recipes import Choice, FileType
+from quantize.recipes import FTYPES, Choice, FileType
 from quantize.tensors import Shape, tensor_nbytes
 
 _BLOCK = re.compile(r"blk\.(\d+)\.")
+_FLOATS = ("F32", "F16", "BF16")
 _QUANTIZATION_VERSION = 2  # ggml.h, GGML_QNT_VERSION
 
 
@@ -44,7 +45,7 @@ def lay_out(
     """Give each output its type and place; `outputs` are in file order, `choices` beside them."""
     last = (
         u32("general.quantization_version", _QUANTIZATION_VERSION),
-        u32("general.file_type", file_type.id),
+        u32("general.file_type", _file_type_id(file_type, choices)),
     )
     replaced = {kv.key for kv in last}
     kvs = (*(kv for kv in kvs if kv.key not in replaced), *last)
@@ -76,3 +77,10 @@ def lay_out(
         for output, choice, entry, nbytes in zip(outputs, choices, entries, sizes, strict=True)
     )
     return Plan(name, arch, file_type.name, kvs, tensors, header, len(header) + data_size)
+
+
+def _file_type_id(file_type: FileType, choices: Sequence[Choice]) -> int:
+    """A float file with experts in MXFP4 is called by their type, as llama.cpp's converter does."""
+    if file_type.default in _FLOATS and any(choice.type == "MXFP4" for choice in choices):
+        return FTYPES["MXFP4_MOE"].id
+    return file_type.id

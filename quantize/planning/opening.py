@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +15,19 @@ from quantize.storage.hub import Snapshot, fetch_snapshot, parse_hub_id
 from quantize.storage.local import LocalFolder
 
 # Folder names that say nothing about the model; its parent's name does.
-_NAMELESS = re.compile(
-    r"checkpoint|model|weights|hf|snapshot|export|[0-9a-f]{40}|", re.IGNORECASE
-)
+_NAMELESS = re.compile(r"checkpoint|model|weights|hf|snapshot|export|[0-9a-f]{40}|", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A source, seen through its headers. `repo` and `commit` only when it came from the Hub."""
+    """A source, seen through its headers. `repo` and `commit` only when it came from the Hub.
+
+    `identity` changes when the source's bytes do, as far as that can be told without reading them.
+    """
 
     source: Checkpoint | GGUFFile
     location: str
+    identity: str
     repo: str | None = None
     commit: str | None = None
 
@@ -37,7 +41,8 @@ def open_source(text: str, token: str | None = None) -> Opened:
     if path.is_file():
         return _open_file(path)
     if path.is_dir():
-        return Opened(Checkpoint(LocalFolder(path), folder_name(path)), str(path))
+        checkpoint = Checkpoint(LocalFolder(path), folder_name(path))
+        return Opened(checkpoint, str(path), _stamp(path, checkpoint.names()))
     repository = parse_hub_id(text)
     if repository is None:
         raise UsageError(
@@ -48,7 +53,8 @@ def open_source(text: str, token: str | None = None) -> Opened:
     snapshot: Snapshot = fetch_snapshot(*repository, token=token)
     name = repository[0].rpartition("/")[2]
     checkpoint = Checkpoint(LocalFolder(snapshot.path), name)
-    return Opened(checkpoint, repository[0], repository[0], snapshot.commit)
+    identity = f"{repository[0]}@{snapshot.commit}"
+    return Opened(checkpoint, repository[0], identity, repository[0], snapshot.commit)
 
 
 def folder_name(path: Path) -> str:
@@ -59,10 +65,19 @@ def folder_name(path: Path) -> str:
     return "model"
 
 
+def _stamp(folder: Path, names: Iterable[str]) -> str:
+    """Names, sizes and times of the last change, as a digest."""
+    sha = hashlib.sha256()
+    for name in sorted(names):
+        status = (folder / name).stat()
+        sha.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return sha.hexdigest()
+
+
 def _open_file(path: Path) -> Opened:
     if path.suffix == ".gguf":
         source = GGUFFile(LocalFolder(path.parent), path.name, path.stem)
-        return Opened(source, str(path))
+        return Opened(source, str(path), _stamp(path.parent, [path.name]))
     hint = "give the folder that holds it" if path.suffix in (".safetensors", ".json") else None
     raise UsageError(
         "no-such-source",

@@ -155,3 +155,15 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def write_text(final: Path, text: str) -> None:
+    """A small text file as UTF-8 with its line ends as they are, complete or not at all."""
+    data = text.encode("utf-8")
+    output = PartialFile(final, len(data))
+    try:
+        output.write(0, data)
+        output.commit()
+    except BaseException:
+        output.abandon(keep=False)
+        raise

@@ -1,0 +1,292 @@
+"""What a Python program calls. Nothing here prints, and nothing is guessed silently."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantize.architectures import ARCHITECTURES
+from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.execution import Needs, Settings, Written, needs_of, run
+from quantize.formats.kv import KV
+from quantize.ollama.modelfile import license_file, modelfile
+from quantize.planning.from_checkpoint import model_of
+from quantize.planning.from_gguf import model_of_gguf
+from quantize.planning.opening import Opened, open_source
+from quantize.planning.outputs import Model
+from quantize.planning.plan import Plan
+from quantize.planning.planner import make_plans
+from quantize.progress import NullProgress, Progress
+from quantize.publish.manifest import (
+    OutputRecord,
+    SourceFile,
+    SourceRecord,
+    TensorRecord,
+    manifest,
+)
+from quantize.recipes import FTYPES, FileType, file_type
+from quantize.storage.sink import write_text
+from quantize.tensors import Shape
+from quantize.vocab import end_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a person may choose. `arch`, `pre` and `name` override what the source says."""
+
+    types: tuple[str, ...] = ("Q4_K_M",)
+    output: Path = Path()
+    arch: str | None = None
+    pre: str | None = None
+    name: str | None = None
+    token: str | None = None
+    jobs: int | None = None
+    max_memory: int | None = None
+    kernels: str = "auto"
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """Where the weights come from. `nbytes` is what will be read, `commit` the Hub's."""
+
+    name: str
+    location: str
+    arch: str
+    repo: str | None
+    commit: str | None
+    nbytes: int
+    weights: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a conversion would do: one plan for each type, in the order of the options."""
+
+    source: SourceFacts
+    plans: tuple[Plan, ...]
+    needs: Needs
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    path: Path
+    type: str
+    size: int
+    bits_per_weight: float
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion did."""
+
+    source: SourceFacts
+    files: tuple[OutputFile, ...]
+    modelfiles: tuple[Path, ...]
+    manifest: Path
+    seconds: float
+    kernels: str
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedTensor:
+    """`type` is a ggml type in a GGUF file, a dtype in a checkpoint."""
+
+    name: str
+    shape: Shape
+    type: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a source holds. A checkpoint's key-values are those that its GGUF file would have."""
+
+    kind: str
+    name: str
+    arch: str
+    kvs: tuple[KV, ...]
+    tensors: tuple[InspectedTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    opened: Opened
+    facts: SourceFacts
+    plans: tuple[Plan, ...]
+
+
+def plan(source: str, options: Options) -> Planned:
+    """Read headers only, and say what `convert` would write."""
+    prepared = _prepare(source, options)
+    return Planned(prepared.facts, prepared.plans, needs_of(prepared.plans, _settings(options)))
+
+
+def convert(source: str, options: Options, progress: Progress | None = None) -> Converted:
+    """Write the files of all types, their Modelfiles and the manifest into `options.output`."""
+    started = time.perf_counter()
+    prepared = _prepare(source, options)
+    plans, origin = prepared.plans, prepared.opened.source
+    options.output.mkdir(parents=True, exist_ok=True)
+    paths = [options.output / f"{plan.name}-{plan.ftype}.gguf" for plan in plans]
+    written = run(
+        plans,
+        origin,
+        paths,
+        _settings(options),
+        progress or NullProgress(),
+        identity=prepared.opened.identity,
+    )
+    files = tuple(
+        OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256)
+        for plan, one in zip(plans, written, strict=True)
+    )
+    return Converted(
+        source=prepared.facts,
+        files=files,
+        modelfiles=_write_modelfiles(prepared, files, options.output),
+        manifest=_write_manifest(prepared, written, options),
+        seconds=time.perf_counter() - started,
+        kernels=written[0].kernels,
+    )
+
+
+def inspect(source: str, token: str | None = None) -> Inspection:
+    """The key-values and tensors of a checkpoint or a GGUF file, from headers."""
+    opened = open_source(source, token)
+    origin = opened.source
+    if isinstance(origin, GGUFFile):
+        kind, kvs = "gguf", origin.header.kvs
+        arch = str(next((kv.value for kv in kvs if kv.key == "general.architecture"), "?"))
+    else:
+        model = model_of(origin)
+        kind, kvs, arch = "checkpoint", model.kvs, model.arch
+    tensors = tuple(
+        InspectedTensor(weight.name, weight.shape, weight.dtype, weight.nbytes)
+        for weight in origin.weights.values()
+    )
+    return Inspection(kind, origin.name, arch, kvs, tensors)
+
+
+def types() -> tuple[FileType, ...]:
+    """The file types that `--type` takes."""
+    return tuple(FTYPES.values())
+
+
+def architectures() -> Mapping[str, str]:
+    """Names of config.json and the GGUF architecture that each becomes."""
+    return {name: ARCHITECTURES[name].arch for name in sorted(ARCHITECTURES, key=str.casefold)}
+
+
+def _prepare(source: str, options: Options) -> _Prepared:
+    # Before anything is read: a mistyped type must not cost a download.
+    file_types = tuple(dict.fromkeys(file_type(name) for name in options.types))
+    opened = open_source(source, options.token)
+    model = _model(opened, options)
+    plans = make_plans(model, file_types)
+    weights = opened.source.weights
+    used = {name for tensor in plans[0].tensors for name in tensor.sources}
+    facts = SourceFacts(
+        name=model.name,
+        location=opened.location,
+        arch=model.arch,
+        repo=opened.repo,
+        commit=opened.commit,
+        nbytes=sum(weights[name].nbytes for name in used),
+        weights=plans[0].weights,
+    )
+    return _Prepared(opened, facts, plans)
+
+
+def _model(opened: Opened, options: Options) -> Model:
+    if isinstance(opened.source, GGUFFile):
+        return model_of_gguf(opened.source, name=options.name)
+    return model_of(opened.source, arch=options.arch, pre=options.pre, name=options.name)
+
+
+def _settings(options: Options) -> Settings:
+    return Settings(
+        jobs=options.jobs,
+        max_memory=options.max_memory,
+        kernels=options.kernels,
+        fresh=options.fresh,
+    )
+
+
+def _write_modelfiles(
+    prepared: _Prepared, files: tuple[OutputFile, ...], folder: Path
+) -> tuple[Path, ...]:
+    """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well."""
+    texts = [_modelfile(prepared, file.path.name) for file in files]
+    named = {"Modelfile": texts[0]}
+    if len(files) > 1:
+        named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
+    for name, text in named.items():
+        write_text(folder / name, text)
+    return tuple(folder / name for name in named)
+
+
+def _modelfile(prepared: _Prepared, file: str) -> str:
+    origin, plan = prepared.opened.source, prepared.plans[0]
+    has_template = plan.value("tokenizer.chat_template") is not None
+    is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
+    if isinstance(origin, GGUFFile):
+        return modelfile(file, has_chat_template=has_template, is_embedder=is_embedder)
+    license_name = license_file(origin.names())
+    return modelfile(
+        file,
+        stops=end_tokens(origin, plan.kvs),
+        generation=origin.read_json("generation_config.json"),
+        license_text=origin.read(license_name) if license_name else None,
+        has_chat_template=has_template,
+        is_embedder=is_embedder,
+    )
+
+
+def _write_manifest(prepared: _Prepared, written: tuple[Written, ...], options: Options) -> Path:
+    origin = prepared.opened.source
+    facts = prepared.facts
+    text = manifest(
+        SourceRecord(
+            name=origin.name,
+            arch=facts.arch,
+            files=[SourceFile(name, origin.files.files()[name]) for name in origin.names()],
+            repo=facts.repo,
+            commit=facts.commit,
+        ),
+        {
+            "types": [plan.ftype for plan in prepared.plans],
+            "arch": options.arch,
+            "pre": options.pre,
+            "name": options.name,
+        },
+        [_output_record(plan, one) for plan, one in zip(prepared.plans, written, strict=True)],
+    )
+    path = options.output / "manifest.json"
+    write_text(path, text)
+    return path
+
+
+def _output_record(plan: Plan, one: Written) -> OutputRecord:
+    return OutputRecord(
+        file=one.path.name,
+        type=plan.ftype,
+        size=one.size,
+        sha256=one.sha256,
+        plan=plan.digest,
+        bits_per_weight=plan.bits_per_weight,
+        tensors=[
+            TensorRecord(
+                tensor.name,
+                tensor.type,
+                tensor.shape,
+                tensor.offset,
+                tensor.nbytes,
+                one.tensors[tensor.name],
+            )
+            for tensor in plan.tensors
+        ],
+    )
