@@ -15,9 +15,14 @@ from numpy.typing import NDArray
 
 import quantize.quantizers
 from quantize.quantizers import QUANTIZERS
+from quantize.quantizers.base import BlockQuantizer
 
 NAMES = list(QUANTIZERS)
 GOLDEN = [name for name in NAMES if name != "F32"]  # the kit has no need of F32
+# Types whose golden file has blocks made with an importance matrix.
+WEIGHTED = [
+    "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS",
+]  # fmt: skip
 
 # Finite values of every magnitude, with zeros of both signs and many repeated values.
 FLOATS = st.one_of(
@@ -40,6 +45,31 @@ def test_golden_blocks_come_out_byte_for_byte(name: str, kit: Path) -> None:
     assert not wrong.any(), list(golden["labels"][wrong])
 
 
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_golden_blocks_come_out_byte_for_byte_with_an_importance_matrix(
+    name: str, kit: Path
+) -> None:
+    golden = np.load(kit / "blocks" / f"{name}.npz")
+    for imatrix, expected in zip(golden["imatrix"], golden["expected_imatrix"], strict=True):
+        data = QUANTIZERS[name].quantize(golden["rows"], imatrix)
+        wrong = (data != expected).any(axis=1)
+        assert not wrong.any(), list(golden["labels"][wrong])
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WEIGHTED])
+def test_types_without_a_search_ignore_the_importance_matrix(name: str) -> None:
+    rows = np.random.default_rng(3).standard_normal((4, 512), np.float32)
+    quantizer = QUANTIZERS[name]
+    weighted = quantizer.quantize(rows, np.arange(512, dtype=np.float32))
+    np.testing.assert_array_equal(weighted, quantizer.quantize(rows))
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_an_importance_matrix_of_another_length_is_an_error(name: str) -> None:
+    with pytest.raises(ValueError, match="importance matrix"):
+        QUANTIZERS[name].quantize(np.zeros((2, 512), np.float32), np.ones(256, np.float32))
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_blocks_decode_as_gguf_decodes_them(name: str, kit: Path) -> None:
     data = np.load(kit / "blocks" / f"{name}.npz")["expected"]
@@ -57,6 +87,9 @@ def test_a_row_has_the_same_bytes_alone_and_in_company(
     together = quantizer.quantize(rows)
     alone = [quantizer.quantize(rows[i : i + 1]) for i in range(len(rows))]
     np.testing.assert_array_equal(together, np.concatenate(alone))
+    imatrix = np.linspace(0, 2, 256, dtype=np.float32)
+    weighted = [quantizer.quantize(rows[i : i + 1], imatrix) for i in range(len(rows))]
+    np.testing.assert_array_equal(quantizer.quantize(rows, imatrix), np.concatenate(weighted))
     decoded = [quantizer.dequantize(data) for data in alone]
     np.testing.assert_array_equal(quantizer.dequantize(together), np.concatenate(decoded))
 
@@ -101,3 +134,19 @@ def test_every_module_is_registered() -> None:
     modules = {info.name for info in pkgutil.iter_modules(quantize.quantizers.__path__)}
     registered = {path.partition(":")[0].rpartition(".")[2] for path in QUANTIZERS.table.values()}
     assert modules - {"base"} == registered
+
+
+def test_the_golden_files_agree_on_who_takes_an_importance_matrix(kit: Path) -> None:
+    files = (kit / "blocks").glob("*.npz")
+    assert sorted(path.stem for path in files if "imatrix" in np.load(path)) == sorted(WEIGHTED)
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_a_scale_beyond_float16_is_counted(name: str) -> None:
+    quantizer = QUANTIZERS[name]
+    assert isinstance(quantizer, BlockQuantizer)
+    rows = np.zeros((3, 512), np.float32)
+    rows[0] = np.linspace(-1, 1, 512)
+    assert quantizer.overflows(quantizer.quantize(rows)) == 0
+    rows[1, 300] = -1e9
+    assert quantizer.overflows(quantizer.quantize(rows)) == 1

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.rounding import nearest_int, ordered_sum
+from quantize.kernels.rounding import EXACT, nearest_int, ordered_sum
 from quantize.kernels.workspace import scratch
 
 F32Array = NDArray[np.float32]
-
-# Below this range the reciprocal can overflow, and rounding has to follow ggml into overflow.
-_TINY = np.float32(1e-30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +62,10 @@ def fit_scale_min(x: F32Array, weights: F32Array, candidates: Candidates) -> Fit
     nmax = np.float32(candidates.nmax)
     low = np.minimum.reduce(x, axis=0)
     high = np.maximum.reduce(x, axis=0)
+    # Of zeros with both signs the first one counts: Q4_1 and Q5_1 store it.
+    zero = np.flatnonzero(low == 0)
+    low[zero] = x[np.argmin(x[:, zero], axis=0), zero]
+    bottom = low.copy()
     low[low > 0] = 0
     flat = high == low
     sum_w = ordered_sum(weights)
@@ -72,18 +73,17 @@ def fit_scale_min(x: F32Array, weights: F32Array, candidates: Candidates) -> Fit
     sum_x = ordered_sum(np.multiply(weights, x, out=product))
 
     span = _span(high, low, flat)
-    careful = bool((span < _TINY).any())
     level_range = np.full_like(low, nmax)
     level_low = low.copy()
     inverse = nmax / span
     scale = np.float32(1) / inverse
     levels = scratch("levels", x.shape)
-    _levels(x, low, inverse, candidates.nmax, levels, careful=careful)
+    _levels(x, bottom, low, inverse, candidates.nmax, levels)
     best = _error(x, weights, levels, scale, low, absolute=candidates.absolute)
 
     for reach in candidates.ranges():
         np.divide(reach, _span(high, low, flat), out=inverse)
-        _levels(x, low, inverse, candidates.nmax, levels, careful=careful)
+        _levels(x, bottom, low, inverse, candidates.nmax, levels)
         np.multiply(weights, levels, out=product)
         sum_l = ordered_sum(product)
         square = np.multiply(product, levels, out=scratch("difference", x.shape))
@@ -126,14 +126,19 @@ def _span(high: F32Array, low: F32Array, flat: NDArray[np.bool_]) -> F32Array:
 
 
 def _levels(
-    x: F32Array, low: F32Array, inverse: F32Array, nmax: int, out: F32Array, *, careful: bool
+    x: F32Array, bottom: F32Array, low: F32Array, inverse: F32Array, nmax: int, out: F32Array
 ) -> None:
+    """Levels of `x`, whose smallest values are `bottom`.
+
+    At the top `x * inverse` is about nmax. At the bottom it can be anything where a fit has moved
+    `low`, and the reciprocal of the smallest subnormals is infinite.
+    """
     np.subtract(x, low, out=out)
     np.multiply(out, inverse, out=out)
-    if careful:
-        out[...] = nearest_int(out)
-    else:
+    if ((low - bottom) * inverse < EXACT).all():
         np.rint(out, out=out)
+    else:
+        out[...] = nearest_int(out)
     np.clip(out, 0, nmax, out=out)
 
 

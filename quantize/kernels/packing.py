@@ -15,16 +15,17 @@ F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
 
 _PLANES = np.arange(8, dtype=np.uint8)[:, None]
+_PAIRS = np.arange(0, 8, 2, dtype=np.uint8)[:, None]
 
 
-def split_subblocks(blocks: F32Array, elements: int) -> F32Array:
-    """Superblocks `(S, size)` as `(elements, size / elements * S)`: sub-blocks in columns.
+def split_subblocks(blocks: F32Array, elements: int, name: str = "elements") -> F32Array:
+    """Blocks `(S, size)` as `(elements, size / elements * S)`: sub-blocks in columns.
 
-    Column `j * S + s` is sub-block j of superblock s.
+    Column `j * S + s` is sub-block j of block s. The result is scratch of that `name`.
     """
     count, size = blocks.shape
     subs = size // elements
-    out = scratch("elements", (elements, subs, count))
+    out = scratch(name, (elements, subs, count))
     np.copyto(out, blocks.reshape(count, subs, elements).transpose(2, 1, 0))
     return out.reshape(elements, subs * count)
 
@@ -45,6 +46,24 @@ def unpack_nibbles(packed: U8Array, elements: int) -> U8Array:
     pairs = packed.reshape(len(packed), -1, 1, elements)
     both = np.concatenate((pairs & 15, pairs >> 4), axis=2)
     return both.reshape(len(packed), -1, elements)
+
+
+def in_order(levels: U8Array) -> U8Array:
+    """Levels `(elements, sub, S)` as `(S, 256)`, the order of the weights."""
+    return np.ascontiguousarray(levels.transpose(2, 1, 0)).reshape(levels.shape[2], -1)
+
+
+def pack_pairs(levels: U8Array) -> U8Array:
+    """Two bits each: `(S, 256)` as `(S, 64)`. In either half, four runs of 32 share bytes."""
+    runs = np.left_shift(levels.reshape(-1, 2, 4, 32), _PAIRS)
+    packed: U8Array = np.bitwise_or.reduce(runs, axis=2)
+    return packed.reshape(-1, 64)
+
+
+def unpack_pairs(packed: U8Array) -> U8Array:
+    """The inverse, `(S, 64)` to `(S, 256)`."""
+    runs = np.right_shift(packed.reshape(-1, 2, 1, 32), _PAIRS)
+    return np.bitwise_and(runs, 3).reshape(-1, 256)
 
 
 def pack_halves(levels: U8Array, out: U8Array) -> None:

@@ -16,6 +16,9 @@ _MAGIC = np.float32(12582912.0)
 _MANTISSA = np.int32(0x007FFFFF)
 _MAGIC_MANTISSA = np.int32(0x00400000)
 
+# Up to here `nearest_int` and `np.rint` agree (2**22, with room for a bound's own rounding).
+EXACT = np.float32(4e6)
+
 # The largest float32 below one half. Adding one half itself would carry 0.49999997 up to 1.
 _BELOW_HALF = np.uint32(0x3EFFFFFF)
 _SIGN = np.uint32(0x80000000)
@@ -31,6 +34,15 @@ def nearest_int(values: F32Array) -> NDArray[np.int32]:
     rounded = (bits & _MANTISSA) - _MAGIC_MANTISSA
     rounded[np.isnan(values)] = 0  # the NaN of x86 has an empty mantissa, others need not
     return rounded
+
+
+def round_in_place(values: F32Array) -> None:
+    """`nearest_int` over whole arrays, kept as float32: one pass unless a value is beyond 2**22."""
+    top, bottom = values.max(initial=0), values.min(initial=0)
+    if top < EXACT and bottom > -EXACT:
+        np.rint(values, out=values)
+    else:
+        values[...] = nearest_int(values)
 
 
 def add_half_away(values: F32Array, half: NDArray[np.uint32]) -> None:

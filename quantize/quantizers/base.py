@@ -93,7 +93,6 @@ class BlockQuantizer:
                 blocks[lo : lo + self.chunk] = self.decode(packed[lo : lo + self.chunk])
         return out
 
-
     def overflows(self, data: U8Array) -> int:
         """How many blocks of uint8 `(n, nbytes)` have a scale that overflowed float16.
 
@@ -116,7 +115,8 @@ class _Cutter:
             raise ValueError(f"an importance matrix of {imatrix.shape} for rows of {rows.shape[1]}")
         self.columns = np.asarray(imatrix, np.float32).reshape(-1, quantizer.type.block_size)
         # The running total adds one element after another, as ggml's loop does.
-        energy = [np.add.accumulate(row * row)[-1] for row in rows]
+        with np.errstate(all="ignore"):
+            energy = [np.add.accumulate(row * row)[-1] for row in rows]
         self.row_energy = np.array(energy, np.float32) / np.float32(rows.shape[1])
 
     def __call__(self, part: slice) -> Importance:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.linear import signed_grid
-from quantize.kernels.packing import (
-    pack_fifth_bits,
-    pack_halves,
-    unpack_fifth_bits,
-    unpack_halves,
-)
+from quantize.kernels.packing import pack_fifth_bits, pack_halves, unpack_fifth_bits, unpack_halves
+from quantize.kernels.weighted import signed_search
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("qh", "u1", (4,)), ("qs", "u1", (16,))])
 
+NMAX = 16
+
 
 def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
-    out["d"], levels = signed_grid(blocks, 16)
+    if importance is None:
+        out["d"], levels = signed_grid(blocks, NMAX)
+    else:
+        columns, energy = importance.columns, importance.row_energy
+        out["d"], levels = signed_search(blocks, NMAX, columns, energy)
     out["qh"] = pack_fifth_bits(levels)
     pack_halves(levels, out["qs"])
 
@@ -26,7 +28,7 @@ def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None
 def decode(blocks: Blocks) -> F32Array:
     d: F32Array = blocks["d"].astype(np.float32)
     levels = unpack_halves(blocks["qs"]) | unpack_fifth_bits(blocks["qh"])
-    return (levels.view(np.int8) - np.int8(16)) * d[:, None]
+    return (levels.view(np.int8) - np.int8(NMAX)) * d[:, None]
 
 
-Q5_0 = BlockQuantizer(GGML_TYPES["Q5_0"], LAYOUT, encode, decode, chunk=2048)
+Q5_0 = BlockQuantizer(GGML_TYPES["Q5_0"], LAYOUT, encode, decode, chunk=2048, takes_imatrix=True)

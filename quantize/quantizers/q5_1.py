@@ -5,20 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.linear import affine_grid
-from quantize.kernels.packing import (
-    pack_fifth_bits,
-    pack_halves,
-    unpack_fifth_bits,
-    unpack_halves,
-)
+from quantize.kernels.packing import pack_fifth_bits, pack_halves, unpack_fifth_bits, unpack_halves
+from quantize.kernels.weighted import affine_search
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("m", "<f2"), ("qh", "u1", (4,)), ("qs", "u1", (16,))])
 
+NMAX = 31
+
 
 def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
-    out["d"], out["m"], levels = affine_grid(blocks, 31)
+    if importance is None:
+        out["d"], out["m"], levels = affine_grid(blocks, NMAX)
+    else:
+        columns, energy = importance.columns, importance.row_energy
+        out["d"], out["m"], levels = affine_search(blocks, NMAX, columns, energy)
     out["qh"] = pack_fifth_bits(levels)
     pack_halves(levels, out["qs"])
 
@@ -30,4 +32,4 @@ def decode(blocks: Blocks) -> F32Array:
     return levels * d[:, None] + low[:, None]
 
 
-Q5_1 = BlockQuantizer(GGML_TYPES["Q5_1"], LAYOUT, encode, decode, chunk=2048)
+Q5_1 = BlockQuantizer(GGML_TYPES["Q5_1"], LAYOUT, encode, decode, chunk=2048, takes_imatrix=True)

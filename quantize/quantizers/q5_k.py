@@ -11,8 +11,15 @@ from quantize.kernels.packing import (
     pack_scales,
     unpack_fifth_planes,
     unpack_nibbles,
+    unpack_scales,
 )
-from quantize.kernels.sixbit import SUB, decode_sixbit, encode_sixbit
+from quantize.kernels.superblock import (
+    Search,
+    deviation_weights,
+    fit_superblocks,
+    restored,
+    stored_levels,
+)
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
 
@@ -26,20 +33,30 @@ LAYOUT = np.dtype(
     ]
 )
 
-CANDIDATES = Candidates(nmax=31, start=-0.5, step=0.1, last=15)
+SEARCH = Search(
+    sub=32,
+    top=63,
+    candidates=Candidates(nmax=31, start=-0.5, step=0.1, last=15),
+    weights=deviation_weights,
+    weighted=Candidates(nmax=31, start=-0.9, step=0.05, last=36),
+    energy_factor=2,
+)
 
 
 def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
-    packed = encode_sixbit(blocks, CANDIDATES)
-    out["d"], out["dmin"] = packed.d, packed.dmin
-    pack_scales(packed.scales, packed.mins, out["scales"])
-    out["qh"] = pack_fifth_planes(packed.levels)
-    pack_nibbles(packed.levels, out["qs"])
+    columns = None if importance is None else importance.columns
+    fitted = fit_superblocks(blocks, SEARCH, columns)
+    cap = np.uint8(63)  # only a wrapped negative is above
+    out["d"], out["dmin"] = fitted.d, fitted.dmin
+    pack_scales(np.minimum(fitted.scales, cap), np.minimum(fitted.mins, cap), out["scales"])
+    levels = stored_levels(fitted, *unpack_scales(out["scales"]))
+    out["qh"] = pack_fifth_planes(levels)
+    pack_nibbles(levels, out["qs"])
 
 
 def decode(blocks: Blocks) -> F32Array:
-    levels = unpack_nibbles(blocks["qs"], SUB) | unpack_fifth_planes(blocks["qh"])
-    return decode_sixbit(blocks["d"], blocks["dmin"], blocks["scales"], levels)
+    levels = unpack_nibbles(blocks["qs"], SEARCH.sub) | unpack_fifth_planes(blocks["qh"])
+    return restored(blocks["d"], blocks["dmin"], *unpack_scales(blocks["scales"]), levels)
 
 
-Q5_K = BlockQuantizer(GGML_TYPES["Q5_K"], LAYOUT, encode, decode, chunk=1024)
+Q5_K = BlockQuantizer(GGML_TYPES["Q5_K"], LAYOUT, encode, decode, chunk=1024, takes_imatrix=True)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.packing import split_subblocks
-from quantize.kernels.rounding import nearest_int
+from quantize.kernels.rounding import nearest_int, round_in_place
 from quantize.kernels.symmetric import NOTHING, fit_signed, largest, search_levels
 from quantize.kernels.workspace import scratch
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance, U8Array
@@ -21,7 +21,10 @@ SUB = 16
 
 def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
     x = split_subblocks(blocks, SUB)
-    fit = fit_signed(x, 32)
+    weights = None
+    if importance is not None:
+        weights = split_subblocks(importance.columns, SUB, "weights")
+    fit = fit_signed(x, 32, weights)
     scales = fit.scale.reshape(-1, len(blocks))
     scales[np.isnan(scales)] = 0  # sums beyond float32: ggml leaves such a sub-block out
     top = largest(scales)
@@ -30,11 +33,12 @@ def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None
     d = (1 / inverse).astype(np.float16)
 
     step = (d.astype(np.float32) * rounded).reshape(-1)
+    kept = np.flatnonzero(step == 0)
+    step[kept] = 1
     levels = np.divide(x, step, out=scratch("levels", x.shape))
-    np.rint(levels, out=levels)
+    round_in_place(levels)
     np.clip(levels, -32, 31, out=levels)
     np.add(levels, 32, out=levels)
-    kept = np.flatnonzero(step == 0)
     if kept.size:
         levels[:, kept] = search_levels(x[:, kept], fit.take(kept), 32)
     whole: U8Array = scratch("whole", (SUB, *scales.shape), np.uint8)
@@ -78,4 +82,4 @@ def decode(blocks: Blocks) -> F32Array:
     return out.reshape(-1, 256)
 
 
-Q6_K = BlockQuantizer(GGML_TYPES["Q6_K"], LAYOUT, encode, decode, chunk=1024)
+Q6_K = BlockQuantizer(GGML_TYPES["Q6_K"], LAYOUT, encode, decode, chunk=1024, takes_imatrix=True)
