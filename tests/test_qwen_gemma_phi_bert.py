@@ -38,6 +38,76 @@ def test_experts_in_one_tensor_are_the_same_as_one_by_one(kit: Path, name: str) 
         np.testing.assert_array_equal(complete(transform, [both]), both[:, rows])
 
 
+def _seeing(model: Variant, architecture: str, prefix: str, mrope: list[int]) -> Variant:
+    """The model as the text part of a multimodal checkpoint."""
+    text = dict(model.config, rope_scaling={"rope_type": "default", "mrope_section": mrope})
+    model.config = {
+        "architectures": [architecture],
+        "text_config": {key: value for key, value in text.items() if key != "architectures"},
+        "vision_config": {"deepstack_visual_indexes": [8, 16, 24], "hidden_size": 1152},
+    }
+    model.rename("model.", prefix)
+    tower = prefix.removesuffix("language_model.")
+    model.shapes |= {
+        f"{tower}visual.blocks.0.attn.qkv.weight": (3456, 1152),
+        f"{tower}visual.patch_embed.proj.weight": (1152, 3, 2, 16, 16),
+        f"{tower}visual.merger.linear_fc1.weight": (4608, 4608),
+    }
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "prefix", "arch", "further"),
+    [
+        ("qwen2-yarn", "Qwen2_5_VLForConditionalGeneration", "model.", "qwen2vl", {}),
+        (
+            "qwen3-tied",
+            "Qwen3VLForConditionalGeneration",
+            "model.language_model.",
+            "qwen3vl",
+            {"n_deepstack_layers": 3},
+        ),
+        (
+            "qwen3moe",
+            "Qwen3VLMoeForConditionalGeneration",
+            "model.language_model.",
+            "qwen3vlmoe",
+            {"n_deepstack_layers": 3},
+        ),
+    ],
+)
+def test_the_text_part_of_qwen_vl_is_the_text_model(
+    kit: Path, name: str, architecture: str, prefix: str, arch: str, further: dict[str, int]
+) -> None:
+    """With what the image needs of it: sections of RoPE, and layers that take the image in."""
+    text = Variant(kit, name)
+    text.config["rope_scaling"] = None
+    facts = {**text.facts(), "rope.dimension_sections": (24, 20, 20, 0), **further}
+    shapes = {tensor.name: tensor.shape for tensor in text.tensors().values()}
+    seeing = _seeing(Variant(kit, name), architecture, prefix, [24, 20, 20])
+    assert seeing.family.arch == arch
+    assert seeing.facts() == facts
+    assert {tensor.name: tensor.shape for tensor in seeing.tensors().values()} == shapes
+
+
+def test_qwen3_vl_experts_have_inputs_first(kit: Path) -> None:
+    model = Variant(kit, "qwen3moe")
+    model = _seeing(model, "Qwen3VLMoeForConditionalGeneration", "model.language_model.", [8] * 3)
+    expected = {tensor.name: tensor.shape for tensor in model.tensors().values()}
+    model.shapes = {name: s for name, s in model.shapes.items() if ".experts." not in name}
+    for bid in range(3):
+        experts = f"model.language_model.layers.{bid}.mlp.experts"
+        model.shapes |= {
+            f"{experts}.gate_up_proj": (4, 256, 384),
+            f"{experts}.down_proj": (4, 192, 256),
+        }
+    tensors = model.tensors()
+    assert {name: tensor.shape for name, tensor in tensors.items()} == expected
+    both = np.arange(4 * 256 * 384, dtype=np.float32).reshape(4, 256, 384)
+    up = complete(tensors["blk.1.ffn_up_exps.weight"].transform, [both])
+    np.testing.assert_array_equal(up, both[:, :, 192:].swapaxes(1, 2))
+
+
 def test_qwen3_next_without_blocks_that_predict_ahead(kit: Path) -> None:
     model = Variant(kit, "qwen3next")
     model.shapes = {name: s for name, s in model.shapes.items() if not name.startswith("mtp.")}
