@@ -15,13 +15,16 @@ from tests.conftest import CheckGguf
 from tests.kit_models import MODELS
 
 TYPES = ("F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M")
+# llama-quantize does not touch experts in MXFP4 but for this file type.
+TYPES_OF_MXFP4 = ("F16", "BF16", "Q8_0", "MXFP4_MOE")
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_files_equal_those_of_llama_cpp(
     name: str, checkpoint: Callable[[str], Path], check_gguf: CheckGguf, tmp_path: Path
 ) -> None:
-    options = api.Options(types=TYPES, output=tmp_path, jobs=1)
+    types = TYPES_OF_MXFP4 if name == "gptoss" else TYPES
+    options = api.Options(types=types, output=tmp_path, jobs=1)
     planned = api.plan(str(checkpoint(name)), options)
     converted = api.convert(str(checkpoint(name)), options)
     verdicts = [check_gguf(name, file.path, file.type) for file in converted.files]

@@ -32,6 +32,9 @@ _PER_WHOLE_ELEMENT = 12
 _LARGEST_STEP = 1 << 20
 _SMALLEST_STEP = 1 << 16
 
+# With fewer weights, starting processes would take longer than the work.
+WORTH_PROCESSES = 1 << 24
+
 # Each lane works on one task and has read the next.
 IN_FLIGHT = 2
 
@@ -70,16 +73,18 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings, weights: int) -> Limits:
     """Share the bound among lanes: where it is tight, first smaller tasks, then fewer lanes.
 
-    Without a bound of its own a run may take 256 MB, and 128 MB for each lane. Raises UsageError
-    when one lane with small tasks does not fit into the bound that was given.
+    `weights` is how many there are to convert. Without a bound of its own a run may take 256 MB,
+    and 128 MB for each lane. Raises UsageError when one lane with small tasks does not fit into the
+    bound that was given.
     """
     wanted = cores() if settings.jobs is None else settings.jobs
     if wanted < 1:
         raise UsageError("bad-jobs", f"{wanted} workers cannot do anything", where="--jobs")
-    processes = wanted > 1 and PROCESSES[choose_kernels(settings.kernels)]
+    holds_lock = PROCESSES[choose_kernels(settings.kernels)]
+    processes = holds_lock and wanted > 1 and weights >= WORTH_PROCESSES
     ours, lane = _resident(), _PROCESS if processes else _THREAD
     smallest = IN_FLIGHT * _SMALLEST_STEP * _PER_ELEMENT
     bound = settings.max_memory
@@ -124,7 +129,7 @@ def check_memory(
 
 def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
     """What writing `plans` would take. Raises UsageError where the bound is too small."""
-    limits = limits_of(settings)
+    limits = limits_of(settings, plans[0].weights)
     tensors = plans[0].tensors
     held = [
         _memory(tensors[task.index], task, limits.step, count(tensors[task.index].made))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array
-from quantize.checkpoints.source import Source, gather_rows
+from quantize.checkpoints.base import F32Array, U8Array
+from quantize.checkpoints.source import Element, Source, gather_rows
 from quantize.planning.plan import PlannedTensor
 from quantize.tensors import as_rows
 
@@ -25,18 +26,33 @@ def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: 
     if tensor.transform.whole:
         complete = tensor.transform.apply([_complete(source, n, step) for n in tensor.sources])
         return complete.reshape(tensor.rows, tensor.cols)[lo:hi]
-    shapes = [source.weights[name].shape for name in tensor.sources]
-    pieces = [
-        gather_rows(partial(source.decode_rows, tensor.sources[index]), rows)
-        for index, rows in tensor.transform.rows(shapes, lo, hi)
-    ]
-    return tensor.transform.values(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+    return tensor.transform.values(_gathered(source, source.decode_rows, tensor, lo, hi))
+
+
+def stored_blocks(source: Source, tensor: PlannedTensor, lo: int, hi: int) -> U8Array:
+    """Rows lo..hi of a repacked tensor: uint8 (hi - lo, row_nbytes) of its type."""
+    return _gathered(source, source.repack_rows, tensor, lo, hi)
 
 
 def row_ranges(rows: int, cols: int, step: int) -> Iterator[tuple[int, int]]:
     """0..rows in ranges of at most `step` elements, or of one row."""
     height = max(1, step // max(cols, 1))
     return ((lo, min(lo + height, rows)) for lo in range(0, rows, height))
+
+
+def _gathered(
+    source: Source,
+    read: Callable[[str, int, int], NDArray[Element]],
+    tensor: PlannedTensor,
+    lo: int,
+    hi: int,
+) -> NDArray[Element]:
+    shapes = [source.weights[name].shape for name in tensor.sources]
+    pieces = [
+        gather_rows(partial(read, tensor.sources[index]), rows)
+        for index, rows in tensor.transform.rows(shapes, lo, hi)
+    ]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _complete(source: Source, name: str, step: int) -> F32Array:

@@ -38,7 +38,7 @@ def run(
     meet, the partial files and their journals stay, and the same call continues.
     """
     kernels = choose_kernels(settings.kernels)
-    limits = limits_of(settings)
+    limits = limits_of(settings, plans[0].weights)
     cut = list(tasks(plans[0], limits.step))
     check_memory(source, plans[0].tensors, cut, limits)
     facts = [facts_of(plan, source, identity) for plan in plans]

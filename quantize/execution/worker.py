@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from quantize.checkpoints.base import F32Array
+from numpy.typing import NDArray
+
 from quantize.checkpoints.source import Source
 from quantize.execution.checks import check_rows, overflows, too_large
-from quantize.execution.rows import planned_rows, row_ranges
+from quantize.execution.rows import planned_rows, row_ranges, stored_blocks
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.quantizers import QUANTIZERS
 from quantize.quantizers.base import U8Array
 
 # write(offset in the file, data)
 Write = Callable[[int, memoryview], None]
+# float32 weights, or uint8 blocks where a tensor is repacked.
+Rows = NDArray[Any]
 
 
 class CancelledError(Exception):
@@ -47,15 +51,20 @@ class Worker:
         self.step = step
         self.cancelled = threading.Event()
 
-    def read(self, task: Task) -> F32Array:
-        """The float32 rows of a task, checked. Raises CheckpointError for NaN and infinities."""
+    def read(self, task: Task) -> Rows:
+        """The float32 rows of a task, checked; or the stored blocks of a repacked tensor.
+
+        Raises CheckpointError for NaN and infinities.
+        """
         self._stop_if_cancelled()
         tensor = self.outputs[0][task.index]
+        if tensor.repacked:
+            return stored_blocks(self.source, tensor, task.lo, task.hi)
         rows = planned_rows(self.source, tensor, task.lo, task.hi, self.step)
         check_rows(self.source, tensor, rows, self.step)
         return rows
 
-    def write(self, task: Task, rows: F32Array) -> None:
+    def write(self, task: Task, rows: Rows) -> None:
         """Quantize for each output and write. Raises CheckpointError, DiskError, CancelledError."""
         n, cols = rows.shape
         for lo, hi in row_ranges(n, cols, self.step):
@@ -68,8 +77,8 @@ class Worker:
                 offset = tensor.offset + (task.lo + lo) * tensor.row_nbytes
                 write(offset, done[tensor.type].reshape(-1).data)
 
-    def _quantize(self, tensor: PlannedTensor, rows: F32Array) -> U8Array:
-        data = QUANTIZERS[tensor.type].quantize(rows)
+    def _quantize(self, tensor: PlannedTensor, rows: Rows) -> U8Array:
+        data = rows if tensor.repacked else QUANTIZERS[tensor.type].quantize(rows)
         if overflows(tensor.type, data):
             raise too_large(self.source, tensor, self.step)
         return data
