@@ -55,7 +55,7 @@ class CheckGguf(Protocol):
 
 @pytest.fixture(scope="session")
 def conformance_data(pytestconfig: pytest.Config) -> Path:
-    return _unpacked(pytestconfig, "conformance")
+    return unpacked(pytestconfig, "conformance")
 
 
 @pytest.fixture(scope="session")
@@ -67,13 +67,13 @@ def kit(conformance_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def encodings(pytestconfig: pytest.Config) -> Path:
     """The kit's encodings/: checkpoints whose weights are stored quantized, and adapters."""
-    return _unpacked(pytestconfig, "encodings") / "conformance" / "encodings"
+    return unpacked(pytestconfig, "encodings") / "conformance" / "encodings"
 
 
 @pytest.fixture(scope="session")
 def models(pytestconfig: pytest.Config) -> Path:
     """tinyrust/ (checkpoint/, expected.json, imatrix.*) and minilm/reference_embeddings.json."""
-    return _unpacked(pytestconfig, "models") / "models"
+    return unpacked(pytestconfig, "models") / "models"
 
 
 @pytest.fixture(scope="session")
@@ -94,42 +94,49 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def checkpoint(conformance_data: Path, kit: Path) -> Callable[[str], Path]:
     """A kit model's name -> its checkpoint, written out as a Hugging Face folder on first use."""
-    materialize = _kit_module(kit, "materialize")
-
-    def write(name: str) -> Path:
-        def fill(folder: Path) -> None:
-            with _foreign_code():
-                materialize.materialize(str(kit), name, str(folder))
-
-        # The folder's own name is part of the checkpoint: general.name is made from it.
-        return _prepared(conformance_data / "checkpoints" / name, fill) / name
-
-    return write
+    return lambda name: materialized(kit, kit, name, conformance_data / "checkpoints")
 
 
 @pytest.fixture(scope="session")
 def check_gguf(kit: Path) -> CheckGguf:
-    judge = _kit_module(kit, "check")
+    judge = kit_module(kit, "check")
 
     def check(
         name: str, file: Path, type: str, route: str | None = None, *, strict: bool = False
     ) -> Verdict:
-        arguments = [str(kit / "expected" / f"{name}.json"), str(file), "--type", type]
-        if route is not None:
-            arguments += ["--from", route]
-        if strict:
-            arguments += ["--strict"]
-        output = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
-            patch.setattr(sys, "argv", ["check.py", *arguments])
-            with _foreign_code():
-                code = judge.main()
-        return Verdict(code == 0, output.getvalue())
+        more = [] if route is None else ["--from", route]
+        more += ["--strict"] if strict else []
+        return verdict(judge, kit / "expected" / f"{name}.json", file, type, *more)
 
     return check
 
 
-def _unpacked(config: pytest.Config, name: str) -> Path:
+def verdict(judge: ModuleType, expected: Path, file: Path, type: str, *more: str) -> Verdict:
+    """What `judge`, the kit's check.py, says of a file; `more` are arguments of its command."""
+    arguments = [str(expected), str(file), "--type", type, *more]
+    output = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(output):
+        patch.setattr(sys, "argv", ["check.py", *arguments])
+        with _foreign_code():
+            code = judge.main()
+    return Verdict(code == 0, output.getvalue())
+
+
+def materialized(conformance: Path, kit: Path, name: str, parent: Path) -> Path:
+    """The checkpoint of a model in `kit`, as a Hugging Face folder in `parent`.
+
+    `conformance` has the program; `kit` the model and the tokenizers.
+    """
+
+    def fill(folder: Path) -> None:
+        with _foreign_code():
+            kit_module(conformance, "materialize").materialize(str(kit), name, str(folder))
+
+    # The folder's own name is part of the checkpoint: general.name is made from it.
+    return prepared(parent / name, fill) / name
+
+
+def unpacked(config: pytest.Config, name: str) -> Path:
     archive = DATA / f"{name}.tar.xz"
     if not archive.is_file():
         pytest.fail(f"{archive} is missing; run: python scripts/refresh_test_data.py")
@@ -145,10 +152,10 @@ def _unpacked(config: pytest.Config, name: str) -> Path:
                 target.write_bytes(source.read())
 
     digest = hashlib.sha256(content).hexdigest()[:16]
-    return _prepared(config.cache.mkdir("test-data") / f"{name}-{digest}", fill)
+    return prepared(config.cache.mkdir("test-data") / f"{name}-{digest}", fill)
 
 
-def _prepared(final: Path, fill: Callable[[Path], None]) -> Path:
+def prepared(final: Path, fill: Callable[[Path], None]) -> Path:
     """`final`, filled by one worker or run and seen by the others only when complete."""
     if final.is_dir():
         return final
@@ -166,7 +173,7 @@ def _prepared(final: Path, fill: Callable[[Path], None]) -> Path:
     return final
 
 
-def _kit_module(kit: Path, name: str) -> ModuleType:
+def kit_module(kit: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"conformance_{name}", kit / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

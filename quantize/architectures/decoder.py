@@ -30,11 +30,11 @@ POST_NORMS = (
     *tensor("layers.{bid}.post_attention_layernorm", "blk.{bid}.post_attention_norm"),
     *tensor("layers.{bid}.post_feedforward_layernorm", "blk.{bid}.post_ffw_norm"),
 )
-MLP = (
-    *tensor("layers.{bid}.mlp.gate_proj", "blk.{bid}.ffn_gate"),
+UNGATED_MLP = (
     *tensor("layers.{bid}.mlp.up_proj", "blk.{bid}.ffn_up"),
     *tensor("layers.{bid}.mlp.down_proj", "blk.{bid}.ffn_down"),
 )
+MLP = (*tensor("layers.{bid}.mlp.gate_proj", "blk.{bid}.ffn_gate"), *UNGATED_MLP)
 MOE = (
     Rule("layers.{bid}.mlp.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
     experts("layers.{bid}.mlp.experts.{eid}.gate_proj", "blk.{bid}.ffn_gate_exps"),

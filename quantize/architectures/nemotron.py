@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, biased, class_defaults, tensor
+from quantize.architectures.family import Family, Rule, biased, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, string, u32
 from quantize.architectures.transforms import Add
@@ -20,8 +20,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *biased("layers.{bid}.input_layernorm", "blk.{bid}.attn_norm", Add(1.0)),
         *biased("layers.{bid}.post_attention_layernorm", "blk.{bid}.ffn_norm", Add(1.0)),
         *decoder.attention(),
-        *tensor("layers.{bid}.mlp.up_proj", "blk.{bid}.ffn_up"),
-        *tensor("layers.{bid}.mlp.down_proj", "blk.{bid}.ffn_down"),
+        *decoder.UNGATED_MLP,
     )
 
 
