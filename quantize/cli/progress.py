@@ -110,10 +110,9 @@ class LineProgress:
             is_next = percent // _LINE_PERCENT > self._percent // _LINE_PERCENT
             if is_next or now - self._printed >= _LINE_SECONDS:
                 self._percent, self._printed = percent, now
-                speed = self._done / max(now - self._started, 1e-9)
                 self._console.print(
                     f"{self._stage}: {percent}%, {format_bytes(self._done)}, "
-                    f"{format_bytes(speed)}/s, {item}"
+                    f"{format_seconds(now - self._started)}, {item}"
                 )
 
     def note(self, text: str) -> None:

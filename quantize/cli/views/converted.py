@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -47,18 +46,11 @@ def ollama_lines(done: Converted) -> list[str]:
     name = ollama_name(done.source.name)
     lines = []
     for index, file in enumerate(done.files):
-        path = _modelfile(done, file.type)
+        # The first Modelfile is the first type's; with several types, each has its own besides.
+        path = done.modelfiles[0 if index == 0 else index + 1]
         model = name if index == 0 else f"{name}:{file.type.lower()}"
         lines.append(f"ollama create {model} -f {shlex.quote(str(path))}")
     return lines
-
-
-def _modelfile(done: Converted, type_name: str) -> Path:
-    """The Modelfile of a type: its own if there is one, else the only one."""
-    return next(
-        (path for path in done.modelfiles if path.name == f"Modelfile.{type_name}"),
-        done.modelfiles[0],
-    )
 
 
 def ollama_name(name: str) -> str:
