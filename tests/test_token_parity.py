@@ -1,0 +1,131 @@
+"""llama.cpp cuts text into the ids that the source tokenizer gives, through our file.
+
+The engine is xllamacpp's server, the reference the tokenizers library on the kit's tokenizer.json.
+Where the two differ for a reason that no key-value of llama.cpp can say, the reason stands in
+LIMITS, and the test wants exactly those texts to differ.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xllamacpp
+from tokenizers import Tokenizer
+
+from quantize import api
+
+# One model for each tokenizer of the kit.
+MODELS = (
+    "bert", "command-r", "deepseek2-8x", "deepseek3", "ernie4_5", "exaone4", "falcon-mq", "gemma2",
+    "gemma3-text", "gemma4", "glm4", "glm4moe", "gpt2", "gptneox", "gptoss", "granite", "lfm2",
+    "llama2-spm", "llama31-bpe", "mistral-spm", "olmo2", "phi2", "phi3-longrope", "qwen2-tied",
+    "qwen3-tied", "smollm2-tied", "smollm3", "stablelm2", "starcoder2", "xlmr",
+)  # fmt: skip
+
+ENCODERS = ("bert", "xlmr")
+
+CORPUS = {
+    "prose": "Hello, World! It's me; I'LL be there. We've eaten. (Don't!)",
+    "code": "def foo(x):\n    return [x**2 for _ in range(10)]  # ok\n\n\tif a != b: {c}\r\n",
+    "numbers": "12345 1,000,000 3.14159 0x1F 1e-10 v1.2.3 $5.00 7 42 2024-01-02",
+    "other numbers": "\u00b2\u00b3 \u00bd \u2167 \u0663\u0664",
+    "case": "camelCaseWord XMLHttpRequest iPhone ABCdef don't CAN'T",
+    "paths": "/usr/lib//x a/b/ C:\\x\\y https://a.b/c?d=e&f#g",
+    "latin": "Caf\u00e9 na\u00efve \u00c5ngstr\u00f6m stra\u00dfe \u0130stanbul",
+    "cyrillic": "\u0420\u043e\u0441\u0441\u0438\u044f \u0438 \u041c\u0438\u0440",
+    "greek": "\u03b1\u03b2\u03b3 \u039a\u03b1\u03bb\u03b7\u03bc\u03ad\u03c1\u03b1",
+    "hebrew": "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
+    "arabic": "\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645",
+    "hindi": "\u0939\u093f\u0928\u094d\u0926\u0940 \u092d\u093e\u0937\u093e",
+    "thai": "\u0e20\u0e32\u0e29\u0e32\u0e44\u0e17\u0e22",
+    "chinese": "\u4f60\u597d\uff0c\u4e16\u754c\uff01\u8fd9\u662f\u4e00\u4e2a\u6d4b\u8bd5\u3002",
+    "japanese": "\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8",
+    "korean": "\ud55c\uad6d\uc5b4 \ud14d\uc2a4\ud2b8",
+    "emoji": "\U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1fa\U0001f1f8 \u2764",
+    "control": "a\x01b\x7fc\u200bd\u00ade",
+    "wide spaces": "a\u00a0b\u3000c\u2003d",
+    "lines": "a\n\n\nb\r\n\r\nc \n d\t\n",
+    "spaces": "a  b   c        d" + " " * 33 + "e",
+    "leading space": "  lead",
+    "trailing space": "trail   ",
+    "combining": "e\u0301\u0301 x\u0323\u0307",
+}
+SPECIAL = "one{0}two {0} three{0}{0}"
+
+# llama.cpp strips white space after Phi-3's tokens only in a model that is called so.
+NAMES = {"phi3-longrope": "phi-3"}
+
+COMPOSES = {"combining": "llama.cpp does not compose characters (NFC)"}
+RANKS_SPACES = dict.fromkeys(
+    ("spaces", "\u2581" * 3), "SentencePiece and merges rank runs of spaces differently"
+)
+ORDINARY = "llama.cpp's converter takes special tokens that no config names for ordinary ones"
+LIMITS: dict[str, dict[str, str]] = {
+    "bert": {"korean": "llama.cpp does not decompose Hangul (NFD)"},
+    "command-r": COMPOSES,
+    "exaone4": COMPOSES,
+    "gemma2": RANKS_SPACES,
+    "gemma3-text": RANKS_SPACES,
+    "gemma4": dict.fromkeys(("<|think|>", "<|turn>", "<|image|>", "<|tool>", "<tool|>"), ORDINARY),
+    "gptneox": COMPOSES,
+    "qwen2-tied": COMPOSES,
+    "qwen3-tied": COMPOSES,
+    "xlmr": {"<mask>": "llama.cpp's converter leaves the last token of XLM-R as padding"},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ids_equal_those_of_the_source_tokenizer(
+    name: str, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = checkpoint(name)
+    reference = Tokenizer.from_str(json.dumps(source_tokenizer(folder)))
+    added = (token.content for token in reference.get_added_tokens_decoder().values())
+    # A mark for a space stands for a space in the text, too.
+    special = {
+        text: SPECIAL.format(text if text.strip("\u2581") else " " * len(text)) for text in added
+    }
+    texts = {**CORPUS, **special}
+    options = api.Options(types=("F16",), output=tmp_path, jobs=1, name=NAMES.get(name))
+    file = api.convert(str(folder), options).files[0]
+    found = llama_cpp_ids(file.path, texts, encoder=name in ENCODERS)
+    expected = {
+        title: reference.encode(text, add_special_tokens=False).ids for title, text in texts.items()
+    }
+    assert {title for title in texts if found[title] != expected[title]} == {*LIMITS.get(name, {})}
+
+
+def source_tokenizer(folder: Path) -> dict[str, Any]:
+    """tokenizer.json without padding, and without a first space that the config denies."""
+    tokenizer: dict[str, Any] = json.loads((folder / "tokenizer.json").read_text())
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    normalizer = tokenizer["normalizer"] or {}
+    if config.get("add_prefix_space") is False and "normalizers" in normalizer:
+        kept = [part for part in normalizer["normalizers"] if part["type"] != "Prepend"]
+        normalizer = {**normalizer, "normalizers": kept}
+    return {**tokenizer, "normalizer": normalizer or None, "truncation": None, "padding": None}
+
+
+def llama_cpp_ids(file: Path, texts: dict[str, str], *, encoder: bool) -> dict[str, list[int]]:
+    params = xllamacpp.CommonParams()
+    params.model.path = str(file)
+    params.n_ctx = 64
+    params.warmup = False
+    params.verbosity = -1
+    params.embedding = encoder
+    server = xllamacpp.Server(params)
+    return {title: tokenize(server.listening_address, text) for title, text in texts.items()}
+
+
+def tokenize(address: str, text: str) -> list[int]:
+    body = {"content": text, "add_special": False, "parse_special": True}
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection.request("POST", "/tokenize", json.dumps(body), {"Content-Type": "application/json"})
+    ids: list[int] = json.load(connection.getresponse())["tokens"]
+    connection.close()
+    return ids
