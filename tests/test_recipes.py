@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from quantize.errors import UnsupportedError, UsageError
 from quantize.recipes import FTYPES, Choice, ModelFacts, choose, file_type
 from quantize.recipes.fallback import fitting
 from quantize.tensors import GGML_TYPES, Shape
+from tests.recipe_models import RECIPE_MODELS, render
 
 Tensors = list[tuple[str, Shape]]
 F32 = "F32"
@@ -72,6 +74,23 @@ def test_every_tensor_of_every_kit_file_gets_the_type_that_llama_quantize_gave_i
             n_files += 1
     # 42 models with 18 to 20 files each, 3 of them with 13 more, and one file of gptoss.
     assert n_files == 42 * 18 + 9 + 4 + 3 * 13 + 1
+
+
+@pytest.mark.parametrize("name", RECIPE_MODELS)
+def test_large_models_get_the_types_that_llama_cpp_gives_them(name: str) -> None:
+    model = RECIPE_MODELS[name]
+    golden = Path(__file__).parent / "data" / "recipes" / f"{name}.txt"
+    found = ""
+    for ftype in FTYPES.values():
+        facts = dataclasses.replace(model.facts, has_imatrix=ftype.needs_imatrix)
+        choices = choose(ftype.name, facts, model.tensors())
+        found += f"[{ftype.name}]\n{render(model.tensors(), [c.type for c in choices])}"
+    assert found == golden.read_text()
+
+
+def test_every_golden_has_its_model() -> None:
+    folder = Path(__file__).parent / "data" / "recipes"
+    assert {path.stem for path in folder.iterdir()} == set(RECIPE_MODELS)
 
 
 def test_f32_keeps_every_tensor(kit: Path) -> None:
@@ -168,6 +187,19 @@ def test_falcon_has_rules_of_its_own() -> None:
     down = types_of("Q4_K_M", falcon, tensors, "ffn_down")
     assert down[:5] == ["Q6_K", "Q6_K", "Q5_K", "Q5_K", "Q4_K"]
     assert set(types_of("Q3_K_L", falcon, tensors, "ffn_down")) == {"Q4_K"}
+
+
+def test_an_imatrix_changes_the_first_eighth_of_ffn_down() -> None:
+    """llama-quant.cpp guards the first layers of old types with an imatrix, of IQ4 without."""
+    with_imatrix = dataclasses.replace(LLAMA_8B, has_imatrix=True)
+    for ftype, guarded, facts, other in (
+        ("Q4_0", "Q4_1", with_imatrix, LLAMA_8B),
+        ("Q5_0", "Q5_1", with_imatrix, LLAMA_8B),
+        ("IQ4_XS", "Q5_K", LLAMA_8B, with_imatrix),
+        ("IQ4_NL", "Q5_K", LLAMA_8B, with_imatrix),
+    ):
+        assert types_of(ftype, facts, llama(), "ffn_down") == [guarded] * 4 + [ftype] * 28
+        assert types_of(ftype, other, llama(), "ffn_down") == [ftype] * 32
 
 
 def test_a_tied_embedding_gets_the_type_of_an_output() -> None:
