@@ -7,14 +7,14 @@ from quantize.architectures.keys import u32
 from quantize.errors import CheckpointError
 
 # llama.h, enum llama_pooling_type.
-_MEAN, _CLS, _LAST = 1, 2, 3
+MEAN, CLS, LAST = 1, 2, 3
 # Switches of the Pooling module's config.json, in the order in which they count.
 _SWITCHES = (
-    ("pooling_mode_mean_tokens", _MEAN),
-    ("pooling_mode_cls_token", _CLS),
-    ("pooling_mode_lasttoken", _LAST),
+    ("pooling_mode_mean_tokens", MEAN),
+    ("pooling_mode_cls_token", CLS),
+    ("pooling_mode_lasttoken", LAST),
 )
-_MODES = {"mean": _MEAN, "cls": _CLS, "lasttoken": _LAST}
+_MODES = {"mean": MEAN, "cls": CLS, "lasttoken": LAST}
 
 
 def _pooling_type(hp: Hparams) -> int | None:
@@ -38,4 +38,22 @@ def _pooling_type(hp: Hparams) -> int | None:
     )
 
 
-POOLING = (u32("pooling_type", _pooling_type),)
+def _classifier_pooling(hp: Hparams) -> int | None:
+    """What a classifier looks at, where config.json says it (ModernBERT)."""
+    mode = hp.get("classifier_pooling")
+    if mode is None:
+        return None
+    if mode not in ("mean", "cls"):
+        raise CheckpointError(
+            "unknown-pooling",
+            f"classifier_pooling is {mode!r}",
+            where="config.json",
+            reason="llama.cpp pools by mean or by the first token (cls) before a classifier",
+        )
+    return _MODES[mode]
+
+
+POOLING = (
+    u32("pooling_type", _pooling_type),
+    u32("classifier.pooling_type", _classifier_pooling),
+)
