@@ -251,6 +251,37 @@ def test_vocab_txt_alone_is_a_wordpiece_tokenizer() -> None:
     assert found["ggml.tokens"] == (b"[CLS]", "\u2581the".encode(), b"ing")
 
 
+class Without(Folders):
+    """A kit model's files without tokenizer.json, as from the days before it."""
+
+    def read(self, name: str) -> bytes | None:
+        return None if name == "tokenizer.json" else super().read(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "loader"),
+    [("qwen2-tied", "bpe"), ("qwen3-tied", "bpe"), ("phi2", "bpe"), ("bert", "wordpiece")],
+)
+def test_older_files_give_the_tokens_that_tokenizer_json_gives(
+    name: str, loader: str, kit: Path
+) -> None:
+    files = kit_files(kit, name)
+    hints = VocabHints(loaders=(loader,))
+    size = json.loads(files.read("config.json") or b"")["vocab_size"]
+    new, old = (build(one, size, hints) for one in (files, Without(*files.folders)))
+    keys = ("model", "pre", "tokens", "token_type", "merges")
+    for key in (f"tokenizer.ggml.{key}" for key in keys):
+        assert [kv for kv in old if kv.key == key] == [kv for kv in new if kv.key == key], key
+
+
+def test_vocab_json_of_an_unknown_tokenizer_class_is_refused() -> None:
+    files = {"vocab.json": {"a": 0}, "tokenizer_config.json": {"tokenizer_class": "MyTokenizer"}}
+    with pytest.raises(CheckpointError) as caught:
+        build(Made(files), 1, BPE_HINTS)
+    assert caught.value.where == "tokenizer_config.json"
+    assert 'tokenizer_class "MyTokenizer"' in (caught.value.reason or "")
+
+
 ENDS = [
     ("gemma2", ["<eos>", "<end_of_turn>"]),
     ("glm4", ["<|user|>", "<|endoftext|>", "<|observation|>"]),

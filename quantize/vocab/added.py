@@ -12,14 +12,24 @@ from typing import Any
 
 from quantize.vocab.files import Files, bad_file, entries, section
 from quantize.vocab.special import KINDS, token_text
-from quantize.vocab.tokens import duplicate_id, is_id
+from quantize.vocab.tokens import duplicate_id, is_id, token_items
 
 # Special tokens that the tokenizer classes of transformers assume when tokenizer_config.json does
 # not mention the kind at all.
 _CLASS_DEFAULTS = {
-    "LlamaTokenizer": {"bos": "<s>", "eos": "</s>", "unk": "<unk>"},
+    "BertTokenizer": {
+        "unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]",
+    },
+    "CodeGenTokenizer": dict.fromkeys(("bos", "eos", "unk"), "<|endoftext|>"),
     "GemmaTokenizer": {"bos": "<bos>", "eos": "<eos>", "unk": "<unk>", "pad": "<pad>"},
-}
+    "GPT2Tokenizer": dict.fromkeys(("bos", "eos", "unk"), "<|endoftext|>"),
+    "LlamaTokenizer": {"bos": "<s>", "eos": "</s>", "unk": "<unk>"},
+    "Qwen2Tokenizer": dict.fromkeys(("eos", "unk", "pad"), "<|endoftext|>"),
+    "RobertaTokenizer": {
+        "bos": "<s>", "eos": "</s>", "sep": "</s>", "cls": "<s>", "unk": "<unk>", "pad": "<pad>",
+        "mask": "<mask>",
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +49,17 @@ def added_tokens(files: Files, vocab: Mapping[str, int]) -> dict[int, Added]:
     """
     tokenizer = files.json("tokenizer.json") or {}
     config = files.json("tokenizer_config.json") or {}
+    specials = special_texts(files)
     ids: dict[str, int] = {}
     found: dict[int, Added] = {}
+    for known, known_id in () if tokenizer else _without_json(files, vocab, specials):
+        flags = {"content": known, "special": known in specials}
+        _put(found, ids, "added_tokens.json", known_id, flags)
     for entry in entries(tokenizer, "added_tokens"):
         text, token_id = token_text(entry), entry.get("id")
         if text is None or not isinstance(token_id, int) or not is_id(token_id):
             raise bad_file("tokenizer.json", f"{dict(entry)!r} is no added token")
         _put(found, ids, "tokenizer.json", vocab.get(text, token_id), entry)
-    specials = special_texts(files)
     for key, entry in section(config, "added_tokens_decoder").items():
         text = token_text(entry)
         if text is None or not isinstance(entry, dict) or not key.isdecimal():
@@ -55,6 +68,15 @@ def added_tokens(files: Files, vocab: Mapping[str, int]) -> dict[int, Added]:
         token_id = vocab.get(text, ids.get(text, int(key)))
         _put(found, ids, "tokenizer_config.json", token_id, flags)
     return found
+
+
+def _without_json(
+    files: Files, vocab: Mapping[str, int], specials: frozenset[str]
+) -> list[tuple[str, int]]:
+    """Added tokens of a checkpoint without a tokenizer.json, from whatever else it has."""
+    listed = files.json("added_tokens.json")
+    added = dict(token_items(listed, "added_tokens.json")) if listed else {}
+    return list({**{text: vocab[text] for text in vocab if text in specials}, **added}.items())
 
 
 def special_texts(files: Files) -> frozenset[str]:

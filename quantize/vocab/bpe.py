@@ -1,12 +1,16 @@
-"""Byte-level BPE from tokenizer.json: llama.cpp's model "gpt2"."""
+"""Byte-level BPE from tokenizer.json, or vocab.json and merges.txt: llama.cpp's model "gpt2"."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from quantize.formats.kv import KV, u32
 from quantize.vocab.added import added_tokens
 from quantize.vocab.build import VocabHints
 from quantize.vocab.decoding import decode
 from quantize.vocab.files import Files, section
+from quantize.vocab.legacy import bpe_json
 from quantize.vocab.pre import pre_name
 from quantize.vocab.special import Special, read_special
 from quantize.vocab.tokens import NORMAL, Tokens, by_id, duplicate_id, out_of_range, token_items
@@ -18,11 +22,11 @@ _WITH_TOKEN_TYPES = frozenset({"bert", "jina-bert-v2", "jina-bert-v3"})
 
 
 def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
-    tokenizer = files.json(_FILE) or {}
+    tokenizer = bpe_json(files) or {}
     model = section(tokenizer, "model")
     if model.get("type") != "BPE":
         return None
-    tokens = model_tokens(files, model.get("vocab"), size)
+    tokens = model_tokens(files, model.get("vocab"), size, section(tokenizer, "decoder"))
     special = read_special(files, merges=True)
     name_special(special, tokens, hints)
     pre = hints.pre or pre_name(tokenizer, hints.arch_name)
@@ -32,11 +36,13 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     return kvs
 
 
-def model_tokens(files: Files, vocab: object, size: int | None) -> Tokens:
+def model_tokens(
+    files: Files, vocab: object, size: int | None, decoder: Mapping[str, Any]
+) -> Tokens:
     """The tokens of a table of texts and ids, and the checkpoint's added tokens.
 
-    `size` None: as many as there are. Raises CheckpointError for ids that are taken twice or are
-    out of range.
+    `size` None: as many as there are. `decoder`: how tokens read, as tokenizer.json says it.
+    Raises CheckpointError for ids that are taken twice or are out of range.
     """
     texts = by_id(vocab, _FILE)
     added = added_tokens(files, dict(token_items(vocab, _FILE)))
@@ -45,7 +51,6 @@ def model_tokens(files: Files, vocab: object, size: int | None) -> Tokens:
         if token_id not in tokens:
             raise out_of_range(_FILE, token_id, text, tokens.size)
         tokens.set(token_id, text, NORMAL)
-    decoder = section(files.json(_FILE), "decoder")
     clean_up = bool((files.json("tokenizer_config.json") or {}).get("clean_up_tokenization_spaces"))
     for token_id, token in added.items():
         if token_id not in tokens:

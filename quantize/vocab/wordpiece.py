@@ -22,7 +22,8 @@ _PRE = "bert-bge"
 
 
 def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
-    model = section(files.json("tokenizer.json"), "model")
+    tokenizer = files.json("tokenizer.json")
+    model = section(tokenizer, "model")
     vocab: Mapping[str, object] | None = None
     if model.get("type") == "WordPiece":
         vocab = section(model, "vocab")
@@ -30,7 +31,7 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
         vocab = _text_vocab(files)
     if vocab is None:
         return None
-    tokens = model_tokens(files, vocab, size)
+    tokens = model_tokens(files, vocab, size, section(tokenizer, "decoder"))
     for token_id, (text, kind) in enumerate(zip(tokens.texts, tokens.types, strict=True)):
         if kind != CONTROL:
             tokens.texts[token_id] = text[2:] if text.startswith(b"##") else _MARK + text
