@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from quantize.cli.views.converted import ollama_name
-from tests.cli_runner import ESCAPE, Cli, runner
+from tests.cli_runner import ESCAPE, Cli, Ran, runner
 from tests.modelfile_reader import read_modelfile
 
 Checkpoint = Callable[[str], Path]
@@ -130,12 +131,17 @@ def test_a_plan_for_people_has_a_heading_for_every_type_and_reason(cli: Cli, lla
     assert len(lines) < len(tensors)
 
 
+def without_memory(ran: Ran) -> tuple[int, str, str]:
+    """The memory that a run needs counts what this process holds already, and tests add to it."""
+    return ran.code, re.sub(r'(memory"?:? +)[^,\n]+', r"\1some", ran.out), ran.err
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(cli: Cli, llama: str, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     for mode in ([], ["--json"], ["--all"]):
         dry = cli("convert", llama, "--dry-run", "-o", str(folder), *mode)
-        assert dry == cli("plan", llama, *mode)
-        assert dry.out
+        assert without_memory(dry) == without_memory(cli("plan", llama, *mode))
+        assert len(dry.out) > 1000
     assert not folder.exists()
 
 

@@ -246,3 +246,20 @@ def test_shapes() -> None:
 def test_values_that_json_lacks(value: object, text: str) -> None:
     event = KVEvent(event="kv", key="k", type="t", value=value)
     assert json_line(event) == f'{{"event": "kv", "key": "k", "type": "t", "value": {text}}}\n'
+
+
+def test_the_readme_has_the_exit_codes_and_only_real_links() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    rows = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    assert "\n".join(rows) in text
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).is_file()] == []
+
+
+def test_the_readme_names_real_commands_and_targets() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert set(re.findall(r"^ +(?:\S*/)?quantize (\S+)", text, re.MULTILINE)) == set(COMMANDS)
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"^ +make (\S+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)

@@ -26,7 +26,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize convert ./Qwen3-0.6B --dry-run", "look first"),
     ),
     "plan": (
-        Example("quantize plan Qwen/Qwen3-0.6B -t Q4_K_M", "before a download"),
+        Example("quantize plan ./Qwen3-0.6B -t Q4_K_M -t Q8_0", "by type and reason"),
         Example("quantize plan ./Qwen3-0.6B --all", "every tensor"),
         Example("quantize plan ./Qwen3-0.6B --json", "for a program"),
     ),

@@ -21,7 +21,7 @@ def plan(  # noqa: PLR0913 (one for each option)
 ) -> None:
     """Say what `convert` would write: types and why, exact sizes, memory and disk.
 
-    Headers and small files are read, no weights.
+    Headers and small files are read, no weights. A repository of the Hub is downloaded for that.
     """
     with session(json=json) as out:
         from quantize import api
