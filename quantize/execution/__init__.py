@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quantize.execution.memory import Needs, needs_of
 from quantize.execution.engine import run
+from quantize.execution.memory import Needs, needs_of
 from quantize.execution.settings import Settings, Written
 
 __all__ = ["Needs", "Settings", "Written", "needs_of", "run"]

@@ -77,21 +77,23 @@ def overflows(type_name: str, data: NDArray[np.uint8]) -> bool:
 
 def not_finite(source: Source, tensor: PlannedTensor, step: int) -> CheckpointError:
     """The refusal of a tensor that has a NaN or an infinity somewhere."""
-    for name in tensor.sources:
-        shape = source.weights[name].shape
-        for lo, hi in row_ranges(*as_rows(shape), step):
-            rows = source.decode_rows(name, lo, hi)
-            found = check_finite(rows)
-            if found is not None:
-                index = lo * as_rows(shape)[1] + found
-                return _not_finite(f"{name} ({tensor.name})", shape, index, rows.reshape(-1)[found])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name in tensor.sources:
+            shape = source.weights[name].shape
+            rows, cols = as_rows(shape)
+            for lo, hi in row_ranges(rows, cols, step):
+                values = source.decode_rows(name, lo, hi).reshape(-1)
+                found = check_finite(values)
+                if found is not None:
+                    where = f"{name} ({tensor.name})"
+                    return _not_finite(where, shape, lo * cols + found, values[found])
     # The sources are fine, so the arithmetic of the transform has left float32's range.
     for lo, hi in row_ranges(tensor.rows, tensor.cols, step):
-        rows = planned_rows(source, tensor, lo, hi, step)
-        found = check_finite(rows)
+        values = planned_rows(source, tensor, lo, hi, step).reshape(-1)
+        found = check_finite(values)
         if found is not None:
             index = lo * tensor.cols + found
-            return _not_finite(tensor.name, tensor.made, index, rows.reshape(-1)[found])
+            return _not_finite(tensor.name, tensor.made, index, values[found])
     return CheckpointError(
         "source-changed",
         "the weights are not what they were a moment ago",

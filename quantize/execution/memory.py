@@ -29,7 +29,7 @@ _PER_ELEMENT = 24
 _PER_WHOLE_ELEMENT = 12
 
 # A larger task does not run faster; a smaller one has more overhead for each element.
-_LARGEST_STEP = 1 << 20
+LARGEST_STEP = 1 << 20
 _SMALLEST_STEP = 1 << 16
 
 # With fewer weights, starting processes would take longer than the work.
@@ -101,7 +101,7 @@ def limits_of(settings: Settings, weights: int) -> Limits:
         )
     base = ours + jobs * lane
     step = (bound - base) // (jobs * IN_FLIGHT * _PER_ELEMENT)
-    return Limits(jobs, min(step, _LARGEST_STEP), bound - base, base, processes)
+    return Limits(jobs, min(step, LARGEST_STEP), bound - base, base, processes)
 
 
 def task_memory(source: Source, tensor: PlannedTensor, task: Task, step: int) -> int:

@@ -23,10 +23,12 @@ def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: 
     if tensor.values is not None:
         values = np.frombuffer(tensor.values, "<f4").reshape(tensor.rows, tensor.cols)
         return values[lo:hi]
-    if tensor.transform.whole:
-        complete = tensor.transform.apply([_complete(source, n, step) for n in tensor.sources])
-        return complete.reshape(tensor.rows, tensor.cols)[lo:hi]
-    return tensor.transform.values(_gathered(source, source.decode_rows, tensor, lo, hi))
+    # What overflows is refused with its place, which says more than a warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if tensor.transform.whole:
+            complete = tensor.transform.apply([_complete(source, n, step) for n in tensor.sources])
+            return complete.reshape(tensor.rows, tensor.cols)[lo:hi]
+        return tensor.transform.values(_gathered(source, source.decode_rows, tensor, lo, hi))
 
 
 def stored_blocks(source: Source, tensor: PlannedTensor, lo: int, hi: int) -> U8Array:

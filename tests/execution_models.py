@@ -1,0 +1,119 @@
+"""Models for the tests of the engine: small checkpoints with every kind of transform, and plans."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.architectures.shape_transforms import Transpose
+from quantize.architectures.transforms import (
+    Add,
+    Join,
+    Part,
+    PermuteRope,
+    Stack,
+    chain,
+    complete,
+)
+from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.formats.kv import string
+from quantize.planning.layout import lay_out
+from quantize.planning.outputs import Output
+from quantize.planning.plan import Plan
+from quantize.quantizers import QUANTIZERS
+from quantize.recipes import Choice, file_type
+from quantize.storage.local import LocalFolder
+from quantize.tensors import as_rows
+
+VALUES = np.linspace(1, 8, 16, dtype="<f4")
+
+# name -> shape of the source's tensors
+SHAPES = {
+    "embed": (300, 512),
+    "norm": (512,),
+    "q": (256, 512),
+    "bias": (256,),
+    "expert.0": (64, 512),
+    "expert.1": (64, 512),
+    "gate_up": (128, 512),
+    "conv": (512, 256),
+}
+
+OUTPUTS = (
+    Output("token_embd.weight", (300, 512), ("embed",)),
+    Output("output_norm.weight", (512,), ("norm",), Add(1.0)),
+    Output("rope_freqs.weight", (16,), values=VALUES.tobytes()),
+    Output("blk.0.attn_q.weight", (256, 512), ("q",), PermuteRope(8)),
+    Output("blk.0.attn_q.bias", (256,), ("bias",), PermuteRope(8)),
+    Output("blk.0.ffn_gate_exps.weight", (2, 64, 512), ("expert.0", "expert.1"), Stack()),
+    Output("blk.0.ffn_up.weight", (64, 512), ("gate_up",), Part(1, 2)),
+    Output("blk.0.joined.weight", (384, 512), ("q", "gate_up"), Join()),
+    Output("blk.0.conv.weight", (256, 512), ("conv",), chain(Transpose(), Add(0.5))),
+    Output("blk.0.one.weight", (1, 64, 512), ("expert.1",), Stack()),
+)
+
+
+def bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Cut to bfloat16: what a test stores need not be rounded well."""
+    return (np.ascontiguousarray(values).view(np.uint32) >> 16).astype(np.uint16)
+
+
+def write_checkpoint(folder: Path, tensors: dict[str, NDArray[np.float32]]) -> Path:
+    """A folder with one safetensors file that stores `tensors` as BF16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    header: dict[str, object] = {}
+    offset = 0
+    for name, values in tensors.items():
+        end = offset + 2 * values.size
+        header[name] = {
+            "dtype": "BF16", "shape": list(values.shape), "data_offsets": [offset, end]
+        }  # fmt: skip
+        offset = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for values in tensors.values():
+            file.write(bf16(values).tobytes())
+    return folder
+
+
+def weights(seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    random = np.random.default_rng(seed)
+    return {name: random.standard_normal(shape, dtype=np.float32) for name, shape in SHAPES.items()}
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    return Checkpoint(LocalFolder(folder), "model")
+
+
+def plan_of(outputs: Sequence[Output], type: str) -> Plan:
+    """All tensors of more than one dimension in the ggml type `type`, the others in F32."""
+    choices = [Choice(type if len(output.shape) > 1 else "F32", "test") for output in outputs]
+    kvs = [string("general.architecture", "llama"), string("general.name", type)]
+    return lay_out("model", "llama", file_type("Q4_K_M"), kvs, outputs, choices)
+
+
+def expected(plan: Plan, source: Checkpoint) -> bytes:
+    """The file of a plan, made the plain way: whole tensors, one after another."""
+    file = bytearray(plan.size)
+    file[: len(plan.header)] = plan.header
+    for tensor in plan.tensors:
+        if tensor.values is None:
+            made = complete(tensor.transform, [_whole(source, name) for name in tensor.sources])
+        else:
+            made = np.frombuffer(tensor.values, "<f4").copy()
+        rows = made.reshape(tensor.rows, tensor.cols)
+        data = QUANTIZERS[tensor.type].quantize(rows).tobytes()
+        file[tensor.offset : tensor.offset + tensor.nbytes] = data
+    return bytes(file)
+
+
+def _whole(source: Checkpoint, name: str) -> NDArray[np.float32]:
+    shape = source.weights[name].shape
+    return source.decode_rows(name, 0, as_rows(shape)[0]).reshape(shape)
