@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,64 @@ def test_vocab_txt_alone_is_a_wordpiece_tokenizer() -> None:
     files = Made({"vocab.txt": "[CLS]\nthe\n##ing\n", "tokenizer_config.json": config})
     found = values(files, None, VocabHints(loaders=("wordpiece",)))
     assert found["ggml.tokens"] == (b"[CLS]", "\u2581the".encode(), b"ing")
+
+
+def tekken(**changes: Any) -> dict[str, Any]:
+    """Four special tokens, the bytes, and two tokens made of them."""
+    pieces = [bytes([byte]) for byte in range(256)] + [b" a", b" ab"]
+    vocab = [{"token_bytes": b64encode(piece).decode()} for piece in pieces]
+    config = {"default_vocab_size": 262, "default_num_special_tokens": 4, "version": "v7"}
+    special = [{"token_str": text} for text in ("<unk>", "<s>", "</s>")]
+    return {"config": config, "vocab": vocab, "special_tokens": special} | changes
+
+
+def test_tekken_merges_are_all_ways_to_make_a_token() -> None:
+    found = values(Made({"tekken.json": tekken()}), None, VocabHints(loaders=("tekken",)))
+    assert (found["ggml.model"], found["ggml.pre"]) == ("gpt2", "tekken")
+    assert found["ggml.tokens"][:5] == (
+        b"<unk>",
+        b"<s>",
+        b"</s>",
+        b"<SPECIAL_3>",
+        "\u0100".encode(),
+    )
+    assert found["ggml.tokens"][260:] == ("\u0120a".encode(), "\u0120ab".encode())
+    assert found["ggml.merges"] == ("\u0120 a", "\u0120a b"), '"ab" is no token'
+    assert found["ggml.padding_token_id"] == found["ggml.eos_token_id"] == 2
+    assert found["chat_template"] == "mistral-v7-tekken"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {}},
+        {"config": {"default_vocab_size": 2, "default_num_special_tokens": 4}},
+        {"vocab": []},
+        {"vocab": tekken()["vocab"][:-2] + [{"token_bytes": "?"}] * 2},
+        {
+            "vocab": tekken()["vocab"][:-2]
+            + [{"token_bytes": b64encode(b"\x00\x01\x02").decode()}] * 2
+        },
+    ],
+)
+def test_a_damaged_tekken_json_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        build(Made({"tekken.json": tekken(**changes)}), None, VocabHints(loaders=("tekken",)))
+    assert (caught.value.reference, caught.value.where) == ("bad-tokenizer-file", "tekken.json")
+
+
+def test_tokenizer_json_goes_before_tekken_json() -> None:
+    files = Made({"tekken.json": tekken(), "tokenizer.json": tokenizer()})
+    found = values(files, None, VocabHints(loaders=("tekken", "bpe")))
+    assert found["ggml.pre"] == "gpt-2"
+
+
+def test_key_values_by_size_follow_for_that_size_alone() -> None:
+    files = Made({"tokenizer.json": tokenizer()})
+    extra = u32("tokenizer.ggml.eot_token_id", 3)
+    hints = VocabHints(loaders=("bpe",), by_size={9: (extra,)})
+    assert extra in build(files, 9, hints)
+    assert extra not in build(files, 10, hints)
 
 
 class Without(Folders):

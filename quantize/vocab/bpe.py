@@ -30,7 +30,9 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     special = read_special(files, merges=True)
     name_special(special, tokens, hints)
     pre = hints.pre or pre_name(tokenizer, hints.arch_name)
-    kvs = tokens.kvs("gpt2", pre, scores=False) + special.kvs()
+    # The one structure without merges over byte letters that has a model name of its own.
+    model_name = pre if pre == "whitespace" else "gpt2"
+    kvs = tokens.kvs(model_name, pre, scores=False) + special.kvs()
     if hints.arch_name in _WITH_TOKEN_TYPES:
         kvs.append(u32("tokenizer.ggml.token_type_count", hints.token_types or 1))
     return kvs

@@ -21,6 +21,7 @@ class VocabHints:
     arch_name: llama.cpp's architecture name; decides between equal names of a pre-tokenizer.
     pre: `--pre`, instead of what the structure of tokenizer.json says.
     before, after: key-values around the loader's; a key that is there already keeps its place.
+    by_size: key-values that follow for exactly this many rows of the embedding.
     special: (kind, text or id) of special tokens for kinds that the checkpoint does not name.
     space_prefix: where tokenizer_config.json's add_prefix_space is written, if anywhere.
     token_types: config.json's type_vocab_size, for encoders that have one.
@@ -32,6 +33,7 @@ class VocabHints:
     pre: str | None = None
     before: tuple[KV, ...] = ()
     after: tuple[KV, ...] = ()
+    by_size: Mapping[int, tuple[KV, ...]] = field(default_factory=dict)
     special: Mapping[str, str | int] = field(default_factory=dict)
     space_prefix: Literal["first", "last"] | None = None
     token_types: int | None = None
@@ -51,6 +53,7 @@ LOADERS: Registry[Loader] = Registry(
         "spm": "quantize.vocab.spm:load",
         "spm-json": "quantize.vocab.spm_json:load",
         "spm-phi": "quantize.vocab.spm:load_phi",
+        "tekken": "quantize.vocab.tekken:load",
         "t5": "quantize.vocab.unigram:load_t5",
         "unigram": "quantize.vocab.unigram:load",
         "wordpiece": "quantize.vocab.wordpiece:load",
@@ -76,7 +79,8 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> list[
         raise _unknown(cached, hints)
     space = _space_prefix(cached) if hints.space_prefix else []
     first, last = (space, []) if hints.space_prefix == "first" else ([], space)
-    kvs = merged([*hints.before, *first, *kvs, *last, *hints.after])
+    after = (*hints.after, *hints.by_size.get(vocab_size or 0, ()))
+    kvs = merged([*hints.before, *first, *kvs, *last, *after])
     return merged([*kvs, *missing_end(cached, kvs)])
 
 
