@@ -93,6 +93,20 @@ def test_only_listed_names_can_be_read(tmp_path: Path, name: str) -> None:
     assert caught.value.reference == "no-such-file"
 
 
+def test_a_link_that_leaves_the_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text("{}")
+    folder = tmp_path / "snapshots" / "model"
+    folder.mkdir(parents=True)
+    (folder / "config.json").symlink_to("../../secret.json")
+    (folder / "again.json").symlink_to("real.json")
+    (folder / "real.json").write_text("[]")
+    source = LocalFolder(folder)
+    assert source.read_all("again.json", 10) == b"[]"
+    with pytest.raises(CheckpointError, match="outside the checkpoint") as caught:
+        source.read_all("config.json", 10)
+    assert caught.value.reference == "link-leaves-folder"
+
+
 def test_links_of_a_hub_cache_are_followed_and_linked_folders_are_not(tmp_path: Path) -> None:
     snapshot = tmp_path / "snapshots" / "abc"
     (snapshot / "1_Pooling").mkdir(parents=True)

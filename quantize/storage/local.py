@@ -15,8 +15,8 @@ _READ_AT_ONCE = 1 << 30
 class LocalFolder:
     """The files at the top of a folder and one level below it (1_Pooling/config.json).
 
-    Links to files are followed: the Hub's cache is made of links into ../../blobs. Links to
-    folders are not. The list is made once; each read opens its file anew, which costs microseconds
+    Links to files are followed where they stay inside, or lead to the blobs of the Hub's cache.
+    Links to folders are not. The list is made once; each read opens its file anew, which costs microseconds
     and leaves nothing to share between threads, to close or to pickle.
 
     Raises UsageError if there is no such folder, DiskError if it cannot be listed.
@@ -33,6 +33,7 @@ class LocalFolder:
             )
         try:
             self._files = dict(sorted(_list(path, depth=1)))
+            self._outside = {name for name in self._files if not _stays_inside(path, path / name)}
         except OSError as error:
             raise _unreadable(str(path), error) from error
 
@@ -73,7 +74,29 @@ class LocalFolder:
     def _size(self, name: str) -> int:
         if name not in self._files:
             raise CheckpointError("no-such-file", "no such file in the checkpoint", where=name)
+        if name in self._outside:
+            raise CheckpointError(
+                "link-leaves-folder",
+                "a link to a file outside the checkpoint",
+                where=name,
+                reason="a checkpoint from elsewhere could name any file of this machine so",
+                hint="replace the link by the file itself",
+            )
         return self._files[name]
+
+
+def _stays_inside(folder: Path, file: Path) -> bool:
+    """Whether a file, its links followed, is in the folder, or among the blobs of the Hub's cache.
+
+    The cache keeps snapshots/COMMIT/NAME as links into blobs/, beside snapshots/.
+    """
+    if not file.is_symlink():
+        return True
+    root, target = folder.resolve(), file.resolve()
+    blobs = root.parent.parent / "blobs"
+    return target.is_relative_to(root) or (
+        root.parent.name == "snapshots" and target.is_relative_to(blobs)
+    )
 
 
 def _list(folder: Path, *, depth: int, prefix: str = "") -> Iterator[tuple[str, int]]:
