@@ -1,5 +1,7 @@
 """The kit's models, whose architectures all have to be registered."""
 
+from __future__ import annotations
+
 MODELS = (
     "bert", "command-r", "deepseek2-8x", "deepseek3", "ernie4_5", "exaone4", "falcon-mq", "gemma",
     "gemma2", "gemma3-mm", "gemma3-text", "gemma4", "glm4", "glm4moe", "gpt2", "gptneox", "gptoss",

@@ -39,7 +39,7 @@ def test_files_equal_those_of_llama_cpp(
 def test_a_gguf_source_gives_what_the_checkpoint_gives(
     name: str, float_type: str, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    types = ("Q8_0", "Q4_K_M")
+    types: tuple[str, ...] = ("Q8_0", "Q4_K_M")
     # Only a checkpoint whose weights BF16 can hold loses nothing on the way.
     if float_type == "BF16" and name == "bert":
         types = ("BF16",)

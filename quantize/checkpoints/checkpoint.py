@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from quantize.checkpoints.base import F32Array, Repacking, U8Array, Weight
+from quantize.checkpoints.base import F32Array, Repacking, U8Array
 from quantize.checkpoints.encodings import encoding_of
 from quantize.errors import CheckpointError
 from quantize.formats.safetensors import Header, read_header
@@ -119,7 +119,7 @@ def _no_weights(listed: Mapping[str, int]) -> CheckpointError:
             "only pickled weights",
             where=pickled[0],
             reason="a pickle can run any program, so it is never opened",
-            hint="use a revision with .safetensors files, or convert them with safetensors' own tool",
+            hint="use a revision of the model that has .safetensors files",
         )
     return CheckpointError(
         "no-weights",

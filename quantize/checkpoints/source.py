@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -20,8 +21,13 @@ _DENSE = 4
 class Source(Protocol):
     """A checkpoint or a GGUF file. Safe to use from several threads; picklable."""
 
-    name: str
-    weights: Mapping[str, Weight]
+    @property
+    def name(self) -> str:
+        """The model's own name."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, Weight]: ...
 
     def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
         """Rows lo..hi of a weight as float32 (hi - lo, cols), a fresh array."""
@@ -63,4 +69,4 @@ def _runs(ascending: NDArray[np.int64]) -> Sequence[slice]:
     """Cut sorted rows at their widest gaps, into runs dense enough for one read each."""
     cuts = np.flatnonzero(np.diff(ascending) > _DENSE) + 1
     edges = [0, *cuts.tolist(), len(ascending)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]

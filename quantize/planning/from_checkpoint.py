@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -147,7 +148,7 @@ def _grid(checkpoint: Checkpoint, sources: Sequence[str], transform: Transform) 
 
 
 def _check_duplicates(outputs: Sequence[Output]) -> None:
-    for before, after in zip(outputs, outputs[1:], strict=False):
+    for before, after in itertools.pairwise(outputs):
         if before.name == after.name:
             raise CheckpointError(
                 "doubly-mapped-tensors",

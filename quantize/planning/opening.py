@@ -1,4 +1,4 @@
-"""From what a person typed to an opened source: a folder, a GGUF file, or a repository of the Hub."""
+"""From what a person typed to an opened source: a folder, a GGUF file, a repository of the Hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a model and the file types wanted to complete plans. Every refusal that can be early is here."""
+"""From a model and the file types wanted to complete plans, refusing early what cannot be."""
 
 from __future__ import annotations
 
