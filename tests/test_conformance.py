@@ -5,12 +5,19 @@ The kit's check.py judges: names, shapes, types and SHA-256 of every tensor, eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 
 from quantize import api
+from quantize.formats.gguf_read import read_header
+from quantize.formats.safetensors import read_header as read_safetensors
+from quantize.kernels.floats import decode_bf16
 from tests.conftest import CheckGguf
 from tests.kit_models import MODELS
 
@@ -52,3 +59,32 @@ def test_a_gguf_source_gives_what_the_checkpoint_gives(
     )
     expected = first.files[1:] if float_type not in types else first.files[:1]
     assert [file.sha256 for file in second.files] == [file.sha256 for file in expected]
+
+
+def test_arithmetic_on_float16_weights_rounds_to_float16(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """llama.cpp's converter adds 1 to Gemma's norms in the dtype of a float16 checkpoint."""
+    folder = tmp_path / "gemma-f16"
+    shutil.copytree(checkpoint("gemma"), folder)
+    values = np.random.default_rng(1).normal(0, 0.1, 256).astype(np.float16)
+    _to_f16(folder / "model.safetensors", {"model.norm.weight": values})
+    (file,) = api.convert(str(folder), api.Options(types=("F32",), output=tmp_path)).files
+    data = file.path.read_bytes()
+    header = read_header(lambda offset, n: data[offset : offset + n], len(data), file.path.name)
+    tensor = header.tensors["output_norm.weight"]
+    stored = np.frombuffer(data, "<f4", count=256, offset=tensor.offset)
+    assert (stored == (values + np.float16(1)).astype(np.float32)).all()
+    assert (stored != values.astype(np.float32) + np.float32(1)).any()
+
+
+def _to_f16(file: Path, replaced: Mapping[str, NDArray[np.float16]]) -> None:
+    data = file.read_bytes()
+    header = read_safetensors(lambda offset, n: data[offset : offset + n], len(data), file.name)
+    arrays = {
+        name: decode_bf16(
+            np.frombuffer(data, "<u2", tensor.nbytes // 2, tensor.offset).reshape(tensor.shape)
+        ).astype(np.float16)
+        for name, tensor in header.tensors.items()
+    }
+    save_file(arrays | dict(replaced), file)

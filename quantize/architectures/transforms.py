@@ -196,6 +196,14 @@ class NegExp(Transform):
 
 
 @dataclass(frozen=True, slots=True)
+class RoundToF16(Transform):
+    """To the nearest float16. Arithmetic on float16 sources stays in float16 in the converter."""
+
+    def values(self, rows: F32Array) -> F32Array:
+        return rows.astype(np.float16).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class Chain(Transform):
     """`first` on the sources, then each of `then` on the result before it."""
 

@@ -10,8 +10,8 @@ from quantize.architectures import ARCHITECTURES
 from quantize.architectures.family import Family
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
-from quantize.architectures.mapping import map_tensors
-from quantize.architectures.transforms import Transform
+from quantize.architectures.mapping import Mapped, map_tensors
+from quantize.architectures.transforms import RoundToF16, Transform, chain
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
 from quantize.formats.kv import KV
@@ -40,7 +40,7 @@ def model_of(
             tensor.name,
             tensor.shape,
             tensor.sources,
-            tensor.transform,
+            _in_source_precision(checkpoint, tensor),
             grid=_grid(checkpoint, tensor.sources, tensor.transform),
         )
         for tensor in map_tensors(family, hp)
@@ -140,6 +140,14 @@ def _hints(family: Family, hp: Hparams, pre: str | None) -> VocabHints:
         token_types=hp.get("type_vocab_size"),
         **family.vocab_options,
     )
+
+
+def _in_source_precision(checkpoint: Checkpoint, tensor: Mapped) -> Transform:
+    """llama.cpp's converter computes in float32, but in float16 where that is stored."""
+    dtypes = {checkpoint.weights[name].dtype for name in tensor.sources}
+    if dtypes == {"F16"} and not (tensor.transform.moves_rows_only or tensor.transform.whole):
+        return chain(tensor.transform, RoundToF16())
+    return tensor.transform
 
 
 def _grid(checkpoint: Checkpoint, sources: Sequence[str], transform: Transform) -> str | None:
