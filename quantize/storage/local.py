@@ -16,8 +16,8 @@ class LocalFolder:
     """The files at the top of a folder and one level below it (1_Pooling/config.json).
 
     Links to files are followed where they stay inside, or lead to the blobs of the Hub's cache.
-    Links to folders are not. The list is made once; each read opens its file anew, which costs microseconds
-    and leaves nothing to share between threads, to close or to pickle.
+    Links to folders are not. The list is made once; each read opens its file anew, which costs
+    microseconds and leaves nothing to share between threads, to close or to pickle.
 
     Raises UsageError if there is no such folder, DiskError if it cannot be listed.
     """
