@@ -54,6 +54,15 @@ def test_the_modelfile_stops_at_every_end_token(cli: Cli, llama: str, tmp_path: 
     }
 
 
+def test_an_embedder_gets_a_modelfile_without_parameters(
+    cli: Cli, minilm: Path, tmp_path: Path
+) -> None:
+    cli("convert", str(minilm), "-q", "-t", "Q8_0", "-o", str(tmp_path))
+    (gguf,) = tmp_path.glob("*.gguf")
+    lines = read_modelfile((tmp_path / "Modelfile").read_bytes())
+    assert [(line.word, line.value) for line in lines] == [("from", f"./{gguf.name}")]
+
+
 def test_several_types_have_a_modelfile_each(cli: Cli, llama: str, tmp_path: Path) -> None:
     ran = cli("convert", llama, "-t", "Q8_0", "-t", "BF16", "-o", str(tmp_path))
     assert ran.code == 0
@@ -171,6 +180,7 @@ def test_inspect_for_people(cli: Cli, llama: str) -> None:
     assert "model.layers.3.mlp.up_proj.weight  " in long
     for text in (short, long):
         assert "llama.embedding_length " in text
+        assert re.search(r"llama.attention.layer_norm_rms_epsilon +float32 +1e-05\n", text)
         # Long values are cut, on one line.
         assert max(map(len, text.splitlines())) < 200
 

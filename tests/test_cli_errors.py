@@ -191,7 +191,9 @@ def test_an_interrupted_conversion_says_how_to_go_on(
 ) -> None:
     ran = interrupted(minilm, tmp_path, "--type", "Q5_K_M", *mode)
     assert ran.code == 130
-    assert "Interrupted. No unfinished file has a final name." in ran.err
+    assert ran.err.endswith(
+        "Interrupted. Nothing incomplete has a final name. Run it again to continue.\n"
+    )
     assert "Traceback" not in ran.err
     left = [path.name for path in tmp_path.iterdir()]
     assert not [name for name in left if name.endswith((".gguf", "Modelfile", ".json"))]

@@ -8,7 +8,7 @@ from quantize.cli import options as opt
 from quantize.cli.output import session
 from quantize.units import parse_size
 
-_INTERRUPTED = "No unfinished file has a final name. The same command goes on from here."
+_INTERRUPTED = "Nothing incomplete has a final name. Run it again to continue."
 
 
 def convert(  # noqa: PLR0913 (one for each option)

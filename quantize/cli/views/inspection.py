@@ -37,7 +37,7 @@ def _weights(tensor: InspectedTensor) -> int:
 
 def _kv_table(found: Inspection) -> RenderableType:
     table = plain_table(
-        Column("key", overflow="fold"), Column("type", style="dim", no_wrap=True), Column("value")
+        Column("key", no_wrap=True), Column("type", style="dim", no_wrap=True), Column("value")
     )
     for kv in found.kvs:
         table.add_row(Text(kv.key), kv.type.lower(), Text(_value_text(kv.value)))
@@ -69,6 +69,9 @@ def _value_text(value: Any) -> str:
         first = ", ".join(_value_text(entry) for entry in value[:4])
         more = ", ..." if len(value) > 4 else ""
         return _shortened(f"{len(value)}: {first}{more}")
+    if isinstance(value, float):
+        # As many digits as a 32-bit float has.
+        return f"{value:.7g}"
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
     return _shortened(repr(value) if isinstance(value, str) else str(value))
