@@ -21,7 +21,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(VENV)/.demo ## install, and convert the real all-MiniLM-L6-v2
-	$(BIN)/quantize convert $(MINILM) --type $(TYPE) --output $(OUTPUT)
+	$(BIN)/quantize convert $(MINILM) --name all-MiniLM-L6-v2 --type $(TYPE) --output $(OUTPUT)
 
 setup: $(VENV)/.setup ## a virtual environment with everything that developing needs
 

@@ -27,7 +27,7 @@ from quantize.publish.manifest import (
     manifest,
 )
 from quantize.recipes import FTYPES, FileType, file_type
-from quantize.storage.sink import write_text
+from quantize.storage.sink import make_folder, write_text
 from quantize.tensors import Shape
 from quantize.vocab import end_tokens
 
@@ -130,7 +130,7 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
     started = time.perf_counter()
     prepared = _prepare(source, options)
     plans, origin = prepared.plans, prepared.opened.source
-    options.output.mkdir(parents=True, exist_ok=True)
+    make_folder(options.output)
     paths = [options.output / f"{plan.name}-{plan.ftype}.gguf" for plan in plans]
     written = run(
         plans,

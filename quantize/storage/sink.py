@@ -157,6 +157,14 @@ def _sync_folder(folder: Path) -> None:
             os.close(fd)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there. Raises DiskError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+
+
 def write_text(final: Path, text: str) -> None:
     """A small text file as UTF-8 with its line ends as they are, complete or not at all."""
     data = text.encode("utf-8")
