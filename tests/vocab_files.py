@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from quantize.formats.kv import KV, SCALAR_IDS
+from quantize.vocab import VocabHints
+
+BPE_HINTS = VocabHints(loaders=("bpe",))
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 
 _FORMATS = {
     "UINT8": "B", "INT8": "b", "UINT16": "H", "INT16": "h", "UINT32": "I", "INT32": "i",
@@ -81,3 +86,31 @@ def _scalar(type: str, value: Any) -> bytes:
         return struct.pack("<" + _FORMATS[type], value)
     text = value if isinstance(value, bytes) else value.encode()
     return struct.pack("<Q", len(text)) + text
+
+
+def tokenizer(**changes: Any) -> dict[str, Any]:
+    """A tokenizer.json of byte-level BPE with five tokens and two added ones."""
+    return {
+        "normalizer": None,
+        "pre_tokenizer": BYTE_LEVEL,
+        "decoder": {"type": "ByteLevel"},
+        "post_processor": None,
+        "model": {
+            "type": "BPE",
+            "vocab": {"a": 0, "b": 1, "c": 2, "ab": 3, "\u0120": 4},
+            "merges": ["a b"],
+        },
+        "added_tokens": [
+            {"id": 5, "content": "<end>", "normalized": False, "special": True},
+            {"id": 6, "content": "two words", "normalized": True, "special": False},
+        ],
+    } | changes
+
+
+def tekken(**changes: Any) -> dict[str, Any]:
+    """Four special tokens, the bytes, and two tokens made of them."""
+    pieces = [bytes([byte]) for byte in range(256)] + [b" a", b" ab"]
+    vocab = [{"token_bytes": b64encode(piece).decode()} for piece in pieces]
+    config = {"default_vocab_size": 262, "default_num_special_tokens": 4, "version": "v7"}
+    special = [{"token_str": text} for text in ("<unk>", "<s>", "</s>")]
+    return {"config": config, "vocab": vocab, "special_tokens": special} | changes

@@ -46,7 +46,7 @@ def pre_name(tokenizer: Mapping[str, Any], arch_name: str = "") -> str:
     steps = structure(tokenizer)
     merges = bool(section(tokenizer, "model").get("ignore_merges"))
     post = section(tokenizer, "post_processor")
-    types = {part.get("type") for part in [post, *entries(post, "processors")]}
+    types = [part.get("type") for part in (post, *entries(post, "processors"))]
     roberta = "RobertaProcessing" in types
     for row in ROWS:
         flags_fit = row.ignore_merges in (None, merges) and row.roberta == roberta

@@ -15,7 +15,7 @@ from quantize.formats.kv import KV, array, boolean, u32
 from quantize.vocab.chat import ChatTemplate, chat_template, template_kvs
 from quantize.vocab.files import Files, entries, section
 from quantize.vocab.merges import read_merges
-from quantize.vocab.tokens import is_id
+from quantize.vocab.tokens import MAX_VOCAB, is_id
 
 KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
@@ -49,7 +49,7 @@ class Special:
 
     def name(self, kind: str, token_id: object, size: int | None = None) -> None:
         """Give `kind` an id unless it has one; ids outside the vocabulary name nothing."""
-        if isinstance(token_id, int) and is_id(token_id) and (size is None or token_id < size):
+        if isinstance(token_id, int) and is_id(token_id) and token_id < (size or MAX_VOCAB):
             self.ids.setdefault(kind, token_id)
 
     def kvs(self) -> list[KV]:
