@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from quantize.errors import UnsupportedError
+from quantize.errors import UnsupportedError, UsageError
 from quantize.vocab import VocabHints, build
 from quantize.vocab.pre import normal_steps, pre_name, structure
 from quantize.vocab.pre_table import (
@@ -249,10 +249,18 @@ def test_the_refusal_shows_the_nearest_rows_and_the_difference() -> None:
 
 def test_pre_is_written_as_asked_without_looking_at_the_structure() -> None:
     files = Made({"tokenizer.json": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}})
-    kvs = build(files, 1, VocabHints(loaders=("bpe",), pre="mine"))
-    assert [kv.value for kv in kvs if kv.key == "tokenizer.ggml.pre"] == ["mine"]
+    kvs = build(files, 1, VocabHints(loaders=("bpe",), pre="qwen2"))
+    assert [kv.value for kv in kvs if kv.key == "tokenizer.ggml.pre"] == ["qwen2"]
     with pytest.raises(UnsupportedError, match="no name for the way"):
         build(files, 1, VocabHints(loaders=("bpe",)))
+
+
+def test_a_name_that_llama_cpp_does_not_know_is_a_usage_error() -> None:
+    files = Made({"tokenizer.json": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}})
+    with pytest.raises(UsageError) as caught:
+        build(files, 1, VocabHints(loaders=("bpe",), pre="qwen-2"))
+    assert (caught.value.reference, caught.value.exit_code) == ("unknown-pre", 2)
+    assert "qwen2" in (caught.value.reason or "")
 
 
 def test_tinyrust_has_llama_3s_structure(tinyrust: Path) -> None:

@@ -11,7 +11,7 @@ from quantize.vocab.build import VocabHints
 from quantize.vocab.decoding import decode
 from quantize.vocab.files import Files, section
 from quantize.vocab.legacy import bpe_json
-from quantize.vocab.pre import pre_name
+from quantize.vocab.pre import chosen_name, pre_name
 from quantize.vocab.special import Special, read_special
 from quantize.vocab.tokens import NORMAL, Tokens, by_id, duplicate_id, out_of_range, token_items
 
@@ -29,7 +29,7 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     tokens = model_tokens(files, model.get("vocab"), size, section(tokenizer, "decoder"))
     special = read_special(files, merges=True)
     name_special(special, tokens, hints)
-    pre = hints.pre or pre_name(tokenizer, hints.arch_name)
+    pre = chosen_name(hints.pre) if hints.pre else pre_name(tokenizer, hints.arch_name)
     # The one structure without merges over byte letters that has a model name of its own.
     model_name = pre if pre == "whitespace" else "gpt2"
     kvs = tokens.kvs(model_name, pre, scores=False) + special.kvs()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from quantize.errors import UnsupportedError
+from quantize.errors import UnsupportedError, UsageError
 from quantize.vocab.files import entries, section
 from quantize.vocab.pre_table import (
     ARCH_NAMES,
@@ -21,6 +21,7 @@ from quantize.vocab.pre_table import (
     DIGITS,
     GPT2,
     MARK_SPACES,
+    OUT_OF_REACH,
     PUNCTUATION,
     RAW,
     ROWS,
@@ -35,6 +36,22 @@ _PROSE = (BYTES, RAW, MARK_SPACES, WORDS)
 # Behaviours (and `invert`) that keep every match, and every gap, as a piece of its own.
 # ("Removed", True) throws the gaps away; patterns written for it leave none.
 _ISOLATED = (("Isolated", False), ("Isolated", True), ("Removed", True))
+
+
+def chosen_name(name: str) -> str:
+    """A name that a person gave. Raises UsageError("unknown-pre") if llama.cpp has no such name."""
+    known = {one.casefold(): one for row in ROWS for one in row.names}
+    known |= {one.casefold(): one for one in OUT_OF_REACH}
+    if name in known.values():
+        return name
+    near = difflib.get_close_matches(name.casefold(), known, n=5, cutoff=0.4)
+    raise UsageError(
+        "unknown-pre",
+        f"{name!r} is not the name of a pre-tokenizer of llama.cpp",
+        where="--pre",
+        reason=f"names like it: {', '.join(known[one] for one in near)}" if near else None,
+        hint="leave --pre away: the name follows from tokenizer.json",
+    )
 
 
 def pre_name(tokenizer: Mapping[str, Any], arch_name: str = "") -> str:
