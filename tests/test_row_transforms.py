@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quantize.architectures.row_transforms import Every, Ungroup
-from quantize.architectures.transforms import Stack, Transform, complete
+from quantize.architectures.row_transforms import Every, PadRows, Ungroup
+from quantize.architectures.transforms import ZEROS, Stack, Transform, complete
 from quantize.tensors import Shape, as_rows
 
 
@@ -64,6 +64,22 @@ def test_any_range_of_rows_is_that_part_of_the_whole(transform: Transform, shape
         for hi in range(lo + 1, len(whole) + 1):
             made = np.concatenate([table[rows] for _, rows in transform.rows([shape], lo, hi)])
             np.testing.assert_array_equal(made, whole[lo:hi])
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (5, 4), (2, 3, 4)])
+def test_padding_adds_rows_of_zeros(shape: Shape) -> None:
+    source = numbered(shape)
+    made = complete(PadRows(5), [source])
+    assert made.shape == (5, *shape[1:])
+    np.testing.assert_array_equal(made[: shape[0]], source)
+    assert not made[shape[0] :].any()
+
+
+def test_padding_in_ranges_reads_each_row_once() -> None:
+    ranges = [PadRows(5).rows([(3, 4)], lo, lo + 2) for lo in (0, 2, 4)]
+    assert [[(source, len(rows)) for source, rows in pieces] for pieces in ranges] == [
+        [(0, 2)], [(0, 1), (ZEROS, 1)], [(ZEROS, 2)],
+    ]  # fmt: skip
 
 
 def test_stack_refuses_vectors() -> None:

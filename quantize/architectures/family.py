@@ -28,8 +28,8 @@ UNUSED = ("*.rotary_emb.inv_freq", "*.attention.masked_bias", "*.attention.bias"
 
 # What sees, hears and speaks in a multimodal checkpoint, where a family takes the text part.
 OTHER_MODALITIES = (
-    "visual.*", "*vision_*", "*vision.*", "*audio_*", "*audio.*", "*projector.*", "talker.*",
-    "token2wav.*",
+    "visual.*", "*vision_*", "*vision.*", "*audio_*", "*audio.*", "*projector.*", "connector.*",
+    "talker.*", "token2wav.*",
 )  # fmt: skip
 
 

@@ -6,28 +6,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, experts
+from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, experts
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.architectures.transforms import PermuteRope
 
 _MOE = "layers.{bid}.block_sparse_moe"
 
+MIXTRAL_MOE = (
+    Rule(f"{_MOE}.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
+    experts(f"{_MOE}.experts.{{eid}}.w1", "blk.{bid}.ffn_gate_exps"),
+    experts(f"{_MOE}.experts.{{eid}}.w2", "blk.{bid}.ffn_down_exps"),
+    experts(f"{_MOE}.experts.{{eid}}.w3", "blk.{bid}.ffn_up_exps"),
+)
+
 
 def _rules(hp: Hparams) -> tuple[Rule, ...]:
-    moe = (
-        Rule(f"{_MOE}.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
-        experts(f"{_MOE}.experts.{{eid}}.w1", "blk.{bid}.ffn_gate_exps"),
-        experts(f"{_MOE}.experts.{{eid}}.w2", "blk.{bid}.ffn_down_exps"),
-        experts(f"{_MOE}.experts.{{eid}}.w3", "blk.{bid}.ffn_up_exps"),
-    )
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,
         *decoder.HEAD,
         *decoder.NORMS,
         *decoder.attention(PermuteRope(hp.n_head), PermuteRope(hp.n_head_kv)),
-        *(moe if hp.n_expert else decoder.MLP),
+        *(MIXTRAL_MOE if hp.n_expert else decoder.MLP),
     )
 
 
@@ -48,6 +49,7 @@ LLAMA = Family(
         u32("rope.dimension_count", lambda hp: hp.head_dim),
     ),
     rules=_rules,
+    unused=OTHER_MODALITIES,
     defaults=_defaults,
     generated=decoder.llama3_rope_freqs,
     vocab=("spm", "spm-json", "bpe"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.architectures.transforms import Piece, Transform
+from quantize.architectures.transforms import ZEROS, Piece, Transform
 from quantize.tensors import Shape
 
 
@@ -72,3 +72,23 @@ class FirstRows(Transform):
     def shape(self, shapes: Sequence[Shape]) -> Shape:
         (shape,) = shapes
         return (min(self.count, shape[0]), *shape[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class PadRows(Transform):
+    """At least `count` indices of the first dimension, the added ones with zeros."""
+
+    count: int
+
+    @property
+    def moves_rows_only(self) -> bool:
+        return False
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        return (max(self.count, shape[0]), *shape[1:])
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        there = math.prod(shapes[0][:-1])
+        pieces = [(0, np.arange(lo, min(hi, there))), (ZEROS, np.arange(max(lo, there), hi))]
+        return [piece for piece in pieces if len(piece[1])]

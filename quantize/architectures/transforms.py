@@ -22,8 +22,9 @@ from quantize.tensors import Shape, as_rows
 
 F32Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
-# (which source, which of its rows), in output order.
+# (which source, which of its rows), in output order. ZEROS: as many rows of zeros, of no source.
 Piece = tuple[int, Rows]
+ZEROS = -1
 
 
 class Transform:
@@ -269,7 +270,14 @@ def complete(transform: Transform, tensors: Sequence[F32Array]) -> F32Array:
     shape = transform.shape(shapes)
     tables = [tensor.reshape(as_rows(tensor.shape)) for tensor in tensors]
     pieces = transform.rows(shapes, 0, as_rows(shape)[0])
-    gathered = np.concatenate([tables[source][rows] for source, rows in pieces])
+    gathered = np.concatenate(
+        [
+            np.zeros((len(rows), as_rows(shape)[1]), np.float32)
+            if source == ZEROS
+            else tables[source][rows]
+            for source, rows in pieces
+        ]
+    )
     return transform.values(gathered).reshape(shape)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.architectures.transforms import ZEROS
 from quantize.checkpoints.base import F32Array, U8Array
 from quantize.checkpoints.source import Element, Source, gather_rows
 from quantize.planning.plan import PlannedTensor
@@ -51,10 +52,17 @@ def _gathered(
 ) -> NDArray[Element]:
     shapes = [source.weights[name].shape for name in tensor.sources]
     pieces = [
-        gather_rows(partial(read, tensor.sources[index]), rows)
+        _zeros(partial(read, tensor.sources[0]), len(rows))
+        if index == ZEROS
+        else gather_rows(partial(read, tensor.sources[index]), rows)
         for index, rows in tensor.transform.rows(shapes, lo, hi)
     ]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _zeros(read: Callable[[int, int], NDArray[Element]], count: int) -> NDArray[Element]:
+    """`count` rows of zeros, as wide as the rows that `read` gives."""
+    return np.repeat(np.zeros_like(read(0, 1)), count, axis=0)
 
 
 def _complete(source: Source, name: str, step: int) -> F32Array:

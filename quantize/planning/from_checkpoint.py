@@ -108,7 +108,9 @@ def hparams_of(checkpoint: Checkpoint, family: Family) -> Hparams:
 
 
 def _declared(checkpoint: Checkpoint) -> list[str]:
-    declared = checkpoint.config.get("architectures")
+    """Names from config.json. Where the text part of a multimodal model has its own, they count."""
+    lifted = lift_text_part(checkpoint.config)
+    declared = lifted.get("architectures") or checkpoint.config.get("architectures")
     return (
         [name for name in declared if isinstance(name, str)] if isinstance(declared, list) else []
     )
