@@ -111,12 +111,17 @@ def make(name: str, kit: Kit, llama_cpp: Path, work: Path) -> dict[str, Path]:
     convert(llama_cpp, checkpoint, f32, pre)
     if spec.get("generates", True):
         compute(f32)
-    quantize(f32, q4_k_m)
+    quantize(f32, q4_k_m, "MOSTLY_Q4_K_M")
+    made = {"F32/convert": f32, "Q4_K_M/quantize": q4_k_m}
+    if "general.file_type" not in kit.gguf(str(f32)).kv:
+        # Few converters leave it out; the quantizer's own F32 file has it.
+        made["F32/quantize"] = work / "F32-quantize.gguf"
+        quantize(f32, made["F32/quantize"], "ALL_F32")
     expected = work / "expected" / f"{name}.json"
     expected.parent.mkdir()
-    _write_json(expected, {"name": name, **skeleton, **expectation(kit, f32, q4_k_m)})
-    made = (model / "config.json", model / "skeleton.json", expected)
-    return {path.relative_to(work).as_posix(): path for path in made}
+    _write_json(expected, {"name": name, **skeleton, **expectation(kit, made)})
+    members = (model / "config.json", model / "skeleton.json", expected)
+    return {path.relative_to(work).as_posix(): path for path in members}
 
 
 def describe(spec: Json, kit: Kit, saved: Path) -> tuple[Json, list[Json]]:
@@ -205,11 +210,11 @@ def convert(llama_cpp: Path, checkpoint: str, target: Path, pre: str) -> None:
         sys.argv = saved
 
 
-def quantize(source: Path, target: Path) -> None:
+def quantize(source: Path, target: Path, ftype: str) -> None:
     llama = importlib.import_module("llama_cpp")
     parameters = llama.llama_model_quantize_default_params()
     parameters.nthread = 1
-    parameters.ftype = llama.LLAMA_FTYPE_MOSTLY_Q4_K_M
+    parameters.ftype = getattr(llama, f"LLAMA_FTYPE_{ftype}")
     code = llama.llama_model_quantize(
         str(source).encode(), str(target).encode(), ctypes.byref(parameters)
     )
@@ -220,17 +225,17 @@ def quantize(source: Path, target: Path) -> None:
 def compute(file: Path) -> None:
     """Load the file and decode two tokens; a checkpoint that llama.cpp cannot run proves little."""
     llama = importlib.import_module("llama_cpp").Llama(
-        str(file), n_ctx=64, n_threads=1, verbose=False
+        str(file), n_ctx=64, n_threads=1, logits_all=True, verbose=False
     )
     llama.eval([5, 6])
-    if not np.isfinite(llama._scores[-1]).all():  # noqa: SLF001 (eval has no other result)
+    if not np.isfinite(llama.scores[:2]).all():
         raise SystemExit(f"llama.cpp computes no finite numbers with {file}")
 
 
-def expectation(kit: Kit, f32: Path, q4_k_m: Path) -> Json:
+def expectation(kit: Kit, made: Mapping[str, Path]) -> Json:
     """`kv`, `files`, `tensors` and `order_quantize` in the form of the kit's expected/NAME.json."""
-    first, second = kit.gguf(str(f32)), kit.gguf(str(q4_k_m))
-    labels = {"F32/convert": (f32, first), "Q4_K_M/quantize": (q4_k_m, second)}
+    labels = {label: (path, kit.gguf(str(path))) for label, path in made.items()}
+    first, second = labels["F32/convert"][1], labels["Q4_K_M/quantize"][1]
     kv = [_kv(key, value) for key, value in first.kv.items()]
     files = {
         label: {

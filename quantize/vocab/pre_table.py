@@ -167,7 +167,7 @@ OUT_OF_REACH = {
 
 # Architectures whose models llama.cpp's converter gives another name of a row than the first.
 ARCH_NAMES = {
-    "command-r": "command-r", "cohere2": "command-r", "codeshell": "codeshell",
+    "chatglm": "glm4", "codeshell": "codeshell", "cohere2": "command-r", "command-r": "command-r",
     "exaone": "exaone", "exaone4": "exaone4", "falcon-h1": "falcon-h1",
     "glm4": "glm4", "glm4moe": "glm4", "gptneox": "olmo", "granite": "refact",
     "granitemoe": "refact", "hunyuan-dense": "hunyuan-dense", "hunyuan-moe": "hunyuan",
