@@ -1,8 +1,8 @@
 """Weights as the rest of the tool sees them, and what an encoding must do to give them.
 
 An encoding says how a checkpoint stores its weights. It looks at the stored tensors once
-(`resolve`), and then decodes any range of rows of any weight, reading only the bytes that those
-rows need. Rows are those of tensors.as_rows.
+(`resolve`) and gives each weight its parts and a layout: how any range of its rows is decoded,
+reading only what those rows need. Rows are those of tensors.as_rows.
 """
 
 from __future__ import annotations
@@ -23,46 +23,81 @@ U8Array = NDArray[np.uint8]
 Reader = Callable[[StoredTensor, int, int], bytes]
 
 
+class Layout(Protocol):
+    """How the parts of one weight become its rows. Frozen and picklable."""
+
+    @property
+    def name(self) -> str:
+        """The encoding's name, for people."""
+        ...
+
+    def decode_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> F32Array:
+        """Rows lo..hi as float32 (hi - lo, cols), a fresh array."""
+        ...
+
+
+@runtime_checkable
+class Repacking(Protocol):
+    """A layout that some ggml type can hold without loss."""
+
+    def repack_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> U8Array:
+        """Rows lo..hi as blocks of the ggml type `weight.grid`: uint8 (hi - lo, nbytes)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Weight:
     """A tensor as it is once decoded: its name and shape, and the stored tensors it is made of.
 
-    `dtype` is the precision of the decoded values as a safetensors dtype; `encoding` names how
-    they are stored. `grid` is the ggml type whose blocks can hold the stored values exactly, if
-    there is one: such rows can be repacked instead of quantized again.
+    `dtype` is the precision of the decoded values as a safetensors dtype. `grid` is the ggml type
+    whose blocks can hold the stored values exactly, if there is one: such rows can be repacked
+    instead of quantized again; with `moved`, they always are. `held` is how many bytes decoding
+    takes beside those of the rows themselves, however few they are.
     """
 
     name: str
     shape: Shape
     dtype: str
-    encoding: str
+    layout: Layout
     parts: tuple[StoredTensor, ...]
     grid: str | None = None
+    moved: bool = False
+    held: int = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes that the weight takes in the source."""
         return sum(part.nbytes for part in self.parts)
 
+    @property
+    def encoding(self) -> str:
+        """How it is stored, for people."""
+        return self.layout.name
+
+    def decode_rows(self, lo: int, hi: int, read: Reader) -> F32Array:
+        return self.layout.decode_rows(self, lo, hi, read)
+
+    def repack_rows(self, lo: int, hi: int, read: Reader) -> U8Array:
+        """Rows of a weight that has a `grid`, as blocks of that ggml type."""
+        if not isinstance(self.layout, Repacking):
+            raise TypeError(f"{self.encoding} cannot repack")
+        return self.layout.repack_rows(self, lo, hi, read)
+
 
 class Encoding(Protocol):
-    """How a checkpoint stores its weights. Stateless after construction, and picklable."""
+    """How a checkpoint stores its weights.
+
+    `nearest` is the file type that loses nothing measurable of them; None leaves the choice to
+    the default, as for weights that were never quantized. `accepts` says in words what is read.
+    """
 
     name: str
+    nearest: str | None
+    accepts: str
 
-    def resolve(self, stored: Mapping[str, StoredTensor]) -> dict[str, Weight]:
-        """The weights by name. Raises CheckpointError where parts are missing or do not fit."""
-        ...
+    def resolve(self, stored: Mapping[str, StoredTensor], read: Reader) -> dict[str, Weight]:
+        """The weights by name; reads nothing but a few small tensors that describe others.
 
-    def decode_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> F32Array:
-        """Rows lo..hi as float32 (hi - lo, cols)."""
-        ...
-
-
-@runtime_checkable
-class Repacking(Protocol):
-    """An encoding some of whose weights have a `grid`."""
-
-    def repack_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> U8Array:
-        """Rows lo..hi as blocks of the ggml type `weight.grid`: uint8 (hi - lo, nbytes)."""
+        Raises CheckpointError where parts are missing or do not fit.
+        """
         ...

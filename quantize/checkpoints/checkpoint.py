@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from quantize.checkpoints.base import F32Array, Repacking, U8Array
+from quantize.checkpoints.base import F32Array, U8Array, Weight
 from quantize.checkpoints.encodings import encoding_of
 from quantize.errors import CheckpointError
 from quantize.formats.safetensors import Header, read_header
@@ -31,9 +31,9 @@ class Checkpoint:
         self.files = files
         self.name = name
         self.config: Mapping[str, Any] = self._config()
-        self.encoding = encoding_of(self.config)
         self.stored = self._stored_tensors()
-        self.weights = self.encoding.resolve(self.stored)
+        self.encoding = encoding_of(self.config, self.read_json)
+        self.weights: Mapping[str, Weight] = self.encoding.resolve(self.stored, self._read)
 
     def read(self, name: str) -> bytes | None:
         """A small file, whole; None if there is no such file."""
@@ -59,13 +59,11 @@ class Checkpoint:
             ) from error
 
     def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
-        return self.encoding.decode_rows(self.weights[name], lo, hi, self._read)
+        return self.weights[name].decode_rows(lo, hi, self._read)
 
     def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
         """Rows of a weight that has a `grid`, as blocks of that ggml type."""
-        if not isinstance(self.encoding, Repacking):
-            raise TypeError(f"{self.encoding.name} cannot repack")
-        return self.encoding.repack_rows(self.weights[name], lo, hi, self._read)
+        return self.weights[name].repack_rows(lo, hi, self._read)
 
     def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> bytes:
         return self.files.read(tensor.file, tensor.offset + offset, nbytes)

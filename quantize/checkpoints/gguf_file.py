@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array, U8Array, Weight
+from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight
 from quantize.formats.gguf_read import read_header
 from quantize.quantizers import QUANTIZERS
 from quantize.storage.source import ByteSource
-from quantize.tensors import GGML_TYPES, as_rows
+from quantize.tensors import GGML_TYPES, StoredTensor, as_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Blocks of a ggml type, as they stand in the file."""
+
+    name: str = "gguf"
+
+    def decode_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> F32Array:
+        # A copy where the quantizer only looks: transforms work in place.
+        blocks = self.repack_rows(weight, lo, hi, read)
+        return np.array(QUANTIZERS[weight.dtype].dequantize(blocks), np.float32)
+
+    def repack_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> U8Array:
+        """The stored blocks themselves."""
+        (tensor,) = weight.parts
+        row_nbytes = GGML_TYPES[tensor.dtype].row_nbytes(as_rows(weight.shape)[1])
+        data = read(tensor, lo * row_nbytes, (hi - lo) * row_nbytes)
+        return np.frombuffer(data, np.uint8).reshape(hi - lo, row_nbytes)
 
 
 class GGUFFile:
@@ -24,7 +44,7 @@ class GGUFFile:
             lambda offset, n: files.read(file, offset, n), files.files()[file], file
         )
         self.weights = {
-            tensor.name: Weight(tensor.name, tensor.shape, tensor.dtype, "gguf", (tensor,))
+            tensor.name: Weight(tensor.name, tensor.shape, tensor.dtype, Blocks(), (tensor,))
             for tensor in self.header.tensors.values()
         }
 
@@ -37,15 +57,10 @@ class GGUFFile:
         return None
 
     def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
-        # A copy where the quantizer only looks: transforms work in place.
-        quantizer = QUANTIZERS[self.weights[name].dtype]
-        return np.array(quantizer.dequantize(self.repack_rows(name, lo, hi)), np.float32)
+        return self.weights[name].decode_rows(lo, hi, self._read)
 
     def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
-        """The stored blocks themselves."""
-        weight = self.weights[name]
-        (tensor,) = weight.parts
-        cols = as_rows(weight.shape)[1]
-        row_nbytes = GGML_TYPES[tensor.dtype].row_nbytes(cols)
-        data = self.files.read(self.file, tensor.offset + lo * row_nbytes, (hi - lo) * row_nbytes)
-        return np.frombuffer(data, np.uint8).reshape(hi - lo, row_nbytes)
+        return self.weights[name].repack_rows(lo, hi, self._read)
+
+    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> bytes:
+        return self.files.read(self.file, tensor.offset + offset, nbytes)

@@ -10,24 +10,30 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from quantize.checkpoints.base import Encoding
-from quantize.errors import UnsupportedError
+from quantize.errors import CheckpointError, UnsupportedError
 from quantize.registry import Registry
 
 ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
     "source encoding",
     {
         "": "quantize.checkpoints.encodings.plain:Plain",
+        "fbgemm_fp8": "quantize.checkpoints.encodings.fp8:FBGEMM",
+        "fp8": "quantize.checkpoints.encodings.fp8:FP8",
         "mxfp4": "quantize.checkpoints.encodings.mxfp4:MXFP4",
     },
 )
 
+# Where programs write their settings when not into config.json, and the method that this means.
+_OTHER_FILES = {"quantize_config.json": "gptq", "hf_quant_config.json": "modelopt"}
+_OTHER_KEYS = {"load_in_4bit": "bitsandbytes", "load_in_8bit": "bitsandbytes"}
 
-def encoding_of(config: Mapping[str, Any]) -> Encoding:
+
+def encoding_of(config: Mapping[str, Any], read_json: Callable[[str], Any]) -> Encoding:
     """The encoding that config.json declares. Raises UnsupportedError for an unknown one."""
-    declared = config.get("quantization_config") or {}
-    method = declared.get("quant_method", "")
+    declared = _declared(config, read_json)
+    method = _method(declared)
     if method not in ENCODINGS:
-        known = ", ".join(name for name in ENCODINGS if name) or "none"
+        known = ", ".join(name for name in ENCODINGS if name)
         raise UnsupportedError(
             "unknown-quant-method",
             f"weights stored as {method!r} cannot be read yet",
@@ -36,3 +42,37 @@ def encoding_of(config: Mapping[str, Any]) -> Encoding:
             hint="convert the unquantized checkpoint that this one was made from",
         )
     return ENCODINGS[method](declared)
+
+
+def _declared(config: Mapping[str, Any], read_json: Callable[[str], Any]) -> Mapping[str, Any]:
+    """The quantization_config, wherever it is; {} if there is none."""
+    places = [config, *(part for part in config.values() if isinstance(part, Mapping))]
+    for place in places:
+        for key in ("quantization_config", "compression_config"):
+            if key in place and place[key] is not None:
+                return _checked(place[key], "config.json: " + key)
+    for file, method in _OTHER_FILES.items():
+        found = read_json(file)
+        if found is not None:
+            return {"quant_method": method, **_checked(found, file)}
+    return {}
+
+
+def _checked(found: Any, where: str) -> Mapping[str, Any]:
+    if isinstance(found, Mapping):
+        return found
+    raise CheckpointError(
+        "bad-quantization-config",
+        "not a JSON object",
+        where=where,
+        reason="it says how the weights are stored",
+        hint="download the file again",
+    )
+
+
+def _method(declared: Mapping[str, Any]) -> str:
+    method = declared.get("quant_method")
+    if method is None:
+        flags = [name for key, name in _OTHER_KEYS.items() if declared.get(key)]
+        return flags[0] if flags else "" if not declared else "(none)"
+    return str(method)

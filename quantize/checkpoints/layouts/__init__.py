@@ -1,0 +1,1 @@
+"""Layouts that several encodings share: what is stored where, and how it becomes rows."""
