@@ -19,6 +19,7 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
         "": "quantize.checkpoints.encodings.plain:Plain",
         "fbgemm_fp8": "quantize.checkpoints.encodings.fp8:FBGEMM",
         "fp8": "quantize.checkpoints.encodings.fp8:FP8",
+        "gptq": "quantize.checkpoints.encodings.gptq:GPTQ",
         "mxfp4": "quantize.checkpoints.encodings.mxfp4:MXFP4",
     },
 )
