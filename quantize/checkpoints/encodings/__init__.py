@@ -17,6 +17,7 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
     "source encoding",
     {
         "": "quantize.checkpoints.encodings.plain:Plain",
+        "awq": "quantize.checkpoints.encodings.awq:AWQ",
         "fbgemm_fp8": "quantize.checkpoints.encodings.fp8:FBGEMM",
         "fp8": "quantize.checkpoints.encodings.fp8:FP8",
         "gptq": "quantize.checkpoints.encodings.gptq:GPTQ",
