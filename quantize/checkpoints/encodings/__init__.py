@@ -19,6 +19,7 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
         "": "quantize.checkpoints.encodings.plain:Plain",
         "awq": "quantize.checkpoints.encodings.awq:AWQ",
         "bitsandbytes": "quantize.checkpoints.encodings.bitsandbytes:BitsAndBytes",
+        "compressed-tensors": "quantize.checkpoints.encodings.compressed_tensors:CompressedTensors",
         "fbgemm_fp8": "quantize.checkpoints.encodings.fp8:FBGEMM",
         "fp8": "quantize.checkpoints.encodings.fp8:FP8",
         "gptq": "quantize.checkpoints.encodings.gptq:GPTQ",
