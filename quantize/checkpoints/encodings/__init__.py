@@ -23,6 +23,7 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
         "fbgemm_fp8": "quantize.checkpoints.encodings.fp8:FBGEMM",
         "fp8": "quantize.checkpoints.encodings.fp8:FP8",
         "gptq": "quantize.checkpoints.encodings.gptq:GPTQ",
+        "modelopt": "quantize.checkpoints.encodings.modelopt:ModelOpt",
         "mxfp4": "quantize.checkpoints.encodings.mxfp4:MXFP4",
     },
 )
