@@ -18,6 +18,7 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
     {
         "": "quantize.checkpoints.encodings.plain:Plain",
         "awq": "quantize.checkpoints.encodings.awq:AWQ",
+        "bitnet": "quantize.checkpoints.encodings.bitnet:BitNet",
         "bitsandbytes": "quantize.checkpoints.encodings.bitsandbytes:BitsAndBytes",
         "compressed-tensors": "quantize.checkpoints.encodings.compressed_tensors:CompressedTensors",
         "fbgemm_fp8": "quantize.checkpoints.encodings.fp8:FBGEMM",
