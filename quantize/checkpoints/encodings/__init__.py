@@ -26,6 +26,7 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
         "gptq": "quantize.checkpoints.encodings.gptq:GPTQ",
         "modelopt": "quantize.checkpoints.encodings.modelopt:ModelOpt",
         "mxfp4": "quantize.checkpoints.encodings.mxfp4:MXFP4",
+        "torchao": "quantize.checkpoints.encodings.torchao:TorchAO",
     },
 )
 
