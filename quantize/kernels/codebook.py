@@ -68,8 +68,11 @@ def fp4_codes(x: F32Array, scale: F32Array) -> U8Array:
     twice = np.abs(x, out=scratch("twice", x.shape))
     np.divide(twice, scale[:, None] / np.float32(2), out=twice)
     np.ceil(twice, out=twice)
-    codes = _FP4_CODES.take(twice.astype(np.intp), mode="clip")
-    codes[(x < 0) & (codes > 0)] |= 8
+    steps: NDArray[np.intp] = scratch("steps", x.shape, np.intp)
+    np.copyto(steps, twice, casting="unsafe")
+    codes = _FP4_CODES.take(steps, mode="clip")
+    np.bitwise_or(codes, np.left_shift(np.signbit(x).view(np.uint8), 3), out=codes)
+    codes[codes == 8] = 0  # there is one zero
     return codes
 
 

@@ -61,7 +61,7 @@ def encode_f16(values: F32Array) -> U16Array:
     """
     flat = np.ascontiguousarray(values, np.float32).reshape(-1)
     out = np.empty(flat.size, np.uint16)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         for piece in _pieces(flat.size):
             _encode_f16_piece(flat[piece], out[piece])
     return out.reshape(values.shape)

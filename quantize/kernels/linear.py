@@ -41,8 +41,9 @@ def affine_grid(blocks: F32Array, nmax: int) -> tuple[F32Array, F32Array, U8Arra
 def _levels(values: F32Array, scale: F32Array, offset: np.float32, top: int) -> U8Array:
     inverse = 1 / scale
     inverse[scale == 0] = 0
-    # The reciprocal of the smallest subnormals overflows; ggml then stores level 0 throughout.
-    lost = np.isinf(inverse)
+    # The range of the largest values overflows, and the reciprocal of the smallest subnormals:
+    # level 0 throughout then, which is what ggml's conversions give on x86.
+    lost = np.isinf(inverse) | np.isinf(scale)
     inverse[lost] = 0
     levels = np.multiply(values, inverse[:, None], out=scratch("levels", values.shape))
     np.add(levels, offset, out=levels)

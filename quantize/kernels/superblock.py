@@ -79,8 +79,8 @@ def fit_superblocks(blocks: F32Array, search: Search, importance: F32Array | Non
     subs = (-1, len(blocks))
     if importance is None:
         fit = fit_scale_min(x, search.weights(x), search.candidates)
-        d, scales = _share_of_largest(fit.scale.reshape(subs), search.top)
-        dmin, mins = _share_of_largest(-fit.low.reshape(subs), search.top)
+        d, scales = share_of_largest(fit.scale.reshape(subs), search.top)
+        dmin, mins = share_of_largest(-fit.low.reshape(subs), search.top)
     else:
         energy = np.float32(search.energy_factor) * energy_of(blocks)
         columns = split_subblocks(importance, search.sub, "importance")
@@ -124,7 +124,7 @@ def restored(
     return out.reshape(len(out), -1)
 
 
-def _share_of_largest(values: F32Array, top: int) -> tuple[F32Array, U8Array]:
+def share_of_largest(values: F32Array, top: int) -> tuple[F32Array, U8Array]:
     """Values `(subs, S)` as levels up to `top` for the largest, and the step `(S,)`."""
     largest = np.maximum.reduce(values, axis=0)
     largest[~(largest > 0)] = 0

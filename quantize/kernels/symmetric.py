@@ -21,7 +21,7 @@ F32Array = NDArray[np.float32]
 NOTHING = np.float32(1e-15)
 
 # Which value is scaled to -nmax is moved by tenths around the exact one.
-_OFFSETS = [np.float32(0.1) * np.float32(i) for i in range(-9, 10) if i != 0]
+OFFSETS = [np.float32(0.1) * np.float32(i) for i in range(-9, 10) if i != 0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def fit_signed(x: F32Array, nmax: int, weights: F32Array | None = None) -> Signe
     sum_lx, sum_l2 = _sums(x, weights, weighted, inverse, nmax)
     scale = np.where(sum_l2 != 0, sum_lx / sum_l2, np.float32(0))
     best = scale * sum_lx
-    for offset in _OFFSETS:
+    for offset in OFFSETS:
         candidate = -(np.float32(nmax) + offset) / top
         sum_lx, sum_l2 = _sums(x, weights, weighted, candidate, nmax)
         taken = np.flatnonzero((sum_l2 > 0) & (sum_lx * sum_lx > best * sum_l2))

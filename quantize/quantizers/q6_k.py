@@ -25,14 +25,8 @@ def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None
     if importance is not None:
         weights = split_subblocks(importance.columns, SUB, "weights")
     fit = fit_signed(x, 32, weights)
-    scales = fit.scale.reshape(-1, len(blocks))
-    scales[np.isnan(scales)] = 0  # sums beyond float32: ggml leaves such a sub-block out
-    top = largest(scales)
-    inverse = np.float32(-128) / top
-    rounded = np.minimum(nearest_int(inverse * scales), 127).astype(np.int8)
-    d = (1 / inverse).astype(np.float16)
-
-    step = (d.astype(np.float32) * rounded).reshape(-1)
+    by_superblock, empty = store_scales(fit.scale.reshape(-1, len(blocks)), out)
+    step = by_superblock.reshape(-1)
     kept = np.flatnonzero(step == 0)
     step[kept] = 1
     levels = np.divide(x, step, out=scratch("levels", x.shape))
@@ -41,13 +35,25 @@ def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None
     np.add(levels, 32, out=levels)
     if kept.size:
         levels[:, kept] = search_levels(x[:, kept], fit.take(kept), 32)
-    whole: U8Array = scratch("whole", (SUB, *scales.shape), np.uint8)
+    whole: U8Array = scratch("whole", (SUB, *by_superblock.shape), np.uint8)
     np.copyto(whole.reshape(x.shape), levels, casting="unsafe")
 
     _pack(whole, out)
+    out[empty] = np.zeros((), LAYOUT)
+
+
+def store_scales(scales: F32Array, out: Blocks) -> tuple[F32Array, NDArray[np.bool_]]:
+    """Store the scales of sub-blocks, `(16, S)`, as shares of the largest.
+
+    Returns the steps as they will be read back, `(16, S)`, and which superblocks are all zero.
+    """
+    scales[np.isnan(scales)] = 0  # sums beyond float32: ggml leaves such a sub-block out
+    top = largest(scales)
+    inverse = np.float32(-128) / top
+    rounded = np.minimum(nearest_int(inverse * scales), 127).astype(np.int8)
     out["scales"] = rounded.T
-    out["d"] = d
-    out[np.abs(top) < NOTHING] = np.zeros((), LAYOUT)
+    out["d"] = np.divide(np.float32(1), inverse)
+    return out["d"].astype(np.float32) * rounded, np.abs(top) < NOTHING
 
 
 def _pack(levels: U8Array, out: Blocks) -> None:
