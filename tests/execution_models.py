@@ -24,6 +24,7 @@ from quantize.formats.kv import string
 from quantize.planning.layout import lay_out
 from quantize.planning.outputs import Output
 from quantize.planning.plan import Plan
+from quantize.progress import NullProgress
 from quantize.quantizers import QUANTIZERS
 from quantize.recipes import Choice, file_type
 from quantize.storage.local import LocalFolder
@@ -117,3 +118,27 @@ def expected(plan: Plan, source: Checkpoint) -> bytes:
 def _whole(source: Checkpoint, name: str) -> NDArray[np.float32]:
     shape = source.weights[name].shape
     return source.decode_rows(name, 0, as_rows(shape)[0]).reshape(shape)
+
+
+class Watcher(NullProgress):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.total = -1
+        self.done = 0
+        self.items: list[str] = []
+        self.notes: list[str] = []
+        self.finished = False
+
+    def start(self, stage: str, total: int) -> None:
+        self.total = total
+
+    def advance(self, nbytes: int, item: str) -> None:
+        self.done += nbytes
+        self.items.append(item)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def finish(self) -> None:
+        self.finished = True

@@ -27,6 +27,7 @@ from quantize.quantizers import QUANTIZERS
 from quantize.storage.sink import partial_path
 from tests.execution_models import (
     OUTPUTS,
+    Watcher,
     expected,
     open_checkpoint,
     plan_of,
@@ -35,30 +36,6 @@ from tests.execution_models import (
 )
 
 NUMPY = Settings(jobs=1, kernels="numpy")
-
-
-class Watcher(NullProgress):
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.total = -1
-        self.done = 0
-        self.items: list[str] = []
-        self.notes: list[str] = []
-        self.finished = False
-
-    def start(self, stage: str, total: int) -> None:
-        self.total = total
-
-    def advance(self, nbytes: int, item: str) -> None:
-        self.done += nbytes
-        self.items.append(item)
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def finish(self) -> None:
-        self.finished = True
 
 
 @pytest.fixture(scope="module")

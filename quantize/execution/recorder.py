@@ -10,7 +10,7 @@ from quantize.errors import DiskError
 from quantize.execution.journal import Journal
 from quantize.planning.plan import Task
 
-_INTERVAL = 1.0  # seconds of work that a power cut may cost
+INTERVAL = 1.0  # seconds of work that a power cut may cost
 
 
 class Recorder:
@@ -43,7 +43,7 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            while not self._stopped.wait(_INTERVAL):
+            while not self._stopped.wait(INTERVAL):
                 self._flush()
         except DiskError as error:
             self._failed = error

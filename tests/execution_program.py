@@ -1,0 +1,45 @@
+"""A conversion in a process of its own, for tests that kill it.
+
+    python -m tests.execution_program CHECKPOINT OUTPUT JOBS
+
+Converts to Q4_K with small tasks, in processes where there are several jobs, and records what is
+done many times a second. Prints a line for each note and each finished task, and the digest at the
+end.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from quantize.execution import Settings, memory, recorder, run
+from quantize.planning.outputs import Output
+from quantize.progress import NullProgress
+from tests.execution_models import open_checkpoint, plan_of
+
+
+class Printer(NullProgress):
+    def note(self, text: str) -> None:
+        print(text, flush=True)
+
+    def advance(self, nbytes: int, item: str) -> None:
+        print(item, flush=True)
+
+
+def main(folder: str, output: str, jobs: str) -> None:
+    memory.LARGEST_STEP = 1 << 16
+    memory.WORTH_PROCESSES = 0
+    recorder.INTERVAL = 0.02
+    source = open_checkpoint(Path(folder))
+    outputs = [
+        Output(f"blk.{index}.ffn_up.weight", weight.shape, (name,))
+        for index, (name, weight) in enumerate(source.weights.items())
+    ]
+    plan = plan_of(outputs, "Q4_K")
+    settings = Settings(jobs=int(jobs), kernels="numpy")
+    (written,) = run([plan], source, [Path(output)], settings, Printer(), identity=folder)
+    print(written.sha256, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
