@@ -10,6 +10,7 @@ from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, expert
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.architectures.transforms import PermuteRope
+from quantize.formats import kv
 
 _MOE = "layers.{bid}.block_sparse_moe"
 
@@ -52,6 +53,13 @@ LLAMA = Family(
     unused=OTHER_MODALITIES,
     defaults=_defaults,
     generated=decoder.llama3_rope_freqs,
-    vocab=("spm", "spm-json", "bpe"),
-    vocab_options={"space_prefix": "first"},
+    vocab=("tekken", "spm", "spm-json", "bpe"),
+    vocab_options={
+        "space_prefix": "first",
+        # Told by their size alone: CodeLlama's end of an infill, and small Granite's missing BOS.
+        "by_size": {
+            32016: (kv.u32("tokenizer.ggml.eot_token_id", 32010),),
+            49152: (kv.boolean("tokenizer.ggml.add_bos_token", False),),
+        },
+    },
 )
