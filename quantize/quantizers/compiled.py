@@ -94,9 +94,9 @@ def _affine(blocks: F32Array, out: Blocks, search: Search) -> U8Array | None:
     stored_scales, stored_mins = unpack_scales(out["scales"])
     steps = out["d"].astype(np.float32)[:, None] * stored_scales
     offsets = out["dmin"].astype(np.float32)[:, None] * stored_mins
-    whole: U8Array = scratch("whole", rows.shape, np.uint8)
-    levels.affine_levels(rows, steps.reshape(-1), offsets.reshape(-1), fit, nmax, whole)
-    return whole.reshape(blocks.shape)
+    whole: U8Array = scratch("whole", blocks.shape, np.uint8)
+    levels.affine_levels(blocks, steps, offsets, fit, nmax, whole)
+    return whole
 
 
 _REACHES = -np.array([np.float32(32) + offset for offset in (np.float32(0), *OFFSETS)], np.float32)
@@ -111,11 +111,10 @@ def encode_q6_k(blocks: F32Array, out: Blocks, importance: Importance | None) ->
     signed.search(rows, np.float32(32), _REACHES, fit)
     scales = np.ascontiguousarray(fit[signed.SCALE].reshape(len(blocks), -1).T)
     step, empty = q6_k.store_scales(scales, out)
-    whole: U8Array = scratch("whole", rows.shape, np.uint8)
-    steps = np.ascontiguousarray(step.T).reshape(-1)
-    levels.signed_levels(rows, steps, fit[signed.INVERSE], 32, whole)
+    whole: U8Array = scratch("whole", blocks.shape, np.uint8)
+    levels.signed_levels(blocks, np.ascontiguousarray(step.T), fit, 32, whole)
     at = _offset(out, "ql"), _offset(out, "qh")
-    levels.pack_six(whole.reshape(blocks.shape), _bytes(out), *at)
+    levels.pack_six(whole, _bytes(out), *at)
     out[empty] = np.zeros((), q6_k.LAYOUT)
 
 

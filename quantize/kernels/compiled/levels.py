@@ -28,48 +28,62 @@ def affine_levels(
 ) -> None:
     """Levels 0 to nmax of `(x + offset) / step`; where the step is zero, those of the search.
 
-    `blocks` and `out` are `(B, 32)`, `fit` is what `affine.search` gave.
+    `blocks` and `out` are `(S, 256)`, steps and offsets `(S, 8)`; `fit` is what `affine.search`
+    gave.
     """
-    scaled = np.empty(32, np.float32)
-    bits = scaled.view(np.int32)
-    for b in range(blocks.shape[0]):
-        block, levels, step, offset = blocks[b], out[b], steps[b], offsets[b]
-        low, inverse = fit[2, b], fit[3, b]
-        if step == _ZERO:
-            for i in range(32):
-                scaled[i] = (block[i] - low) * inverse + _MAGIC
-        else:
-            for i in range(32):
-                scaled[i] = (block[i] + offset) / step + _MAGIC
-        for i in range(32):
-            level = (bits[i] & _MANTISSA) - _MAGIC_MANTISSA
-            levels[i] = min(max(level, 0), nmax)
+    scaled = np.empty(256, np.float32)
+    for s in range(blocks.shape[0]):
+        for sub in range(8):
+            block, part = blocks[s, 32 * sub : 32 * sub + 32], scaled[32 * sub : 32 * sub + 32]
+            step, offset = steps[s, sub], offsets[s, sub]
+            low, inverse = fit[2, 8 * s + sub], fit[3, 8 * s + sub]
+            if step == _ZERO:
+                for i in range(32):
+                    part[i] = (block[i] - low) * inverse
+            else:
+                for i in range(32):
+                    part[i] = (block[i] + offset) / step
+        _round(scaled, 0, nmax, out[s])
 
 
 @compiled
 def signed_levels(
-    blocks: F32Array, steps: F32Array, inverses: F32Array, nmax: int, out: U8Array
+    blocks: F32Array, steps: F32Array, fit: F32Array, nmax: int, out: U8Array
 ) -> None:
-    """Levels 0 to 2 * nmax - 1 of `x / step + nmax`; where the step is zero, of `x * inverse`.
+    """Levels 0 to 2 * nmax - 1 of `x / step + nmax`; where the step is zero, those of the search.
 
-    `blocks` and `out` are `(B, 16)`. A block of zeros, whose inverse is zero, has levels 0.
+    `blocks` and `out` are `(S, 256)`, steps `(S, 16)`; `fit` is what `signed.search` gave. A
+    sub-block of zeros, whose inverse is zero there, has levels 0.
     """
-    scaled = np.empty(16, np.float32)
-    bits = scaled.view(np.int32)
-    for b in range(blocks.shape[0]):
-        block, levels, step, inverse = blocks[b], out[b], steps[b], inverses[b]
-        if step == _ZERO and inverse == _ZERO:
-            levels[:] = 0
-            continue
-        if step == _ZERO:
-            for i in range(16):
-                scaled[i] = block[i] * inverse + _MAGIC
-        else:
-            for i in range(16):
-                scaled[i] = block[i] / step + _MAGIC
-        for i in range(16):
-            level = (bits[i] & _MANTISSA) - _MAGIC_MANTISSA
-            levels[i] = min(max(level, -nmax), nmax - 1) + nmax
+    scaled = np.empty(256, np.float32)
+    zeros = np.float32(-nmax)
+    for s in range(blocks.shape[0]):
+        for sub in range(16):
+            block, part = blocks[s, 16 * sub : 16 * sub + 16], scaled[16 * sub : 16 * sub + 16]
+            step, inverse = steps[s, sub], fit[1, 16 * s + sub]
+            if step != _ZERO:
+                for i in range(16):
+                    part[i] = block[i] / step
+            elif inverse != _ZERO:
+                for i in range(16):
+                    part[i] = block[i] * inverse
+            else:
+                part[:] = zeros
+        _round(scaled, nmax, 2 * nmax - 1, out[s])
+
+
+@compiled
+def _round(scaled: F32Array, zero: int, top: int, levels: U8Array) -> None:
+    """Nearest whole numbers of 256 values, plus `zero`, kept between 0 and `top`."""
+    rounded = np.empty(256, np.float32)
+    for i in range(256):
+        rounded[i] = scaled[i] + _MAGIC
+    bits = rounded.view(np.int32)
+    for i in range(256):
+        # Numba widens every integer operation; lanes of 64 bits would be half as many.
+        level = np.int32((bits[i] & _MANTISSA) - _MAGIC_MANTISSA + zero)
+        level = np.int32(0) if level < 0 else level
+        levels[i] = np.int32(top) if level > top else level
 
 
 @compiled
