@@ -18,12 +18,17 @@ from quantize.progress import NullProgress
 from tests.execution_models import open_checkpoint, plan_of
 
 
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 class Printer(NullProgress):
     def note(self, text: str) -> None:
-        print(text, flush=True)
+        say(text)
 
     def advance(self, nbytes: int, item: str) -> None:
-        print(item, flush=True)
+        say(item)
 
 
 def main(folder: str, output: str, jobs: str) -> None:
@@ -38,7 +43,7 @@ def main(folder: str, output: str, jobs: str) -> None:
     plan = plan_of(outputs, "Q4_K")
     settings = Settings(jobs=int(jobs), kernels="numpy")
     (written,) = run([plan], source, [Path(output)], settings, Printer(), identity=folder)
-    print(written.sha256, flush=True)
+    say(written.sha256)
 
 
 if __name__ == "__main__":

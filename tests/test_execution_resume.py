@@ -92,7 +92,9 @@ def write_journal(final: Path, tasks: Sequence[Task]) -> bytes:
     return journal_path(final).read_bytes()
 
 
-def read_journal(final: Path, facts: dict[str, str] = FACTS) -> tuple[list[Task] | None, str | None]:
+def read_journal(
+    final: Path, facts: dict[str, str] = FACTS
+) -> tuple[list[Task] | None, str | None]:
     journal = Journal(final)
     done, reason = journal.read(facts, [100, 100])
     journal.close(keep=True)
@@ -147,13 +149,20 @@ def test_data_is_durable_before_the_journal_says_so(
 ) -> None:
     final = tmp_path / "x.gguf"
     write_journal(final, [])
-    names = {os.stat(p).st_ino: p.name for p in (journal_path(final), partial_path(final))}
+    names = {path.stat().st_ino: path.name for path in (journal_path(final), partial_path(final))}
     events: list[str] = []
-    write, sync = os.write, os.fsync
-    monkeypatch.setattr(os, "write", lambda fd, data: events.append("write") or write(fd, data))
-    monkeypatch.setattr(
-        os, "fsync", lambda fd: events.append(names[os.fstat(fd).st_ino]) or sync(fd)
-    )
+    real_write, real_sync = os.write, os.fsync
+
+    def write(fd: int, data: bytes) -> int:
+        events.append("write")
+        return real_write(fd, data)
+
+    def sync(fd: int) -> None:
+        events.append(names[os.fstat(fd).st_ino])
+        real_sync(fd)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "fsync", sync)
     journal = Journal(final)
     journal.record([Task(0, 0, 1)])
     journal.close(keep=True)
@@ -355,14 +364,14 @@ def undisturbed(larger: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
     return finish(larger, tmp_path_factory.mktemp("undisturbed") / "out.gguf", 1)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_killed_at_any_moment_it_gives_the_same_file(
     larger: Path, undisturbed: list[str], tmp_path: Path, jobs: int, seed: int
 ) -> None:
     moments = random.Random(seed)  # noqa: S311 - moments, no secrets
     output = tmp_path / "out.gguf"
-    for _ in range(4):
+    for _ in range(3):
         program = start(larger, output, jobs)
         follow(program, moments.randrange(len(undisturbed)))
         time.sleep(moments.random() * 0.02)

@@ -41,6 +41,7 @@ IN_FLIGHT = 2
 # Measured: an interpreter with NumPy and our modules, and the kernels' scratch arrays.
 _PROCESS = 64 * _MB
 _THREAD = 24 * _MB
+_KERNELS = {"numpy": 0, "numba": 130 * _MB}  # what loading a set brings with it
 _OURSELVES = 200 * _MB  # where the system does not say
 
 
@@ -83,9 +84,10 @@ def limits_of(settings: Settings, weights: int) -> Limits:
     wanted = cores() if settings.jobs is None else settings.jobs
     if wanted < 1:
         raise UsageError("bad-jobs", f"{wanted} workers cannot do anything", where="--jobs")
-    holds_lock = PROCESSES[choose_kernels(settings.kernels)]
-    processes = holds_lock and wanted > 1 and weights >= WORTH_PROCESSES
-    ours, lane = _resident(), _PROCESS if processes else _THREAD
+    kernels = choose_kernels(settings.kernels)
+    processes = PROCESSES[kernels] and wanted > 1 and weights >= WORTH_PROCESSES
+    ours = _resident() + (0 if kernels in sys.modules else _KERNELS[kernels])
+    lane = _PROCESS if processes else _THREAD
     smallest = IN_FLIGHT * _SMALLEST_STEP * _PER_ELEMENT
     bound = settings.max_memory
     if bound is None:

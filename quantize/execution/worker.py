@@ -15,7 +15,7 @@ from quantize.checkpoints.source import Source
 from quantize.execution.checks import check_rows, overflows, too_large
 from quantize.execution.rows import planned_rows, row_ranges, stored_blocks
 from quantize.planning.plan import PlannedTensor, Task
-from quantize.quantizers import QUANTIZERS
+from quantize.quantizers import load
 from quantize.quantizers.base import U8Array
 
 # write(offset in the file, data)
@@ -47,7 +47,8 @@ class Worker:
         self.outputs = outputs
         self.source = source
         self.writes = writes
-        self.kernels = kernels
+        types = {tensor.type for tensors in outputs for tensor in tensors}
+        self.quantizers = {type: load(type, kernels) for type in types}
         self.step = step
         self.cancelled = threading.Event()
 
@@ -78,7 +79,7 @@ class Worker:
                 write(offset, done[tensor.type].reshape(-1).data)
 
     def _quantize(self, tensor: PlannedTensor, rows: Rows) -> U8Array:
-        data = rows if tensor.repacked else QUANTIZERS[tensor.type].quantize(rows)
+        data = rows if tensor.repacked else self.quantizers[tensor.type].quantize(rows)
         if overflows(tensor.type, data):
             raise too_large(self.source, tensor, self.step)
         return data
