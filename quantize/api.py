@@ -9,9 +9,11 @@ from pathlib import Path
 
 from quantize.architectures import ARCHITECTURES
 from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.errors import UsageError
 from quantize.execution import Needs, Settings, Written, needs_of, run
 from quantize.formats.kv import KV
 from quantize.ollama.modelfile import license_file, modelfile
+from quantize.planning.automatic import AUTOMATIC, choose_automatically
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.from_gguf import model_of_gguf
 from quantize.planning.opening import Opened, open_source
@@ -34,9 +36,14 @@ from quantize.vocab import end_tokens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a person may choose. `arch`, `pre` and `name` override what the source says."""
+    """What a person may choose. `arch`, `pre` and `name` override what the source says.
 
-    types: tuple[str, ...] = ("Q4_K_M",)
+    The type "auto" is chosen by the source. `keep_grid`: weights that are quantized already and
+    that a ggml type holds exactly become that type, whatever the others become.
+    """
+
+    types: tuple[str, ...] = (AUTOMATIC,)
+    keep_grid: bool = False
     output: Path = Path()
     arch: str | None = None
     pre: str | None = None
@@ -63,11 +70,15 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a conversion would do: one plan for each type, in the order of the options."""
+    """What a conversion would do: one plan for each type, in the order of the options.
+
+    `notes` are what a person should know of it, a line each.
+    """
 
     source: SourceFacts
     plans: tuple[Plan, ...]
     needs: Needs
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +128,23 @@ class _Prepared:
     opened: Opened
     facts: SourceFacts
     plans: tuple[Plan, ...]
+    notes: tuple[str, ...]
 
 
 def plan(source: str, options: Options) -> Planned:
     """Read headers only, and say what `convert` would write."""
     prepared = _prepare(source, options)
-    return Planned(prepared.facts, prepared.plans, needs_of(prepared.plans, _settings(options)))
+    needs = needs_of(prepared.plans, _settings(options))
+    return Planned(prepared.facts, prepared.plans, needs, prepared.notes)
 
 
 def convert(source: str, options: Options, progress: Progress | None = None) -> Converted:
     """Write the files of all types, their Modelfiles and the manifest into `options.output`."""
     started = time.perf_counter()
     prepared = _prepare(source, options)
+    progress = progress or NullProgress()
+    for note in prepared.notes:
+        progress.note(note)
     plans, origin = prepared.plans, prepared.opened.source
     make_folder(options.output)
     paths = [options.output / f"{plan.name}-{plan.ftype}.gguf" for plan in plans]
@@ -137,7 +153,7 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         origin,
         paths,
         _settings(options),
-        progress or NullProgress(),
+        progress,
         identity=prepared.opened.identity,
     )
     files = tuple(
@@ -183,10 +199,16 @@ def architectures() -> Mapping[str, str]:
 
 def _prepare(source: str, options: Options) -> _Prepared:
     # Before anything is read: a mistyped type must not cost a download.
-    file_types = tuple(dict.fromkeys(file_type(name) for name in options.types))
+    file_types = _file_types(options.types)
     opened = open_source(source, options.token)
     model = _model(opened, options)
-    plans = make_plans(model, file_types)
+    notes = _notes(opened, model)
+    if file_types:
+        plans = make_plans(model, file_types)
+    else:
+        automatic = choose_automatically(opened.source, model)
+        plans = make_plans(model, [automatic.file_type], automatic.label)
+        notes += (automatic.why,) if automatic.why else ()
     weights = opened.source.weights
     used = {name for tensor in plans[0].tensors for name in tensor.sources}
     facts = SourceFacts(
@@ -198,13 +220,39 @@ def _prepare(source: str, options: Options) -> _Prepared:
         nbytes=sum(weights[name].nbytes for name in used),
         weights=plans[0].weights,
     )
-    return _Prepared(opened, facts, plans)
+    return _Prepared(opened, facts, plans, notes)
+
+
+def _file_types(names: tuple[str, ...]) -> tuple[FileType, ...]:
+    """The file types called `names`; none where the source shall choose."""
+    automatic = [name for name in names if name.strip().lower() == AUTOMATIC]
+    if automatic and len(names) > 1:
+        raise UsageError(
+            "auto-with-others",
+            "--type auto goes alone",
+            reason="it chooses the one type that fits the source best",
+            hint="name the types, or leave out --type",
+        )
+    return tuple(dict.fromkeys(file_type(name) for name in names if not automatic))
+
+
+def _notes(opened: Opened, model: Model) -> tuple[str, ...]:
+    weights = opened.source.weights
+    names = {name for output in model.outputs if not output.grid for name in output.sources}
+    stored = {weights[name].encoding for name in names} - {"plain", "gguf"}
+    return tuple(
+        f"{name}: the weights are quantized already, and what is written cannot be better"
+        for name in sorted(stored)
+    )
 
 
 def _model(opened: Opened, options: Options) -> Model:
     if isinstance(opened.source, GGUFFile):
         return model_of_gguf(opened.source, name=options.name)
-    return model_of(opened.source, arch=options.arch, pre=options.pre, name=options.name)
+    keep = options.keep_grid or not _file_types(options.types)
+    return model_of(
+        opened.source, arch=options.arch, pre=options.pre, name=options.name, keep_grid=keep
+    )
 
 
 def _settings(options: Options) -> Settings:
@@ -259,6 +307,7 @@ def _write_manifest(prepared: _Prepared, written: tuple[Written, ...], options: 
         ),
         {
             "types": [plan.ftype for plan in prepared.plans],
+            "keep_grid": options.keep_grid or None,
             "arch": options.arch,
             "pre": options.pre,
             "name": options.name,

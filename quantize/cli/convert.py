@@ -14,9 +14,10 @@ _INTERRUPTED = "Nothing incomplete has a final name. Run it again to continue."
 def convert(  # noqa: PLR0913 (one for each option)
     source: opt.Source,
     *,
-    types: opt.Types = ["Q4_K_M"],  # noqa: B006 (Typer copies it)
+    types: opt.Types = ["auto"],  # noqa: B006 (Typer copies it)
     output: opt.OutputFolder = Path(),
     dry_run: opt.DryRun = False,
+    keep_grid: opt.KeepGrid = False,
     name: opt.Name = None,
     arch: opt.Arch = None,
     pre: opt.Pre = None,
@@ -37,6 +38,7 @@ def convert(  # noqa: PLR0913 (one for each option)
 
         options = api.Options(
             types=tuple(types),
+            keep_grid=keep_grid,
             output=output,
             name=name,
             arch=arch,

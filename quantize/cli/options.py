@@ -42,7 +42,16 @@ Types = Annotated[
         "--type",
         "-t",
         metavar="TYPE",
-        help="What to write, see `quantize types`. Several give a file each, from one read.",
+        help="What to write, see `quantize types`. Several give a file each, from one read. "
+        "auto: Q4_K_M, or what loses nothing of weights that are quantized already.",
+    ),
+]
+KeepGrid = Annotated[
+    bool,
+    typer.Option(
+        "--keep-grid",
+        help="Move quantized weights as they are into a type that holds them exactly.",
+        rich_help_panel=_MODEL,
     ),
 ]
 OutputFolder = Annotated[

@@ -10,7 +10,8 @@ from quantize.units import parse_size
 def plan(  # noqa: PLR0913 (one for each option)
     source: opt.Source,
     *,
-    types: opt.Types = ["Q4_K_M"],  # noqa: B006 (Typer copies it)
+    types: opt.Types = ["auto"],  # noqa: B006 (Typer copies it)
+    keep_grid: opt.KeepGrid = False,
     name: opt.Name = None,
     arch: opt.Arch = None,
     pre: opt.Pre = None,
@@ -29,6 +30,7 @@ def plan(  # noqa: PLR0913 (one for each option)
 
         options = api.Options(
             types=tuple(types),
+            keep_grid=keep_grid,
             name=name,
             arch=arch,
             pre=pre,

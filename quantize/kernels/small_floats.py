@@ -23,7 +23,8 @@ def _minifloat(exponent_bits: int, mantissa_bits: int, bias: int) -> F32Array:
     power = np.maximum(exponent, 1) - bias - mantissa_bits
     magnitude = np.ldexp(whole.astype(np.float32), power)
     negative = codes >> (exponent_bits + mantissa_bits) == 1
-    return np.where(negative, -magnitude, magnitude).astype(np.float32)
+    signed: F32Array = np.where(negative, -magnitude, magnitude)
+    return signed
 
 
 E4M3_VALUES = _minifloat(4, 3, 7)

@@ -27,11 +27,13 @@ def model_of(
     arch: str | None = None,
     pre: str | None = None,
     name: str | None = None,
+    keep_grid: bool = False,
 ) -> Model:
     """Everything about the output but the types of its tensors.
 
     `arch` is an architecture name of config.json to use in place of the checkpoint's own, `pre`
-    overrides the pre-tokenizer, `name` the model's name. Reads JSON files only.
+    overrides the pre-tokenizer, `name` the model's name. `keep_grid`: weights whose stored values
+    some ggml type holds exactly shall be of that type. Reads JSON files only.
     """
     family = family_of(checkpoint, arch)
     hp = hparams_of(checkpoint, family)
@@ -41,7 +43,7 @@ def model_of(
             tensor.shape,
             tensor.sources,
             _in_source_precision(checkpoint, tensor),
-            grid=_grid(checkpoint, tensor.sources, tensor.transform),
+            grid=_grid(checkpoint, tensor.sources, tensor.transform, keep_grid),
         )
         for tensor in map_tensors(family, hp)
     ]
@@ -152,8 +154,14 @@ def _in_source_precision(checkpoint: Checkpoint, tensor: Mapped) -> Transform:
     return tensor.transform
 
 
-def _grid(checkpoint: Checkpoint, sources: Sequence[str], transform: Transform) -> str | None:
-    grids = {checkpoint.weights[name].grid for name in sources}
+def _grid(
+    checkpoint: Checkpoint,
+    sources: Sequence[str],
+    transform: Transform,
+    keep: bool,  # noqa: FBT001
+) -> str | None:
+    weights = [checkpoint.weights[name] for name in sources]
+    grids = {weight.grid if keep or weight.moved else None for weight in weights}
     return grids.pop() if len(grids) == 1 and transform.moves_rows_only else None
 
 

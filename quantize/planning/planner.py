@@ -11,8 +11,13 @@ from quantize.planning.shapes import check_shapes
 from quantize.recipes import Choice, FileType, ModelFacts, choose
 
 
-def make_plans(model: Model, file_types: Sequence[FileType]) -> tuple[Plan, ...]:
-    """One plan for each file type, over the same tensors in the same order."""
+def make_plans(
+    model: Model, file_types: Sequence[FileType], label: FileType | None = None
+) -> tuple[Plan, ...]:
+    """One plan for each file type, over the same tensors in the same order.
+
+    `label` is what the files are called in place of the type that chose for them.
+    """
     check_shapes(model)
     facts = _facts(model)
     tensors = [(output.name, written_shape(output.shape)) for output in model.outputs]
@@ -20,7 +25,7 @@ def make_plans(model: Model, file_types: Sequence[FileType]) -> tuple[Plan, ...]
         lay_out(
             model.name,
             model.arch,
-            file_type,
+            label or file_type,
             model.kvs,
             model.outputs,
             _keep_grids(model, choose(file_type.name, facts, tensors)),

@@ -13,6 +13,7 @@ from typing import Any
 
 from quantize.checkpoints.base import Reader, Weight
 from quantize.checkpoints.layouts.affine import Affine
+from quantize.checkpoints.layouts.grid import OnGrid, grid_of
 from quantize.checkpoints.layouts.matrices import (
     E2M1Pairs,
     Numbers,
@@ -134,16 +135,21 @@ class CompressedTensors:
         if zero is not None:
             parts.append(_check_zero(zero, packing, rows, groups))
         # Codes and zero points are stored with the same offset, which cancels.
-        layout = Affine(
+        middle = 1 << (bits - 1)
+        layout = OnGrid(
             self.name,
             PackedRows(codes, packing, cols),
             matrix,
             group,
             count=groups,
-            zero=Single(2.0 ** (bits - 1)) if zero is None else PackedDown(zero, packing),
+            zero=Single(middle) if zero is None else PackedDown(zero, packing),
             groups=index,
+            middle=middle,
         )
-        return Weight(f"{module}.weight", (rows, cols), scale.dtype, layout, tuple(parts))
+        on_grid = zero is None and index is None and len(scale.shape) == 2
+        grid = grid_of(bits, cols, group, scale.dtype) if on_grid else None
+        name = f"{module}.weight"
+        return Weight(name, (rows, cols), scale.dtype, layout, tuple(parts), grid=grid)
 
     def _bits(self, module: str) -> int:
         bits = self._settings(module).get("num_bits")

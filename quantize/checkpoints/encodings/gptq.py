@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from quantize.checkpoints.base import Reader, U8Array, Weight
-from quantize.checkpoints.layouts.affine import Affine
+from quantize.checkpoints.layouts.grid import OnGrid, grid_of
 from quantize.checkpoints.layouts.matrices import (
     Matrix,
     PackedAcross,
@@ -91,7 +91,9 @@ class GPTQ:
         parts: tuple[StoredTensor, ...] = (codes, scales, zeros)
         if index is not None:
             parts = (*parts, check_part(index, ("I32", "I64"), (cols,)))
-        layout = Affine(
+        symmetric = self._config.get("sym") is True and not self._config.get("desc_act")
+        grid = grid_of(packing.bits, cols, size, scales.dtype) if symmetric else None
+        layout = OnGrid(
             self.name,
             PackedColumns(codes, packing, cols),
             Transposed(scales),
@@ -99,8 +101,9 @@ class GPTQ:
             count=groups,
             zero=self._zeros(zeros, packing),
             groups=index,
+            middle=1 << (packing.bits - 1),
         )
-        return Weight(f"{module}.weight", (rows, cols), scales.dtype, layout, parts)
+        return Weight(f"{module}.weight", (rows, cols), scales.dtype, layout, parts, grid=grid)
 
     def _zeros(self, tensor: StoredTensor, packing: Packing) -> Matrix:
         if self._version == 2:

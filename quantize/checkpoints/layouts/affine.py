@@ -40,15 +40,20 @@ class Affine:
             return np.empty((0, weight.shape[-1]), np.float32)
         stored = self.codes.rows(lo, hi, read)
         values = np.ascontiguousarray(stored, np.float32)
-        index = None if self.groups is None else self._index(self.groups, read)
+        index = self.index(weight, read)
         if self.zero is not None:
             zeros = self.zero.rows(lo, hi, read).astype(np.float32)
             for_groups(np.subtract, values, zeros, self.group, index)
         for_groups(np.multiply, values, self.scale.rows(lo, hi, read), self.group, index)
         return values
 
-    def _index(self, groups: StoredTensor, read: Reader) -> NDArray[Any]:
-        index = read_all(groups, read)
+    def index(self, weight: Weight, read: Reader) -> NDArray[Any] | None:
+        """The group of each column; None where the columns are in order of their groups."""
+        if self.groups is None:
+            return None
+        groups, index = self.groups, read_all(self.groups, read)
+        if np.array_equal(index, np.arange(weight.shape[-1]) // self.group):
+            return None
         if len(index) and not 0 <= index.min() <= index.max() < self.count:
             raise CheckpointError(
                 "bad-group-index",

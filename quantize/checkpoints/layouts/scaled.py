@@ -7,7 +7,7 @@ A scale's shape says what shares it: () or (1,) the whole weight, (rows, 1) or (
 from __future__ import annotations
 
 from quantize.checkpoints.base import Weight
-from quantize.checkpoints.layouts.affine import Affine
+from quantize.checkpoints.layouts.grid import OnGrid, grid_of
 from quantize.checkpoints.layouts.matrices import Integers, Matrix, Numbers, Single
 from quantize.checkpoints.modules import check_part
 from quantize.errors import CheckpointError
@@ -38,8 +38,10 @@ def scaled_weight(
         check_part(zero, ("I8", *SCALE_DTYPES), scale.shape)
         zeros, parts = spread(zero, rows, cols, block)[0], (*parts, zero)
     stored: Matrix = Numbers(codes) if codes.dtype in FLOAT8 else Integers(codes)
-    layout = Affine(encoding, stored, matrix, group, zero=zeros)
-    return Weight(name, codes.shape, value_dtype(scale.dtype), layout, parts)
+    layout = OnGrid(encoding, stored, matrix, group, count=cols // group, zero=zeros)
+    signed = codes.dtype == "I8" and zero is None and len(scale.shape) == 2
+    grid = grid_of(8, cols, group, scale.dtype) if signed else None
+    return Weight(name, codes.shape, value_dtype(scale.dtype), layout, parts, grid=grid)
 
 
 def spread(

@@ -10,7 +10,7 @@ from rich.table import Column
 from rich.text import Text
 
 from quantize.api import Planned
-from quantize.cli.events import Event, NeedsEvent, PlanEvent, PlannedTensorEntry
+from quantize.cli.events import Event, NeedsEvent, NoteEvent, PlanEvent, PlannedTensorEntry
 from quantize.cli.views.tables import facts, grouped, indented, number, plain_table, shape_text
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.units import format_bytes, format_count
@@ -35,6 +35,7 @@ def plan_view(planned: Planned, *, every: bool) -> Iterator[RenderableType]:
             ("reads", f"{format_bytes(source.nbytes)} from {source.location}"),
             ("memory", format_bytes(planned.needs.memory)),
             ("disk", format_bytes(planned.needs.disk)),
+            *(("note", note) for note in planned.notes),
         ]
     )
 
@@ -114,6 +115,8 @@ def plan_events(planned: Planned) -> Iterator[Event]:
             digest=plan.digest,
             tensors=[_entry(tensor) for tensor in plan.tensors],
         )
+    for note in planned.notes:
+        yield NoteEvent(event="note", text=note)
     yield NeedsEvent(
         event="needs",
         source=planned.source.nbytes,

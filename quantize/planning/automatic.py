@@ -1,0 +1,46 @@
+"""Which file type to write when nobody says: the nearest that loses nothing measurable."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.planning.outputs import Model
+from quantize.recipes import FTYPES, FileType
+from quantize.tensors import count
+
+AUTOMATIC = "auto"
+_USUAL = "Q4_K_M"  # of weights that were never quantized, whatever is written loses something
+
+
+@dataclass(frozen=True, slots=True)
+class Automatic:
+    """`file_type` chooses for what is not on a grid; `label` is what the file is called.
+
+    `why` is None for the usual type, which needs no word.
+    """
+
+    file_type: FileType
+    label: FileType
+    why: str | None
+
+
+def choose_automatically(source: Checkpoint | GGUFFile, model: Model) -> Automatic:
+    """The file type for a source whose grids are kept in `model`."""
+    nearest = source.encoding.nearest if isinstance(source, Checkpoint) else None
+    if nearest is None:
+        usual = FTYPES[_USUAL]
+        return Automatic(usual, usual, None)
+    file_type = FTYPES[nearest]
+    kept = Counter[str]()
+    for output in model.outputs:
+        kept[output.grid or ""] += count(output.shape)
+    most = kept.most_common(1)[0][0]
+    labels = [one for one in FTYPES.values() if one.default == most]
+    why = f"{nearest}, which loses nothing measurable of the stored weights"
+    if set(kept) - {""}:
+        names = " and ".join(sorted(set(kept) - {""}))
+        why = f"{names} as stored, {nearest} for the rest: nothing measurable is lost"
+    return Automatic(file_type, labels[0] if labels else file_type, why)
