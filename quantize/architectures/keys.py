@@ -17,10 +17,14 @@ from quantize.formats.kv import KV
 
 Value = tuple[str, ...] | Callable[[Hparams], Any]
 
+_ABSOLUTE = ("general.", "diffusion.", "xielu.")
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
     """One row: `name` without the architecture, value type, and where the value comes from.
+
+    Names in the groups of `_ABSOLUTE` are whole as they stand.
 
     `value` is config keys, of which the first present counts, or a function of the hparams. A row
     whose value is None is left out.
@@ -74,7 +78,7 @@ def key_values(rows: Iterable[Key], arch: str, hp: Hparams) -> list[KV]:
         value = row.value(hp) if callable(row.value) else hp.optional(*row.value)
         if value is None:
             continue
-        key = row.name if row.name.startswith("general.") else f"{arch}.{row.name}"
+        key = row.name if row.name.startswith(_ABSOLUTE) else f"{arch}.{row.name}"
         found[key] = _typed(key, row.type, value)
     return list(found.values())
 

@@ -51,16 +51,17 @@ def _attention_factor(hp: Hparams) -> float | None:
     return math.sqrt(1 + math.log(scale) / math.log(trained)) if scale > 1 else 1.0
 
 
-def _factors(hp: Hparams) -> list[Generated]:
+def longrope_factors(hp: Hparams, dims: int) -> list[Generated]:
+    """The two tables of LongRoPE, for `dims` rotated dimensions of a head; none for other kinds."""
     if not hp.rope.get("long_factor"):
         return []
     made = []
     for kind in ("long", "short"):
         values = hp.rope.get(f"{kind}_factor") or ()
-        if 2 * len(values) != rotary_dims(hp):
+        if 2 * len(values) != dims:
             raise CheckpointError(
                 "bad-rope-factors",
-                f"{len(values)} values in {kind}_factor for {rotary_dims(hp)} rotated dimensions",
+                f"{len(values)} values in {kind}_factor for {dims} rotated dimensions",
                 where="config.json: rope_scaling",
                 reason="there must be one for each two dimensions of a head",
             )
@@ -86,7 +87,7 @@ PHI3 = Family(
         u32("attention.sliding_window", lambda hp: hp.get("sliding_window") or 0),
     ),
     rules=_rules,
-    generated=_factors,
+    generated=lambda hp: longrope_factors(hp, rotary_dims(hp)),
     unused=OTHER_MODALITIES,
     defaults=class_defaults(
         max_position_embeddings=4096,

@@ -31,8 +31,7 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
         return None
     tokens = piece_tokens(pieces, size)
     set_added_tokens(files, tokens)
-    decoder = section(files.json("tokenizer_config.json"), "added_tokens_decoder")
-    for token_id, text, special in _decoder_tokens(decoder):
+    for token_id, text, special in added_by_decoder(files):
         if token_id in tokens:
             tokens.add(token_id, text, special=special)
     return spm_kvs(files, tokens)
@@ -45,11 +44,7 @@ def load_phi(files: Files, size: int | None, hints: VocabHints) -> list[KV] | No
         return None
     tokens = piece_tokens(pieces, size)
     set_added_tokens(files, tokens)
-    decoder = section(files.json("tokenizer_config.json"), "added_tokens_decoder")
-    added = _decoder_tokens(decoder)
-    for entry in entries(files.json("tokenizer.json") or {}, "added_tokens"):
-        added.append(_checked("tokenizer.json", entry.get("id"), entry))
-    for token_id, text, special in added:
+    for token_id, text, special in (*added_by_decoder(files), *added_by_json(files)):
         if token_id in tokens:
             tokens.set(token_id, text, CONTROL if special else USER_DEFINED, ADDED_SCORE)
     return spm_kvs(files, tokens)
@@ -102,12 +97,21 @@ def set_added_tokens(files: Files, tokens: Tokens) -> None:
             tokens.set(token_id, text, USER_DEFINED, ADDED_SCORE)
 
 
-def _decoder_tokens(decoder: Any) -> list[tuple[int, str, bool]]:
+def added_by_decoder(files: Files) -> list[tuple[int, str, bool]]:
+    """Id, text and "special" of each of tokenizer_config.json's added_tokens_decoder."""
     where = "tokenizer_config.json"
+    decoder = section(files.json(where), "added_tokens_decoder")
     return [
         _checked(where, int(key) if key.isdecimal() else key, entry)
         for key, entry in decoder.items()
     ]
+
+
+def added_by_json(files: Files) -> list[tuple[int, str, bool]]:
+    """Id, text and "special" of each of tokenizer.json's added_tokens."""
+    where = "tokenizer.json"
+    added = entries(files.json(where) or {}, "added_tokens")
+    return [_checked(where, entry.get("id"), entry) for entry in added]
 
 
 def _checked(where: str, token_id: Any, entry: Any) -> tuple[int, str, bool]:
