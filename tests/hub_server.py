@@ -1,153 +1,97 @@
 """A small Hub on the loopback interface, for the unmodified huggingface_hub.
 
-Speaks the four requests that a download needs: model info, tree, and HEAD and GET of a file, with
-the headers (commit, etag, error code) that the real Hub sends.
+It speaks what downloads, ranges and uploads need: model info, the tree, HEAD, GET and Range of
+files, redirects to a second host that serves LFS objects by signed URLs, creating repositories,
+preupload, the LFS batch, commits. It plays faults (hub_faults) and records every request.
+
+Where it deviates from the real Hub:
+
+- It does not speak Xet: no xet headers, no CAS server. Tests set HF_HUB_DISABLE_XET.
+- LFS uploads are one PUT each; there is no multipart upload and no verify action.
+- Signatures do not expire by time, but when a test clears `signatures`.
+- The second host differs by its port only, and both speak plain HTTP.
+- A commit's id is a digest of its files; there are no parents, authors or dates, and branches all
+  point to the newest commit. The oid of a large LFS file's pointer is made up.
+- Small files are sent as they are, never compressed, never by a redirect on the same host.
+- Rate limits exist only as injected faults. Tokens have no scopes: one that a repository lists may
+  read and write it, one of `writers` may create repositories.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
+import itertools
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping, Sequence
+from http.server import ThreadingHTTPServer
 from types import TracebackType
-from typing import ClassVar, Self
-from urllib.parse import unquote, urlsplit
+from typing import Any, Self
 
-_INFO = re.compile(r"/api/models/([^/]+/[^/]+)/revision/(.+)")
-_TREE = re.compile(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)/?")
-_FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+from tests.hub_faults import Fault, Faults
+from tests.hub_handlers import Handler, HubHandler, Request, StorageHandler
+from tests.hub_repos import Content, Repo
 
-
-@dataclass
-class Repo:
-    """Files by path. `gated` repositories want one of `tokens`; `private` ones hide without it."""
-
-    files: Mapping[str, bytes]
-    gated: bool = False
-    private: bool = False
-    tokens: tuple[str, ...] = ()
-    status: int = 200  # what model info answers, to play a Hub in trouble
-    cut_after: int | None = None  # bytes of each file after which the connection breaks
-    branches: tuple[str, ...] = ("main",)
-    commit: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        content = b"".join(path.encode() + self.files[path] for path in sorted(self.files))
-        self.commit = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+__all__ = ["Content", "Fault", "HubServer", "Repo", "Request"]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    repos: ClassVar[dict[str, Repo]]
-    log: ClassVar[list[str]]
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
 
-    def do_GET(self) -> None:
-        self._route()
-
-    def do_HEAD(self) -> None:
-        self._route()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
-        """Requests are kept in `log`; stderr stays clean."""
-
-    def _route(self) -> None:
-        path = unquote(urlsplit(self.path).path)
-        self.log.append(f"{self.command} {path}")
-        for pattern, answer in ((_INFO, self._info), (_TREE, self._tree), (_FILE, self._file)):
-            match = pattern.fullmatch(path)
-            if match is not None:
-                repo = self._allowed(match[1], match[2])
-                if repo is not None:
-                    answer(match[1], repo, *match.groups()[2:])
-                return
-        self._error(404, "", "no such page")
-
-    def _allowed(self, name: str, revision: str) -> Repo | None:
-        """The repository, or None after saying why not."""
-        repo = self.repos.get(name)
-        token = (self.headers["Authorization"] or "").removeprefix("Bearer ")
-        if repo is None or (repo.private and token not in repo.tokens):
-            self._error(404 if token else 401, "RepoNotFound", "Repository not found")
-        elif repo.gated and token not in repo.tokens:
-            self._error(403 if token else 401, "GatedRepo", f"Access to {name} is restricted")
-        elif repo.status != 200:
-            self._error(repo.status, "", "in trouble")
-        elif revision not in {repo.commit, *repo.branches}:
-            self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        else:
-            return repo
-        return None
-
-    def _info(self, name: str, repo: Repo) -> None:
-        siblings = [{"rfilename": path} for path in repo.files]
-        self._json({"id": name, "modelId": name, "sha": repo.commit, "siblings": siblings})
-
-    def _tree(self, name: str, repo: Repo) -> None:
-        self._json([
-            {"type": "file", "path": path, "size": len(data), "oid": _etag(data)}
-            for path, data in repo.files.items()
-        ])  # fmt: skip
-
-    def _file(self, name: str, repo: Repo, path: str) -> None:
-        if path not in repo.files:
-            self._error(404, "EntryNotFound", "Entry not found")
-            return
-        data = repo.files[path]
-        first, status = 0, 200
-        asked = _RANGE.fullmatch(self.headers["Range"] or "")
-        if asked is not None:
-            first, status = int(asked[1]), 206
-        headers = {"X-Repo-Commit": repo.commit, "ETag": f'"{_etag(data)}"'}
-        if status == 206:
-            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
-        self._answer(status, data[first:], headers, cut_after=repo.cut_after)
-
-    def _json(self, content: object) -> None:
-        self._answer(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
-
-    def _error(self, status: int, code: str, message: str) -> None:
-        headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {})}
-        self._answer(status, json.dumps({"error": message}).encode(), headers)
-
-    def _answer(
-        self, status: int, body: bytes, headers: Mapping[str, str], cut_after: int | None = None
-    ) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        self.wfile.write(body[:cut_after])
-        if cut_after is not None and cut_after < len(body):
-            self.close_connection = True
-
-
-def _etag(data: bytes) -> str:
-    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that are killed leave broken connections; that is what some tests do."""
 
 
 class HubServer:
     """A Hub with these repositories while the `with` block runs."""
 
-    def __init__(self, repos: Mapping[str, Repo]) -> None:
-        self.log: list[str] = []
-        handler = type("Handler", (_Handler,), {"repos": dict(repos), "log": self.log})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+    def __init__(
+        self,
+        repos: Mapping[str, Repo],
+        faults: Sequence[Fault] = (),
+        *,
+        writers: Sequence[str] = (),
+        seed: int = 0,
+    ) -> None:
+        self.repos = dict(repos)
+        self.faults = Faults(faults, seed)
+        self.writers = set(writers)
+        self.log: list[str] = []  # of the Hub alone, as "METHOD /path"
+        self.requests: list[Request] = []  # of both hosts
+        self.objects: dict[str, Content] = {}
+        self.signatures: dict[str, Repo] = {}  # signature -> on whose behalf
+        self.storage_etags: dict[str, str] = {}  # digest -> what storage says in place of it
+        self._numbers = itertools.count()
+        self._servers = [self._bind(HubHandler), self._bind(StorageHandler)]
+        self._threads = [
+            threading.Thread(target=server.serve_forever, args=(0.01,)) for server in self._servers
+        ]
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._servers[0].server_port}"
+
+    @property
+    def sent(self) -> int:
+        """Bytes of all bodies that were sent."""
+        return sum(request.sent for request in self.requests)
+
+    def tokens_seen(self, host: str) -> set[str]:
+        """Tokens that reached a host, "hub" or "storage"."""
+        return {request.token for request in self.requests if request.host == host} - {""}
+
+    def signed(self, sha256: str, repo: Repo) -> str:
+        """A URL of an object that storage accepts."""
+        signature = f"s{next(self._numbers)}"
+        self.signatures[signature] = repo
+        port = self._servers[1].server_port
+        return f"http://127.0.0.1:{port}/lfs/{sha256}?signature={signature}"
+
+    def _bind(self, kind: type[Handler]) -> _Server:
+        return _Server(("127.0.0.1", 0), type("Bound", (kind,), {"hub": self}))
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -156,6 +100,9 @@ class HubServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        for server in self._servers:
+            server.shutdown()
+        for thread in self._threads:
+            thread.join()
+        for server in self._servers:
+            server.server_close()
