@@ -12,7 +12,9 @@ import pytest
 
 from tests.conftest import DATA, Verdict, kit_module, materialized, prepared, unpacked, verdict
 
-COUSINS = tuple(sorted(path.stem for path in (DATA / "cousins").glob("*.toml")))
+COUSINS = tuple(
+    sorted(path.name.removesuffix(".tar.xz") for path in (DATA / "cousins").glob("*.tar.xz"))
+)
 
 
 @dataclass(frozen=True, slots=True)

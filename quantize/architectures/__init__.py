@@ -127,5 +127,13 @@ ARCHITECTURES: Registry[Family] = Registry(
         "DreamModel": "quantize.architectures.diffusion:DREAM",
         "LLaDAModelLM": "quantize.architectures.diffusion:LLADA",
         "LlamaBidirectionalModel": "quantize.architectures.llama:LLAMA_EMBED",
+        "ApertusForCausalLM": "quantize.architectures.apertus:APERTUS",
+        "GraniteMoeHybridForCausalLM": "quantize.architectures.granite_hybrid:GRANITE_HYBRID",
+        "BambaForCausalLM": "quantize.architectures.granite_hybrid:BAMBA",
+        "FalconH1ForCausalLM": "quantize.architectures.falcon_h1:FALCON_H1",
+        "Lfm2MoeForCausalLM": "quantize.architectures.lfm2_moe:LFM2_MOE",
+        "SmallThinkerForCausalLM": "quantize.architectures.smallthinker:SMALLTHINKER",
+        "AfmoeForCausalLM": "quantize.architectures.afmoe:AFMOE",
+        "NemotronHForCausalLM": "quantize.architectures.nemotron_h:NEMOTRON_H",
     },
 )

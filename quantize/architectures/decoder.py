@@ -35,12 +35,17 @@ UNGATED_MLP = (
     *tensor("layers.{bid}.mlp.down_proj", "blk.{bid}.ffn_down"),
 )
 MLP = (*tensor("layers.{bid}.mlp.gate_proj", "blk.{bid}.ffn_gate"), *UNGATED_MLP)
-MOE = (
-    Rule("layers.{bid}.mlp.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
+FEED_FORWARD = (
+    *tensor("layers.{bid}.feed_forward.gate_proj", "blk.{bid}.ffn_gate"),
+    *tensor("layers.{bid}.feed_forward.up_proj", "blk.{bid}.ffn_up"),
+    *tensor("layers.{bid}.feed_forward.down_proj", "blk.{bid}.ffn_down"),
+)
+EXPERTS = (
     experts("layers.{bid}.mlp.experts.{eid}.gate_proj", "blk.{bid}.ffn_gate_exps"),
     experts("layers.{bid}.mlp.experts.{eid}.up_proj", "blk.{bid}.ffn_up_exps"),
     experts("layers.{bid}.mlp.experts.{eid}.down_proj", "blk.{bid}.ffn_down_exps"),
 )
+MOE = (Rule("layers.{bid}.mlp.gate.weight", "blk.{bid}.ffn_gate_inp.weight"), *EXPERTS)
 SHARED_EXPERTS = (
     *tensor("layers.{bid}.mlp.shared_experts.gate_proj", "blk.{bid}.ffn_gate_shexp"),
     *tensor("layers.{bid}.mlp.shared_experts.up_proj", "blk.{bid}.ffn_up_shexp"),
@@ -52,13 +57,18 @@ QK_NORMS = (
 )
 
 
-def attention(q: Transform = IDENTITY, k: Transform = IDENTITY) -> tuple[Rule, ...]:
+def attention(
+    q: Transform = IDENTITY,
+    k: Transform = IDENTITY,
+    v: Transform = IDENTITY,
+    o: Transform = IDENTITY,
+) -> tuple[Rule, ...]:
     """Separate q, k, v and output projections, with what RoPE's layout asks of q and k."""
     return (
         *tensor("layers.{bid}.self_attn.q_proj", "blk.{bid}.attn_q", q),
         *tensor("layers.{bid}.self_attn.k_proj", "blk.{bid}.attn_k", k),
-        *tensor("layers.{bid}.self_attn.v_proj", "blk.{bid}.attn_v"),
-        *tensor("layers.{bid}.self_attn.o_proj", "blk.{bid}.attn_output"),
+        *tensor("layers.{bid}.self_attn.v_proj", "blk.{bid}.attn_v", v),
+        *tensor("layers.{bid}.self_attn.o_proj", "blk.{bid}.attn_output", o),
     )
 
 

@@ -69,6 +69,10 @@ def _no_defaults(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
+def _no_variant(config: Mapping[str, Any]) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """Everything that is particular to one architecture.
@@ -78,7 +82,8 @@ class Family:
     `unused`: globs of source names that are known and left out; a function where they depend on the
     hparams. `defaults`: what the model's config class fills in when config.json is silent. `vocab`:
     the tokenizer models to try, in order, and `vocab_options` further fixed facts about the
-    tokenizer (see vocab.VocabHints).
+    tokenizer (see vocab.VocabHints). `variant` gives another family for some configs, where
+    llama.cpp has several architectures for one name of config.json.
     """
 
     arch: str
@@ -91,6 +96,11 @@ class Family:
     generated: Callable[[Hparams], Iterable[Generated]] = _no_tensors
     vocab: tuple[str, ...] = ("bpe",)
     vocab_options: Mapping[str, Any] = field(default_factory=dict)
+    variant: Callable[[Mapping[str, Any]], Family | None] = _no_variant
+
+    def for_config(self, config: Mapping[str, Any]) -> Family:
+        """The family of this config.json, after `lift_text_part`."""
+        return self.variant(config) or self
 
 
 def tensor(

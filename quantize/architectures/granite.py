@@ -52,14 +52,9 @@ def _gate_and_up(source: str, suffix: str) -> tuple[Rule, ...]:
     )
 
 
-def _moe_rules(hp: Hparams) -> tuple[Rule, ...]:
-    rules = (
-        *decoder.EMBEDDING,
-        *decoder.OUTPUT_NORM,
-        *decoder.HEAD,
-        *decoder.NORMS,
-        *decoder.attention(PermuteRope(hp.n_head), PermuteRope(hp.n_head_kv)),
-    )
+def mlp_rules(hp: Hparams) -> tuple[Rule, ...]:
+    """Experts, what they share, or both; without experts, what they would share is the MLP."""
+    rules: tuple[Rule, ...] = ()
     if hp.n_expert:
         moe = "layers.{bid}.block_sparse_moe"
         rules += (
@@ -68,13 +63,23 @@ def _moe_rules(hp: Hparams) -> tuple[Rule, ...]:
             *tensor(f"{moe}.output_linear", "blk.{bid}.ffn_down_exps"),
         )
     if hp.get("shared_intermediate_size"):
-        # Without experts, what they would share is the whole MLP.
         suffix = "_shexp" if hp.n_expert else ""
         rules += (
             *_gate_and_up("layers.{bid}.shared_mlp.input_linear.weight", suffix),
             *tensor("layers.{bid}.shared_mlp.output_linear", f"blk.{{bid}}.ffn_down{suffix}"),
         )
     return rules
+
+
+def _moe_rules(hp: Hparams) -> tuple[Rule, ...]:
+    return (
+        *decoder.EMBEDDING,
+        *decoder.OUTPUT_NORM,
+        *decoder.HEAD,
+        *decoder.NORMS,
+        *decoder.attention(PermuteRope(hp.n_head), PermuteRope(hp.n_head_kv)),
+        *mlp_rules(hp),
+    )
 
 
 GRANITE_MOE = replace(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from quantize.errors import CheckpointError
 from quantize.tensors import Shape
@@ -52,7 +56,8 @@ class Hparams(Mapping[str, Any]):
 
     `config` is config.json after `lift_text_part` and the family's defaults; `shapes` are those of
     the source tensors by name; `read_json` gives another JSON file of the checkpoint by its
-    relative name, or None.
+    relative name, or None; `read_values` gives a source tensor's values as float32, for the few
+    models that have key-values made of weights.
     """
 
     def __init__(
@@ -60,10 +65,12 @@ class Hparams(Mapping[str, Any]):
         config: Mapping[str, Any],
         shapes: Mapping[str, Shape],
         read_json: Callable[[str], Any] = lambda name: None,
+        read_values: Callable[[str], NDArray[np.float32]] | None = None,
     ) -> None:
         self._config = dict(config)
         self.shapes = shapes
         self.read_json = read_json
+        self._read_values = read_values
         self.rope = _rope_parameters(self._config)
 
     def __getitem__(self, key: str) -> Any:
@@ -96,6 +103,19 @@ class Hparams(Mapping[str, Any]):
             if name in self._config:
                 return self._config[name]
         return None
+
+    def number(self, source: str) -> float:
+        """The value of the one-element tensor whose name ends in `source`; reads weights."""
+        for name, shape in self.shapes.items():
+            if name.endswith(source) and math.prod(shape) == 1 and self._read_values is not None:
+                return float(self._read_values(name).item())
+        raise CheckpointError(
+            "missing-tensors",
+            f"no tensor of one number is named {source}",
+            where=source,
+            reason="the model's key-values are made from it",
+            hint="download the checkpoint again",
+        )
 
     @property
     def full_rope(self) -> Mapping[str, Any]:

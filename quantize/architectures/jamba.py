@@ -12,11 +12,6 @@ from quantize.architectures.transforms import NegExp
 _MAMBA = "layers.{bid}.mamba"
 _FFN = "layers.{bid}.feed_forward"
 
-_MLP = (
-    *tensor(f"{_FFN}.gate_proj", "blk.{bid}.ffn_gate"),
-    *tensor(f"{_FFN}.up_proj", "blk.{bid}.ffn_up"),
-    *tensor(f"{_FFN}.down_proj", "blk.{bid}.ffn_down"),
-)
 _MOE = (
     *tensor(f"{_FFN}.router", "blk.{bid}.ffn_gate_inp"),
     experts(f"{_FFN}.experts.{{eid}}.gate_proj", "blk.{bid}.ffn_gate_exps"),
@@ -59,7 +54,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *on_blocks(attention, decoder.attention()),
         *on_blocks([bid for bid in blocks if bid not in attention], _mamba(hp)),
         *on_blocks(moe, _MOE),
-        *on_blocks([bid for bid in blocks if bid not in moe], _MLP),
+        *on_blocks([bid for bid in blocks if bid not in moe], decoder.FEED_FORWARD),
     )
 
 

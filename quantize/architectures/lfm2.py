@@ -12,7 +12,8 @@ from quantize.architectures.keys import COMMON, u32
 from quantize.architectures.shape_transforms import Reshape
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def operator_rules(hp: Hparams) -> tuple[Rule, ...]:
+    """All of a block but the MLP, and what stands around the blocks."""
     types = hp["layer_types"]
     conv = [bid for bid, kind in enumerate(types) if kind == "conv"]
     attention = [bid for bid, kind in enumerate(types) if kind != "conv"]
@@ -23,9 +24,6 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *decoder.HEAD,
         *tensor("layers.{bid}.operator_norm", "blk.{bid}.attn_norm"),
         *tensor("layers.{bid}.ffn_norm", "blk.{bid}.ffn_norm"),
-        *tensor("layers.{bid}.feed_forward.w1", "blk.{bid}.ffn_gate"),
-        *tensor("layers.{bid}.feed_forward.w2", "blk.{bid}.ffn_down"),
-        *tensor("layers.{bid}.feed_forward.w3", "blk.{bid}.ffn_up"),
         *on_blocks(
             conv,
             (
@@ -48,6 +46,17 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
+MLP = (
+    *tensor("layers.{bid}.feed_forward.w1", "blk.{bid}.ffn_gate"),
+    *tensor("layers.{bid}.feed_forward.w2", "blk.{bid}.ffn_down"),
+    *tensor("layers.{bid}.feed_forward.w3", "blk.{bid}.ffn_up"),
+)
+
+
+def _rules(hp: Hparams) -> tuple[Rule, ...]:
+    return (*operator_rules(hp), *MLP)
+
+
 def _feed_forward_length(hp: Hparams) -> int:
     """Two thirds of the nominal width, times a factor, rounded up (modeling_lfm2, Lfm2MLP)."""
     width = int(hp.first("block_ff_dim", "intermediate_size"))
@@ -60,7 +69,7 @@ def _feed_forward_length(hp: Hparams) -> int:
     return -(-width // multiple) * multiple
 
 
-def _heads_kv(hp: Hparams) -> list[int]:
+def heads_kv(hp: Hparams) -> list[int]:
     return [0 if kind == "conv" else hp.n_head_kv for kind in hp["layer_types"]]
 
 
@@ -74,7 +83,7 @@ LFM2 = Family(
     arch="lfm2",
     keys=(
         *COMMON,
-        u32("attention.head_count_kv", _heads_kv),
+        u32("attention.head_count_kv", heads_kv),
         u32("vocab_size", "vocab_size"),
         u32("shortconv.l_cache", "conv_L_cache"),
         u32("feed_forward_length", _feed_forward_length),

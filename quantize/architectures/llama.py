@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from quantize.architectures import decoder
@@ -63,3 +64,6 @@ LLAMA = Family(
         },
     },
 )
+
+# Made to embed texts: the same layout, read in both directions.
+LLAMA_EMBED = replace(LLAMA, arch="llama-embed")

@@ -189,6 +189,29 @@ class Scale(Transform):
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleSpans(Transform):
+    """Spans of the first dimension, `sizes` long, each times a factor of its own in float32."""
+
+    sizes: tuple[int, ...]
+    factors: tuple[float, ...]
+
+    @property
+    def whole(self) -> bool:
+        """The element map of a row depends on which row it is."""
+        return True
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if shape[0] != sum(self.sizes) or len(self.sizes) != len(self.factors):
+            raise ValueError(f"{shape[0]} rows are not spans of {self.sizes}")
+        return shape
+
+    def apply(self, tensors: Sequence[F32Array]) -> F32Array:
+        column = np.repeat(np.array(self.factors, np.float32), self.sizes)
+        return tensors[0] * column.reshape(-1, *(1,) * (tensors[0].ndim - 1))
+
+
+@dataclass(frozen=True, slots=True)
 class NegExp(Transform):
     """-exp(x): state-space models store the logarithm of -A."""
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 
 from quantize.architectures import ARCHITECTURES
 from quantize.architectures.family import Family
@@ -18,6 +22,7 @@ from quantize.formats.kv import KV
 from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.layout import file_order
 from quantize.planning.outputs import Model, Output
+from quantize.tensors import as_rows
 from quantize.vocab.build import VocabHints, build
 
 
@@ -33,7 +38,8 @@ def model_of(
 
     `arch` is an architecture name of config.json to use in place of the checkpoint's own, `pre`
     overrides the pre-tokenizer, `name` the model's name. `keep_grid`: weights whose stored values
-    some ggml type holds exactly shall be of that type. Reads JSON files only.
+    some ggml type holds exactly shall be of that type. Reads JSON files only,
+    and of the weights the single numbers that a family writes as key-values.
     """
     family = family_of(checkpoint, arch)
     hp = hparams_of(checkpoint, family)
@@ -78,7 +84,7 @@ def family_of(checkpoint: Checkpoint, arch: str | None) -> Family:
     names = [arch] if arch else _declared(checkpoint)
     for name in names:
         if name in ARCHITECTURES:
-            return ARCHITECTURES[name]
+            return ARCHITECTURES[name].for_config(lift_text_part(checkpoint.config))
     wanted = names[0] if names else "no architecture"
     near = ARCHITECTURES.nearest(wanted)
     fits = [] if arch else _fitting(checkpoint)
@@ -106,7 +112,12 @@ def hparams_of(checkpoint: Checkpoint, family: Family) -> Hparams:
         if key in config and config[key] is None:
             del config[key]
     shapes = {name: weight.shape for name, weight in checkpoint.weights.items()}
-    return Hparams({**family.defaults(config), **config}, shapes, checkpoint.read_json)
+    filled = {**family.defaults(config), **config}
+    return Hparams(filled, shapes, checkpoint.read_json, partial(_values, checkpoint))
+
+
+def _values(checkpoint: Checkpoint, name: str) -> NDArray[np.float32]:
+    return checkpoint.decode_rows(name, 0, as_rows(checkpoint.weights[name].shape)[0])
 
 
 def _declared(checkpoint: Checkpoint) -> list[str]:
@@ -122,7 +133,7 @@ def _fitting(checkpoint: Checkpoint) -> list[str]:
     """One architecture name of each family whose rules take every tensor of the checkpoint."""
     found: dict[str, str] = {}
     for name in ARCHITECTURES:
-        family = ARCHITECTURES[name]
+        family = ARCHITECTURES[name].for_config(lift_text_part(checkpoint.config))
         if family.arch in found:
             continue
         try:
