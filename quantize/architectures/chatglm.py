@@ -1,6 +1,8 @@
-"""GLM-4 9B of 2024 in transformers' layout; llama.cpp calls the line "chatglm"."""
+"""ChatGLM 3 and GLM-4 9B of 2024, in their own layout and in transformers'."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from quantize.architectures import decoder
 from quantize.architectures.family import Family, Rule, class_defaults, tensor
@@ -18,6 +20,23 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *decoder.attention(),
         *tensor("layers.{bid}.mlp.gate_up_proj", "blk.{bid}.ffn_up"),
         *tensor("layers.{bid}.mlp.down_proj", "blk.{bid}.ffn_down"),
+    )
+
+
+_LAYER = "encoder.layers.{bid}"
+
+
+def _chatglm(hp: Hparams) -> tuple[Rule, ...]:
+    return (
+        *tensor("embedding.word_embeddings", "token_embd"),
+        *tensor("encoder.final_layernorm", "output_norm"),
+        *tensor("output_layer", "output", optional=True),
+        *tensor(f"{_LAYER}.input_layernorm", "blk.{bid}.attn_norm"),
+        *tensor(f"{_LAYER}.self_attention.query_key_value", "blk.{bid}.attn_qkv"),
+        *tensor(f"{_LAYER}.self_attention.dense", "blk.{bid}.attn_output"),
+        *tensor(f"{_LAYER}.post_attention_layernorm", "blk.{bid}.ffn_norm"),
+        *tensor(f"{_LAYER}.mlp.dense_h_to_4h", "blk.{bid}.ffn_up"),
+        *tensor(f"{_LAYER}.mlp.dense_4h_to_h", "blk.{bid}.ffn_down"),
     )
 
 
@@ -45,4 +64,12 @@ GLM = Family(
         "before": (kv.boolean("tokenizer.ggml.add_bos_token", value=False),),
         "special": {"eos": "<|endoftext|>", "eot": "<|user|>", "unk": "<|endoftext|>"},
     },
+)
+CHATGLM = replace(
+    GLM,
+    rules=_chatglm,
+    unused=("rotary_pos_emb.inv_freq",),
+    defaults=class_defaults(
+        multi_query_group_num=lambda config: config.get("num_attention_heads"),
+    ),
 )

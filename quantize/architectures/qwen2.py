@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from quantize.architectures.decoder import (
     EMBEDDING,
     HEAD,
@@ -10,7 +12,7 @@ from quantize.architectures.decoder import (
     OUTPUT_NORM,
     attention,
 )
-from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, class_defaults
+from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON
 from quantize.architectures.pooling import POOLING
@@ -18,6 +20,18 @@ from quantize.architectures.pooling import POOLING
 
 def _rules(hp: Hparams) -> tuple[Rule, ...]:
     return (*EMBEDDING, *OUTPUT_NORM, *HEAD, *NORMS, *attention(), *MLP)
+
+
+def _kormo(hp: Hparams) -> tuple[Rule, ...]:
+    return (
+        *EMBEDDING,
+        *OUTPUT_NORM,
+        *HEAD,
+        *tensor("layers.{bid}.pre_attention_layernorm", "blk.{bid}.attn_norm"),
+        *tensor("layers.{bid}.pre_mlp_layernorm", "blk.{bid}.ffn_norm"),
+        *attention(),
+        *MLP,
+    )
 
 
 QWEN2 = Family(
@@ -28,3 +42,5 @@ QWEN2 = Family(
     defaults=class_defaults(rope_theta=10000.0),
     vocab=("spm", "bpe"),
 )
+# The same block, its norms under other names.
+KORMO = replace(QWEN2, rules=_kormo)
