@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _PAUSE = 0.02
 
 
-def peak_memory(command: Sequence[str], cwd: Path) -> tuple[int, float, str]:
-    """Run `command`: most resident bytes of all its processes at one time, seconds, its output.
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run: `resident` is the most bytes in memory at one time, over all its processes.
 
-    Pages that several processes share count for each. Raises CalledProcessError with the output if
-    the command fails.
+    Pages that several processes share count for each, and so do those of mapped files, which
+    `anonymous` leaves out (0 where the system does not say).
     """
+
+    resident: int
+    anonymous: int
+    seconds: float
+    output: str
+
+
+def measure(command: Sequence[str], cwd: Path) -> Measured:
+    """Run `command`. Raises CalledProcessError with its output if it fails."""
     started = time.monotonic()
     with subprocess.Popen(
         command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -26,31 +36,41 @@ def peak_memory(command: Sequence[str], cwd: Path) -> tuple[int, float, str]:
         assert program.stdout is not None
         reader = threading.Thread(target=output.extend, args=(program.stdout,))
         reader.start()
-        peak = 0
-        while program.poll() is None:
-            peak = max(peak, _resident(program.pid))
-            time.sleep(_PAUSE)
+        resident = anonymous = 0
+        while True:
+            now = _memory(program.pid)
+            resident, anonymous = max(resident, now[0]), max(anonymous, now[1])
+            try:
+                program.wait(_PAUSE)
+                break
+            except subprocess.TimeoutExpired:
+                continue
         seconds = time.monotonic() - started
         reader.join()
     if program.returncode:
         raise subprocess.CalledProcessError(program.returncode, command, "".join(output))
-    return peak, seconds, "".join(output)
+    return Measured(resident, anonymous, seconds, "".join(output))
 
 
-def _resident(root: int) -> int:
-    """Bytes of a process and its descendants now; 0 if it is gone."""
-    if not Path("/proc/self/statm").exists():
-        return _resident_by_ps(root)
-    total, waiting = 0, [root]
+def _memory(root: int) -> tuple[int, int]:
+    """Resident and anonymous bytes of a process and its descendants; 0 for what is gone."""
+    if not Path("/proc/self/status").exists():
+        return _resident_by_ps(root), 0
+    resident = anonymous = 0
+    waiting = [root]
     while waiting:
         folder = Path("/proc", str(waiting.pop()))
         try:
-            total += int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            status = dict(
+                line.split(":", 1) for line in (folder / "status").read_text().splitlines()
+            )
+            resident += 1024 * int(status["VmRSS"].split()[0])
+            anonymous += 1024 * int(status["RssAnon"].split()[0])
             for thread in (folder / "task").iterdir():
                 waiting += map(int, (thread / "children").read_text().split())
-        except (OSError, IndexError):
+        except (OSError, KeyError):
             continue  # it has just ended
-    return total
+    return resident, anonymous
 
 
 def _resident_by_ps(root: int) -> int:

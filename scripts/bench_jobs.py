@@ -1,0 +1,159 @@
+"""Whole jobs: seconds and memory of conversions, beside llama.cpp's quantizer, and start-up times.
+
+Every run is a process of its own, so nothing is warm but the page cache and numba's cache on disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_model import LLAMA_70B, LlamaShape, write_llama
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.process_memory import Measured, measure  # noqa: E402 - found by the line above
+
+# Runs the rest of its arguments on the first core only.
+_ONE_CORE = "import os, sys; os.sched_setaffinity(0, {0}); os.execv(sys.argv[1], sys.argv[1:])"
+
+# Threads or processes for a set of kernels that would not choose them by itself.
+_WORKERS = """
+import sys
+from pathlib import Path
+from quantize.api import Options, convert
+from quantize.execution import memory, settings
+source, output, kernels, jobs, processes, step = sys.argv[1:]
+settings.PROCESSES[kernels] = processes == "processes"
+memory.LARGEST_STEP = int(step)
+options = Options(
+    types=("Q4_K_M",), output=Path(output), jobs=int(jobs), kernels=kernels, fresh=True
+)
+convert(source, options)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Medians of several runs of one command."""
+
+    seconds: float
+    resident: float
+    anonymous: float
+
+
+class Bench:
+    """Runs jobs in the folder `work`, each `repeats` times.
+
+    `oracle` is a Python that can import llama_cpp, or None.
+    """
+
+    def __init__(self, work: Path, repeats: int, jobs: int, oracle: Path | None) -> None:
+        self.work = work
+        self.repeats = repeats
+        self.jobs = jobs
+        self.oracle = oracle
+
+    def model(self, shape: LlamaShape) -> Path:
+        """The checkpoint of a shape, written on first use."""
+        folder = self.work / f"llama-{shape.layers}x{shape.hidden}"
+        if not folder.exists():
+            write_llama(folder, shape)
+        return folder
+
+    def convert(self, model: Path, kernels: str, *, cores: int | None = None) -> Job:
+        """Q4_K_M of a checkpoint with a worker for each core, or on one core only."""
+        command = self._convert(model, "Q4_K_M", kernels, cores or self.jobs)
+        return self._median(command if cores is None else _on_one_core(command))
+
+    def bf16(self, model: Path) -> Path:
+        """The BF16 file of a checkpoint, which llama.cpp's quantizer starts from."""
+        found = list(self.work.glob(f"bf16/{model.name}-BF16.gguf"))
+        if not found:
+            command = self._convert(model, "BF16", "auto", self.jobs)
+            command[command.index("--output") + 1] = str(self.work / "bf16")
+            (self.work / "bf16").mkdir(exist_ok=True)
+            measure(command, ROOT)
+            found = list(self.work.glob("bf16/*.gguf"))
+        return found[0]
+
+    def llama_quantize(self, model: Path, *, threads: int | None = None) -> Job | None:
+        """What llama.cpp's quantizer takes from the BF16 file on; None without an oracle."""
+        if self.oracle is None:
+            return None
+        script = ROOT / "scripts" / "llama_quantize.py"
+        command = [
+            str(self.oracle), str(script), str(self.bf16(model)),
+            str(self.work / "llama.gguf"), "Q4_K_M", str(threads or self.jobs),
+        ]  # fmt: skip
+        return self._median(command)
+
+    def workers(self, model: Path, kernels: str, processes: str, jobs: int, step: int) -> Job:
+        """A conversion with workers of a given kind; one worker has one core."""
+        command = [
+            sys.executable, "-c", _WORKERS, str(model), str(self._output()), kernels,
+            str(jobs), processes, str(step),
+        ]  # fmt: skip
+        return self._median(command if jobs > 1 else _on_one_core(command))
+
+    def help(self) -> Job:
+        return self._median([sys.executable, "-m", "quantize", "--help"])
+
+    def python(self) -> Job:
+        """An interpreter that does nothing."""
+        return self._median([sys.executable, "-c", "pass"])
+
+    def plan(self) -> Job:
+        """`plan` of a 70B model's headers in 30 shards."""
+        folder = self.work / "llama-70b"
+        if not folder.exists():
+            write_llama(folder, LLAMA_70B, sparse=True, shards=30)
+        command = [sys.executable, "-m", "quantize", "plan", str(folder), "--type", "Q4_K_M"]
+        return self._median(command)
+
+    def _convert(self, model: Path, type: str, kernels: str, jobs: int) -> list[str]:
+        return [
+            sys.executable, "-m", "quantize", "convert", str(model), "--type", type,
+            "--output", str(self._output()), "--kernels", kernels, "--jobs", str(jobs),
+            "--fresh", "--quiet",
+        ]  # fmt: skip
+
+    def _output(self) -> Path:
+        return self.work / "output"
+
+    def _median(self, command: Sequence[str]) -> Job:
+        runs: list[Measured] = []
+        for _ in range(self.repeats):
+            shutil.rmtree(self._output(), ignore_errors=True)
+            self._output().mkdir()
+            runs.append(measure(command, ROOT))
+        shutil.rmtree(self._output())
+        (self.work / "llama.gguf").unlink(missing_ok=True)
+
+        def median(of: Callable[[Measured], float]) -> float:
+            return statistics.median(map(of, runs))
+
+        return Job(
+            median(lambda run: run.seconds),
+            median(lambda run: run.resident),
+            median(lambda run: run.anonymous),
+        )
+
+
+def oracle_python(environment: Path) -> Path | None:
+    """The Python of a virtual environment with llama-cpp-python, if there is one."""
+    for python in (environment / "bin" / "python", environment / "Scripts" / "python.exe"):
+        if python.is_file():
+            probe = subprocess.run([python, "-c", "import llama_cpp"], check=False)  # noqa: S603
+            return python if probe.returncode == 0 else None
+    return None
+
+
+def _on_one_core(command: Sequence[str]) -> list[str]:
+    return [sys.executable, "-c", _ONE_CORE, *command]

@@ -1,0 +1,73 @@
+"""Speed of every quantizer on one core: NumPy, numba, and ggml's C beside them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from ggml import Ggml
+from numpy.typing import NDArray
+
+from quantize.kernels import available
+from quantize.quantizers import QUANTIZERS, TWINS, load
+
+_COLS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSpeed:
+    """Million weights a second by implementation ("numpy", "numba", "C").
+
+    `error` is that of the type: root mean square of what is lost, relative to that of the rows.
+    """
+
+    type: str
+    speeds: dict[str, float]
+    error: float
+
+    def ratio(self, kernels: str) -> float | None:
+        """How many times as fast as ggml's C."""
+        if "C" not in self.speeds or kernels not in self.speeds:
+            return None
+        return self.speeds[kernels] / self.speeds["C"]
+
+
+def kernel_speeds(ggml: Ggml | None, rows: int, repeats: int) -> Iterator[KernelSpeed]:
+    """Medians of `repeats` runs over the same normal rows, the implementations in turns."""
+    values = np.random.default_rng(0).standard_normal((rows, _COLS), np.float32)
+    for name in list(QUANTIZERS)[1:]:  # the first, F32, is no work
+        runs = _runs(name, values, ggml)
+        for run in runs.values():
+            run()  # compiles, and makes scratch arrays
+        seconds: dict[str, list[float]] = {kernels: [] for kernels in runs}
+        for _ in range(repeats):
+            for kernels, run in runs.items():
+                started = time.perf_counter()
+                run()
+                seconds[kernels].append(time.perf_counter() - started)
+        quantizer = QUANTIZERS[name]
+        lost = quantizer.dequantize(quantizer.quantize(values)) - values
+        yield KernelSpeed(
+            name,
+            {k: values.size / statistics.median(found) / 1e6 for k, found in seconds.items()},
+            float(np.sqrt(np.mean(lost**2) / np.mean(values**2))),
+        )
+
+
+def _runs(
+    name: str, values: NDArray[np.float32], ggml: Ggml | None
+) -> dict[str, Callable[[], object]]:
+    def ours(kernels: str) -> Callable[[], object]:
+        quantizer = load(name, kernels)
+        return lambda: quantizer.quantize(values)
+
+    runs = {"numpy": ours("numpy")}
+    if "numba" in available() and name in TWINS:
+        runs["numba"] = ours("numba")
+    if ggml is not None:
+        kind = QUANTIZERS[name].type
+        runs["C"] = lambda: ggml.quantize(kind, values)
+    return runs
