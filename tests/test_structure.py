@@ -50,8 +50,11 @@ LIBRARIES = {
     "safetensors": {"formats"},
     "sentencepiece": {"vocab"},
     "typer": {"cli"},
+    "yaml": {"formats"},
 }
-LAZY = ("gguf", "huggingface_hub", "jinja2", "numba", "sentencepiece")
+# What a library is called on PyPI, where that is another name.
+DISTRIBUTIONS = {"yaml": "pyyaml"}
+LAZY = ("yaml", "gguf", "huggingface_hub", "jinja2", "numba", "sentencepiece")
 
 MAX_LINES = 400
 ROW = re.compile(r"(quantize(?:\.\w+)+):\w+")
@@ -226,7 +229,8 @@ def test_the_version_is_that_of_the_changelog() -> None:
 def test_dependencies_are_the_libraries_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     declared = project["dependencies"] + project["optional-dependencies"]["fast"]
-    assert {requirement.partition(">=")[0] for requirement in declared} == set(LIBRARIES)
+    wanted = {DISTRIBUTIONS.get(library, library) for library in LIBRARIES}
+    assert {requirement.partition(">=")[0] for requirement in declared} == wanted
 
 
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
