@@ -9,11 +9,22 @@ from pathlib import Path
 
 from quantize.architectures import ARCHITECTURES
 from quantize.checkpoints.gguf_file import GGUFFile
-from quantize.errors import UsageError
 from quantize.execution import Needs, Settings, Written, needs_of, run
 from quantize.formats.kv import KV
 from quantize.ollama.modelfile import license_file, modelfile
-from quantize.planning.automatic import AUTOMATIC, choose_automatically
+from quantize.planning.adapters import (
+    OpenedAdapter,
+    merge_into,
+    name_origins,
+    notes_of,
+    open_adapter,
+)
+from quantize.planning.automatic import (
+    AUTOMATIC,
+    choose_automatically,
+    file_types_of,
+    notes_on_encodings,
+)
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.from_gguf import model_of_gguf
 from quantize.planning.opening import Opened, open_source
@@ -22,13 +33,14 @@ from quantize.planning.plan import Plan
 from quantize.planning.planner import make_plans
 from quantize.progress import NullProgress, Progress
 from quantize.publish.manifest import (
+    AdapterRecord,
     OutputRecord,
     SourceFile,
     SourceRecord,
     TensorRecord,
     manifest,
 )
-from quantize.recipes import FTYPES, FileType, file_type
+from quantize.recipes import FTYPES, FileType
 from quantize.storage.sink import make_folder, write_text
 from quantize.tensors import Shape
 from quantize.vocab import end_tokens
@@ -39,11 +51,13 @@ class Options:
     """What a person may choose. `arch`, `pre` and `name` override what the source says.
 
     The type "auto" is chosen by the source. `keep_grid`: weights that are quantized already and
-    that a ggml type holds exactly become that type, whatever the others become.
+    that a ggml type holds exactly become that type, whatever the others become. `lora`: adapters to
+    merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not to be taken as it is.
     """
 
     types: tuple[str, ...] = (AUTOMATIC,)
     keep_grid: bool = False
+    lora: tuple[str, ...] = ()
     output: Path = Path()
     arch: str | None = None
     pre: str | None = None
@@ -129,6 +143,7 @@ class _Prepared:
     facts: SourceFacts
     plans: tuple[Plan, ...]
     notes: tuple[str, ...]
+    adapters: tuple[OpenedAdapter, ...]
 
 
 def plan(source: str, options: Options) -> Planned:
@@ -199,10 +214,13 @@ def architectures() -> Mapping[str, str]:
 
 def _prepare(source: str, options: Options) -> _Prepared:
     # Before anything is read: a mistyped type must not cost a download.
-    file_types = _file_types(options.types)
+    file_types = file_types_of(options.types)
     opened = open_source(source, options.token)
-    model = _model(opened, options)
-    notes = _notes(opened, model)
+    adapters = tuple(open_adapter(text, options.token) for text in options.lora)
+    if adapters:
+        opened = merge_into(opened, adapters)
+    model = name_origins(_model(opened, options), opened, adapters)
+    notes = (*notes_of(opened, adapters), *notes_on_encodings(opened.source, model))
     if file_types:
         plans = make_plans(model, file_types)
     else:
@@ -220,36 +238,13 @@ def _prepare(source: str, options: Options) -> _Prepared:
         nbytes=sum(weights[name].nbytes for name in used),
         weights=plans[0].weights,
     )
-    return _Prepared(opened, facts, plans, notes)
-
-
-def _file_types(names: tuple[str, ...]) -> tuple[FileType, ...]:
-    """The file types called `names`; none where the source shall choose."""
-    automatic = [name for name in names if name.strip().lower() == AUTOMATIC]
-    if automatic and len(names) > 1:
-        raise UsageError(
-            "auto-with-others",
-            "--type auto goes alone",
-            reason="it chooses the one type that fits the source best",
-            hint="name the types, or leave out --type",
-        )
-    return tuple(dict.fromkeys(file_type(name) for name in names if not automatic))
-
-
-def _notes(opened: Opened, model: Model) -> tuple[str, ...]:
-    weights = opened.source.weights
-    names = {name for output in model.outputs if not output.grid for name in output.sources}
-    stored = {weights[name].encoding for name in names} - {"plain", "gguf"}
-    return tuple(
-        f"{name}: the weights are quantized already, and what is written cannot be better"
-        for name in sorted(stored)
-    )
+    return _Prepared(opened, facts, plans, notes, adapters)
 
 
 def _model(opened: Opened, options: Options) -> Model:
     if isinstance(opened.source, GGUFFile):
         return model_of_gguf(opened.source, name=options.name)
-    keep = options.keep_grid or not _file_types(options.types)
+    keep = options.keep_grid or not file_types_of(options.types)
     return model_of(
         opened.source, arch=options.arch, pre=options.pre, name=options.name, keep_grid=keep
     )
@@ -304,6 +299,7 @@ def _write_manifest(prepared: _Prepared, written: tuple[Written, ...], options: 
             files=[SourceFile(name, origin.files.files()[name]) for name in origin.names()],
             repo=facts.repo,
             commit=facts.commit,
+            adapters=[_adapter_record(one) for one in prepared.adapters] or None,
         ),
         {
             "types": [plan.ftype for plan in prepared.plans],
@@ -317,6 +313,18 @@ def _write_manifest(prepared: _Prepared, written: tuple[Written, ...], options: 
     path = options.output / "manifest.json"
     write_text(path, text)
     return path
+
+
+def _adapter_record(one: OpenedAdapter) -> AdapterRecord:
+    sizes = one.adapter.files.source.files()
+    return AdapterRecord(
+        name=one.adapter.name,
+        scale=one.adapter.factor,
+        base=one.adapter.settings.base,
+        files=[SourceFile(name, size) for name, size in sizes.items()],
+        repo=one.repo,
+        commit=one.commit,
+    )
 
 
 def _output_record(plan: Plan, one: Written) -> OutputRecord:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from quantize.checkpoints.base import F32Array, U8Array, Weight
@@ -16,7 +17,10 @@ from quantize.storage.source import ByteSource
 from quantize.tensors import StoredTensor
 
 INDEX = "model.safetensors.index.json"
-_SINGLE = re.compile(r"model[^/]*\.safetensors")
+_SINGLE = "model.safetensors"
+# In the order of preference. A name like model.fp16.safetensors is the same weights once more.
+_UNLISTED = (re.compile(r"model-\d+-of-\d+\.safetensors"), re.compile(r"model[^/]*\.safetensors"))
+_HEADERS_AT_ONCE = 8
 _SMALL_FILE = 200_000_000  # the largest real tokenizer.json is under 40 MB
 
 
@@ -86,10 +90,13 @@ class Checkpoint:
         index = self.read(INDEX)
         weight_map = read_index(index, INDEX) if index is not None else {}
         check_files(weight_map, listed, INDEX)
-        shards = sorted(set(weight_map.values()) or filter(_SINGLE.fullmatch, listed))
+        shards = sorted(set(weight_map.values()) or _without_index(listed))
         if not shards:
             raise _no_weights(listed)
-        headers = {shard: self._header(shard, listed[shard]) for shard in shards}
+        # From the Hub, each header is a request that takes its time.
+        with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
+            found = pool.map(lambda shard: self._header(shard, listed[shard]), shards)
+            headers = dict(zip(shards, found, strict=True))
         if weight_map:
             return join_shards(weight_map, headers, INDEX)
         stored: dict[str, StoredTensor] = {}
@@ -107,6 +114,17 @@ class Checkpoint:
 
     def _header(self, shard: str, size: int) -> Header:
         return read_header(lambda offset, n: self.files.read(shard, offset, n), size, shard)
+
+
+def _without_index(listed: Collection[str]) -> list[str]:
+    """The files of weights where no index names them."""
+    if _SINGLE in listed:
+        return [_SINGLE]
+    for pattern in _UNLISTED:
+        found = [name for name in listed if pattern.fullmatch(name)]
+        if found:
+            return found
+    return []
 
 
 def _no_weights(listed: Mapping[str, int]) -> CheckpointError:

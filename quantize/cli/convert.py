@@ -18,6 +18,7 @@ def convert(  # noqa: PLR0913 (one for each option)
     output: opt.OutputFolder = Path(),
     dry_run: opt.DryRun = False,
     keep_grid: opt.KeepGrid = False,
+    lora: opt.Lora = [],  # noqa: B006 (as above)
     name: opt.Name = None,
     arch: opt.Arch = None,
     pre: opt.Pre = None,
@@ -39,6 +40,7 @@ def convert(  # noqa: PLR0913 (one for each option)
         options = api.Options(
             types=tuple(types),
             keep_grid=keep_grid,
+            lora=tuple(lora),
             output=output,
             name=name,
             arch=arch,

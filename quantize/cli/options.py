@@ -54,6 +54,16 @@ KeepGrid = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+Lora = Annotated[
+    list[str],
+    typer.Option(
+        "--lora",
+        metavar="ADAPTER[=SCALE]",
+        help="Merge a PEFT adapter first: a folder or a Hub id. Several are merged in turn.",
+        show_default=False,
+        rich_help_panel=_MODEL,
+    ),
+]
 OutputFolder = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="DIR", help="Where the files go."),

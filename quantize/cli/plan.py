@@ -12,6 +12,7 @@ def plan(  # noqa: PLR0913 (one for each option)
     *,
     types: opt.Types = ["auto"],  # noqa: B006 (Typer copies it)
     keep_grid: opt.KeepGrid = False,
+    lora: opt.Lora = [],  # noqa: B006 (as above)
     name: opt.Name = None,
     arch: opt.Arch = None,
     pre: opt.Pre = None,
@@ -31,6 +32,7 @@ def plan(  # noqa: PLR0913 (one for each option)
         options = api.Options(
             types=tuple(types),
             keep_grid=keep_grid,
+            lora=tuple(lora),
             name=name,
             arch=arch,
             pre=pre,

@@ -146,8 +146,8 @@ def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
 def _memory(tensor: PlannedTensor, task: Task, step: int, sources: int) -> int:
     elements = (task.hi - task.lo) * tensor.cols
     if not tensor.transform.whole:
-        return elements * _PER_ELEMENT
-    return max(sources, elements) * _PER_WHOLE_ELEMENT + step * _PER_ELEMENT
+        return elements * _PER_ELEMENT + tensor.held
+    return max(sources, elements) * _PER_WHOLE_ELEMENT + step * _PER_ELEMENT + tensor.held
 
 
 def _resident() -> int:

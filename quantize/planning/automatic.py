@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.errors import UsageError
 from quantize.planning.outputs import Model
-from quantize.recipes import FTYPES, FileType
+from quantize.recipes import FTYPES, FileType, file_type
 from quantize.tensors import count
 
 AUTOMATIC = "auto"
@@ -44,3 +45,27 @@ def choose_automatically(source: Checkpoint | GGUFFile, model: Model) -> Automat
         names = " and ".join(sorted(set(kept) - {""}))
         why = f"{names} as stored, {nearest} for the rest: nothing measurable is lost"
     return Automatic(file_type, labels[0] if labels else file_type, why)
+
+
+def file_types_of(names: tuple[str, ...]) -> tuple[FileType, ...]:
+    """The file types called `names`; none where the source shall choose."""
+    automatic = [name for name in names if name.strip().lower() == AUTOMATIC]
+    if automatic and len(names) > 1:
+        raise UsageError(
+            "auto-with-others",
+            "--type auto goes alone",
+            reason="it chooses the one type that fits the source best",
+            hint="name the types, or leave out --type",
+        )
+    return tuple(dict.fromkeys(file_type(name) for name in names if not automatic))
+
+
+def notes_on_encodings(source: Checkpoint | GGUFFile, model: Model) -> tuple[str, ...]:
+    """A line that says so where weights are decoded and quantized again."""
+    if isinstance(source, GGUFFile) or source.encoding.nearest is None:
+        return ()
+    method = source.encoding.name
+    names = {name for output in model.outputs if not output.grid for name in output.sources}
+    if not any(source.weights[name].encoding.startswith(method) for name in names):
+        return ()
+    return (f"{method}: the weights are quantized already, and what is written cannot be better",)

@@ -50,6 +50,7 @@ def model_of(
             tensor.sources,
             _in_source_precision(checkpoint, tensor),
             grid=_grid(checkpoint, tensor.sources, tensor.transform, keep_grid),
+            held=max(checkpoint.weights[name].held for name in tensor.sources),
         )
         for tensor in map_tensors(family, hp)
     ]

@@ -73,6 +73,7 @@ def lay_out(
             made=output.shape,
             values=output.values,
             repacked=output.grid == choice.type,
+            held=output.held,
         )
         for output, choice, entry, nbytes in zip(outputs, choices, entries, sizes, strict=True)
     )

@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from quantize.checkpoints.adapters.peft import is_adapter
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
-from quantize.storage.hub import Snapshot, fetch_snapshot, parse_hub_id
+from quantize.storage.hub import Snapshot, parse_hub_id, pin_or_cached
+from quantize.storage.hub_files import HubFiles
 from quantize.storage.local import LocalFolder
+from quantize.storage.source import ByteSource
 
 # Folder names that say nothing about the model; its parent's name does.
 _NAMELESS = re.compile(r"checkpoint|model|weights|hf|snapshot|export|[0-9a-f]{40}|", re.IGNORECASE)
@@ -23,6 +26,7 @@ class Opened:
     """A source, seen through its headers. `repo` and `commit` only when it came from the Hub.
 
     `identity` changes when the source's bytes do, as far as that can be told without reading them.
+    `remote` are files of which only headers are here so far.
     """
 
     source: Checkpoint | GGUFFile
@@ -30,18 +34,20 @@ class Opened:
     identity: str
     repo: str | None = None
     commit: str | None = None
+    remote: HubFiles | None = None
 
 
 def open_source(text: str, token: str | None = None) -> Opened:
-    """Open a checkpoint folder, a .gguf file, or `org/name[@revision]` of the Hub.
+    """Open a checkpoint folder, a .gguf file, or `org/name[@revision]` or a URL of the Hub.
 
-    What exists on the disk wins over the Hub. Raises UsageError("no-such-source").
+    What exists on the disk wins over the Hub, of which only small files and the headers of the
+    weights are read. Raises UsageError("no-such-source").
     """
     path = Path(text).expanduser()
     if path.is_file():
         return _open_file(path)
     if path.is_dir():
-        checkpoint = Checkpoint(LocalFolder(path), folder_name(path))
+        checkpoint = _checkpoint(LocalFolder(path), folder_name(path), text)
         return Opened(checkpoint, str(path), _stamp(path, checkpoint.names()))
     repository = parse_hub_id(text)
     if repository is None:
@@ -50,11 +56,31 @@ def open_source(text: str, token: str | None = None) -> Opened:
             f"{text!r} is neither a folder, a .gguf file, nor a repository of the Hub",
             hint="give a folder with config.json and .safetensors files, or org/name",
         )
-    snapshot: Snapshot = fetch_snapshot(*repository, token=token)
-    name = repository[0].rpartition("/")[2]
-    checkpoint = Checkpoint(LocalFolder(snapshot.path), name)
-    identity = f"{repository[0]}@{snapshot.commit}"
-    return Opened(checkpoint, repository[0], identity, repository[0], snapshot.commit)
+    return _open_repository(*repository, token)
+
+
+def _open_repository(repo: str, revision: str | None, token: str | None) -> Opened:
+    found = pin_or_cached(repo, revision, token)
+    name = repo.rpartition("/")[2]
+    identity = f"{repo}@{found.commit}"
+    if isinstance(found, Snapshot):
+        checkpoint = _checkpoint(LocalFolder(found.path), name, repo)
+        return Opened(checkpoint, repo, identity, repo, found.commit)
+    remote = HubFiles(found)
+    return Opened(_checkpoint(remote, name, repo), repo, identity, repo, found.commit, remote)
+
+
+def _checkpoint(files: ByteSource, name: str, text: str) -> Checkpoint:
+    """The checkpoint in `files`. Raises UsageError for a lone adapter."""
+    if is_adapter(files) and "config.json" not in files.files():
+        raise UsageError(
+            "adapter-alone",
+            "an adapter, which is no model by itself",
+            where=text,
+            reason="it holds what is added to the weights of the model it was trained on",
+            hint=f"quantize convert BASE --lora {text}",
+        )
+    return Checkpoint(files, name)
 
 
 def folder_name(path: Path) -> str:
@@ -63,6 +89,11 @@ def folder_name(path: Path) -> str:
         if not _NAMELESS.fullmatch(folder.name):
             return folder.name
     return "model"
+
+
+def folder_identity(path: Path) -> str:
+    """Changes when a file of the folder does."""
+    return _stamp(path, LocalFolder(path).files())
 
 
 def _stamp(folder: Path, names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ class Output:
     """A tensor to write: made from `sources` by `transform`, or of given float32 `values`.
 
     `grid` is the ggml type that holds the stored values of all sources exactly, if there is one and
-    the transform only moves rows.
+    the transform only moves rows. `held`: bytes that any range of rows takes beside its own.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Output:
     transform: Transform = IDENTITY
     values: bytes | None = None
     grid: str | None = None
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)

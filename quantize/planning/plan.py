@@ -24,7 +24,8 @@ class PlannedTensor:
     `made` is the shape that `transform` gives from `sources`; `shape` the one written (a leading
     dimension of 1 is dropped, as llama-quantize does). `offset` counts from the start of the file.
     `values` are the raw float32 bytes of a generated tensor, which has no sources. `repacked`: the
-    source's blocks are moved (Source.repack_rows), not decoded and quantized again.
+    source's blocks are moved (Source.repack_rows), not decoded and quantized again. `held`: bytes
+    that any range of rows takes beside its own.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PlannedTensor:
     made: Shape
     values: bytes | None = None
     repacked: bool = False
+    held: int = 0
 
     @property
     def rows(self) -> int:

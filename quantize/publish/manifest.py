@@ -26,6 +26,18 @@ class SourceFile:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterRecord:
+    """An adapter that was merged, times `scale`. Its base is named by the adapter itself."""
+
+    name: str
+    scale: float
+    base: str
+    files: Sequence[SourceFile] = ()
+    repo: str | None = None
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRecord:
     """`repo` and `commit` are those of the Hub, None for a local folder or file."""
 
@@ -34,6 +46,7 @@ class SourceRecord:
     files: Sequence[SourceFile] = ()
     repo: str | None = None
     commit: str | None = None
+    adapters: Sequence[AdapterRecord] | None = None
 
 
 @dataclass(frozen=True, slots=True)

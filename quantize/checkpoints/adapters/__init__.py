@@ -1,0 +1,1 @@
+"""Adapters: what was trained beside a checkpoint, and the checkpoint with it merged in."""
