@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantize.checkpoints.adapters.merged import MergedCheckpoint
-from quantize.checkpoints.adapters.peft import WEIGHTS, Adapter, read_adapter
+from quantize.checkpoints.adapters.peft import Adapter, read_adapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KV, string, u32
@@ -17,7 +17,6 @@ from quantize.planning.outputs import Model
 from quantize.storage.hub import parse_hub_id
 from quantize.storage.hub_downloads import fetch_snapshot
 from quantize.storage.local import LocalFolder
-from quantize.storage.source import ByteSource
 
 _HUB = "https://huggingface.co"
 _ORIGIN = "general.base_model."
@@ -54,15 +53,6 @@ def open_adapter(text: str, token: str | None = None) -> OpenedAdapter:
     repo = repository[0]
     adapter = read_adapter(LocalFolder(snapshot.path), repo.rpartition("/")[2], factor)
     return OpenedAdapter(adapter, repo, f"{repo}@{snapshot.commit}*{factor}", repo, snapshot.commit)
-
-
-def _files(found: Repository | Snapshot) -> ByteSource:
-    """An adapter is small, and each of its tensors is read many times: it is fetched whole."""
-    if isinstance(found, Snapshot):
-        return LocalFolder(found.path)
-    if WEIGHTS in found.files:
-        fetch(found, WEIGHTS)
-    return HubFiles(found)
 
 
 def merge_into(opened: Opened, adapters: Sequence[OpenedAdapter]) -> Opened:
