@@ -99,16 +99,20 @@ def make(name: str, kit: Kit, llama_cpp: Path, work: Path) -> dict[str, Path]:
     model = work / "models" / name
     model.mkdir(parents=True)
     config, tensors = describe(spec, kit, work / "saved")
-    skeleton = {"architecture": config["architectures"][0], "tokenizer": spec["tokenizer"]}
+    skeleton = {"architecture": config["architectures"][0], "tokenizer": spec.get("tokenizer")}
     if "by_hand" in spec:
         skeleton["by_hand"] = spec["by_hand"]
     _write_json(model / "config.json", config)
     _write_json(model / "skeleton.json", {**skeleton, "tensors": tensors})
+    extra = [model / "extra" / file for file in spec.get("extra", {})]
+    for file in extra:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(spec["extra"][file.name], "utf-8")
     (work / "tokenizers").symlink_to(kit.root / "tokenizers")
     checkpoint = kit.materialize(str(work), name, str(work / "checkpoints"))
     f32, q4_k_m = work / "F32.gguf", work / "Q4_K_M.gguf"
-    pre = spec.get("pre", kit.tokenizers[spec["tokenizer"]]["tokenizer.ggml.pre"])
-    convert(llama_cpp, checkpoint, f32, pre)
+    told = kit.tokenizers.get(spec.get("tokenizer", ""), {}).get("tokenizer.ggml.pre")
+    convert(llama_cpp, checkpoint, f32, spec.get("pre", told))
     if spec.get("generates", True):
         compute(f32)
     quantize(f32, q4_k_m, "MOSTLY_Q4_K_M")
@@ -120,18 +124,17 @@ def make(name: str, kit: Kit, llama_cpp: Path, work: Path) -> dict[str, Path]:
     expected = work / "expected" / f"{name}.json"
     expected.parent.mkdir()
     _write_json(expected, {"name": name, **skeleton, **expectation(kit, made)})
-    members = (model / "config.json", model / "skeleton.json", expected)
+    members = (model / "config.json", model / "skeleton.json", *extra, expected)
     return {path.relative_to(work).as_posix(): path for path in members}
 
 
 def describe(spec: Json, kit: Kit, saved: Path) -> tuple[Json, list[Json]]:
     """config.json and the tensors of a checkpoint, by name."""
-    tokens = kit.tokenizers[spec["tokenizer"]]["tokens"]
-    given: Json = {
-        "vocab_size": -(-tokens // 32) * 32,
-        **kit.token_ids(spec["tokenizer"]),
-        **spec["config"],
-    }
+    given: Json = spec["config"]
+    if "tokenizer" in spec:
+        tokens = kit.tokenizers[spec["tokenizer"]]["tokens"]
+        size = -(-tokens // 32) * 32
+        given = {"vocab_size": size, **kit.token_ids(spec["tokenizer"]), **given}
     architecture = str(spec["architecture"])
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, str] = {}
@@ -197,7 +200,7 @@ def init(name: str, shape: tuple[int, ...], inits: Mapping[str, str]) -> str:
     return "norm1" if len(shape) < 2 else "w:0.02"
 
 
-def convert(llama_cpp: Path, checkpoint: str, target: Path, pre: str) -> None:
+def convert(llama_cpp: Path, checkpoint: str, target: Path, pre: str | None) -> None:
     """The converter's F32 file. It knows tokenizers by a hash; these it has to be told (`pre`)."""
     base = importlib.import_module("conversion.base")
     base.TextModel.get_vocab_base_pre = lambda self, tokenizer: pre

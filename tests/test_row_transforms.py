@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from quantize.architectures.row_transforms import Every, PadRows, Ungroup
+from quantize.architectures.row_transforms import Blocks, Every, PadRows, Ungroup
 from quantize.architectures.transforms import ZEROS, Stack, Transform, complete
 from quantize.tensors import Shape, as_rows
 
@@ -54,7 +54,12 @@ def test_ungroup_refuses_rows_that_are_no_whole_groups() -> None:
 
 @pytest.mark.parametrize(
     ("transform", "shape"),
-    [(Every(1, 2, 1), (3, 8, 5)), (Every(0, 4), (16, 5)), (Ungroup(2, (3, 1, 1)), (40, 5))],
+    [
+        (Every(1, 2, 1), (3, 8, 5)),
+        (Every(0, 4), (16, 5)),
+        (Blocks((1, 0)), (4, 3, 5)),
+        (Ungroup(2, (3, 1, 1)), (40, 5)),
+    ],
 )
 def test_any_range_of_rows_is_that_part_of_the_whole(transform: Transform, shape: Shape) -> None:
     source = numbered(shape)
@@ -80,6 +85,14 @@ def test_padding_in_ranges_reads_each_row_once() -> None:
     assert [[(source, len(rows)) for source, rows in pieces] for pieces in ranges] == [
         [(0, 2)], [(0, 1), (ZEROS, 1)], [(ZEROS, 2)],
     ]  # fmt: skip
+
+
+def test_blocks_come_in_the_order_that_is_asked_for() -> None:
+    source = numbered((6, 4, 5))
+    made = complete(Blocks((2, 0, 1)), [source])
+    np.testing.assert_array_equal(made, source[[4, 5, 0, 1, 2, 3]])
+    with pytest.raises(ValueError, match="3 equal blocks"):
+        Blocks((2, 0, 1)).shape([(4, 5)])
 
 
 def test_stack_refuses_vectors() -> None:

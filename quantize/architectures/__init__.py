@@ -147,5 +147,9 @@ ARCHITECTURES: Registry[Family] = Registry(
         "ChatGLMForConditionalGeneration": "quantize.architectures.chatglm:CHATGLM",
         "DotsOCRForCausalLM": "quantize.architectures.qwen2:QWEN2",
         "KORMoForCausalLM": "quantize.architectures.qwen2:KORMO",
+        "Rwkv6ForCausalLM": "quantize.architectures.rwkv6:RWKV6",
+        "RWKV6Qwen2ForCausalLM": "quantize.architectures.rwkv6:RWKV6_QWEN2",
+        "Rwkv7ForCausalLM": "quantize.architectures.rwkv7:RWKV7",
+        "RWKV7ForCausalLM": "quantize.architectures.rwkv7:RWKV7",
     },
 )

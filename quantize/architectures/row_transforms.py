@@ -64,6 +64,32 @@ class Ungroup(Transform):
 
 
 @dataclass(frozen=True, slots=True)
+class Unpair(Transform):
+    """The first `rotary` rows of each head from "pairs" order to "halves" order.
+
+    The inverse of transforms.PermuteRope, for the part of a head that RoPE turns.
+    """
+
+    n_head: int
+    rotary: int
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if shape[0] % self.n_head or self.rotary % 2 or self.rotary > shape[0] // self.n_head:
+            raise ValueError(
+                f"{shape[0]} rows are not {self.n_head} heads to turn {self.rotary} of"
+            )
+        return shape
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        head, place = np.divmod(np.arange(lo, hi), shapes[0][0] // self.n_head)
+        half = self.rotary // 2
+        paired = place % half * 2 + place // half
+        size = shapes[0][0] // self.n_head
+        return [(0, head * size + np.where(place < self.rotary, paired, place))]
+
+
+@dataclass(frozen=True, slots=True)
 class FirstRows(Transform):
     """At most `count` indices of the first dimension: an embedding without its padding."""
 
@@ -92,3 +118,21 @@ class PadRows(Transform):
         there = math.prod(shapes[0][:-1])
         pieces = [(0, np.arange(lo, min(hi, there))), (ZEROS, np.arange(max(lo, there), hi))]
         return [piece for piece in pieces if len(piece[1])]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks(Transform):
+    """As many equal blocks of the first dimension as `order` has numbers, in that order."""
+
+    order: Shape
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if shape[0] % len(self.order):
+            raise ValueError(f"{shape[0]} rows are not {len(self.order)} equal blocks")
+        return shape
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        size = math.prod(shapes[0][:-1]) // len(self.order)
+        block, place = np.divmod(np.arange(lo, hi), size)
+        return [(0, np.asarray(self.order)[block] * size + place)]
