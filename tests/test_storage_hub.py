@@ -1,34 +1,20 @@
-"""Repositories of the Hub: a small one on the loopback interface, the real client against it.
-
-The client reads its environment when it is imported, so each fetch is a process of its own.
-"""
+"""Repositories of the Hub: a small one on the loopback interface, the real client against it."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quantize.errors import QuantizeError
 from quantize.storage.hub import parse_hub_id
+from quantize.storage.hub_downloads import fetch_snapshot
+from tests.hub_client import connect
 from tests.hub_server import HubServer, Repo
 
-PROGRAM = """
-import json, sys
-from quantize.errors import QuantizeError
-from quantize.storage.hub import fetch_snapshot
-try:
-    found = fetch_snapshot(*json.loads(sys.argv[1]))
-    print(json.dumps({"path": str(found.path), "commit": found.commit}))
-except QuantizeError as error:
-    names = ("reference", "message", "where", "reason", "hint", "exit_code")
-    print(json.dumps({name: getattr(error, name) for name in names}))
-"""
 FILES = {
     "config.json": b"{}",
     "model.safetensors": bytes(range(256)) * 100,
@@ -72,18 +58,25 @@ def hub(repos: dict[str, Repo]) -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def fetch(hub: HubServer, tmp_path: Path) -> Fetch:
+def fetch(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetch:
     def run(
-        repo: str, revision: str | None = None, token: str | None = None, **env: str
+        repo: str,
+        revision: str | None = None,
+        token: str | None = None,
+        *,
+        env_token: str | None = None,
+        url: str = hub.url,
+        offline: bool = False,
     ) -> dict[str, Any]:
-        environment = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
-        environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), **env}
-        arguments = [sys.executable, "-c", PROGRAM, json.dumps([repo, revision, token])]
-        done = subprocess.run(
-            arguments, env=environment, capture_output=True, text=True, timeout=120, check=True
-        )
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        connect(monkeypatch, url, tmp_path / "home", offline=offline)
+        if env_token is not None:
+            monkeypatch.setenv("HF_TOKEN", env_token)
+        try:
+            found = fetch_snapshot(repo, revision, token)
+        except QuantizeError as error:
+            names = ("reference", "message", "where", "reason", "hint", "exit_code")
+            return {name: getattr(error, name) for name in names}
+        return {"path": str(found.path), "commit": found.commit}
 
     return run
 
@@ -107,7 +100,7 @@ def test_a_repository_is_fetched_with_what_a_conversion_needs_and_nothing_else(
 def test_what_was_fetched_serves_without_a_network_too(fetch: Fetch, hub: HubServer) -> None:
     first = fetch("org/model")
     hub.log.clear()
-    assert fetch("org/model", HF_HUB_OFFLINE="1") == first
+    assert fetch("org/model", offline=True) == first
     assert hub.log == []
 
 
@@ -148,7 +141,7 @@ def test_a_gated_repository_says_what_to_accept_and_where_a_token_was_looked_for
     assert f"{hub.url}/org/gated" in found["hint"]
     token_file = tmp_path / "home" / "token"
     assert found["reason"] == f"no token was sent: none in HF_TOKEN and {token_file}"
-    found = fetch("org/gated", HF_TOKEN=OTHER)
+    found = fetch("org/gated", env_token=OTHER)
     assert found["reason"] == f"a token found in HF_TOKEN and {token_file} was sent"
     found = fetch("org/gated", token=THIRD)
     assert found["reason"] == "the token given on the command line was sent"
@@ -157,7 +150,7 @@ def test_a_gated_repository_says_what_to_accept_and_where_a_token_was_looked_for
 
 def test_a_token_opens_gated_and_private_repositories(fetch: Fetch) -> None:
     assert names_in(fetch("org/gated", token=GOOD)["path"]) == NEEDED
-    assert names_in(fetch("org/private", HF_TOKEN=GOOD)["path"]) == NEEDED
+    assert names_in(fetch("org/private", env_token=GOOD)["path"]) == NEEDED
 
 
 def test_a_refused_token_is_an_authentication_error(fetch: Fetch) -> None:
@@ -180,12 +173,12 @@ def test_a_connection_that_breaks_is_a_network_error(fetch: Fetch) -> None:
 
 def test_no_network_is_a_network_error(fetch: Fetch) -> None:
     # Port 9 (discard) on the loopback interface: nobody listens.
-    found = fetch("org/model", HF_ENDPOINT="http://127.0.0.1:9")
+    found = fetch("org/model", url="http://127.0.0.1:9")
     assert (found["reference"], found["exit_code"]) == ("no-connection", 6)
 
 
 def test_offline_mode_is_respected_and_named(fetch: Fetch, hub: HubServer) -> None:
-    found = fetch("org/model", HF_HUB_OFFLINE="1")
+    found = fetch("org/model", offline=True)
     assert (found["reference"], found["exit_code"]) == ("offline", 6)
     assert "HF_HUB_OFFLINE" in found["message"]
     assert hub.log == []

@@ -48,24 +48,13 @@ class LocalFolder:
     def read_into(self, name: str, offset: int, view: memoryview) -> None:
         end = offset + len(view)
         if end > self._size(name):
-            raise _too_short(name, end, self._size(name))
-        try:
-            with (self.path / name).open("rb", buffering=0) as file:
-                file.seek(offset)
-                while view:
-                    done = file.readinto(view[:_READ_AT_ONCE])
-                    if not done:
-                        raise _too_short(name, end, end - len(view))
-                    view = view[done:]
-        except OSError as error:
-            raise _unreadable(name, error) from error
+            raise too_short(name, end, self._size(name))
+        read_into(self.path / name, name, offset, view)
 
     def read_all(self, name: str, limit: int) -> bytes:
         size = self._size(name)
         if size > limit:
-            raise CheckpointError(
-                "file-too-large", f"{size} bytes where at most {limit} make sense", where=name
-            )
+            raise too_large(name, size, limit)
         return self.read(name, 0, size)
 
     def close(self) -> None:
@@ -109,7 +98,28 @@ def _list(folder: Path, *, depth: int, prefix: str = "") -> Iterator[tuple[str, 
                 yield from _list(folder / entry.name, depth=depth - 1, prefix=f"{name}/")
 
 
-def _too_short(name: str, end: int, size: int) -> CheckpointError:
+def read_into(path: Path, name: str, offset: int, view: memoryview) -> None:
+    """Fill `view` from one file, called `name` in the source."""
+    end = offset + len(view)
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            while view:
+                done = file.readinto(view[:_READ_AT_ONCE])
+                if not done:
+                    raise too_short(name, end, end - len(view))
+                view = view[done:]
+    except OSError as error:
+        raise _unreadable(name, error) from error
+
+
+def too_large(name: str, size: int, limit: int) -> CheckpointError:
+    return CheckpointError(
+        "file-too-large", f"{size} bytes where at most {limit} make sense", where=name
+    )
+
+
+def too_short(name: str, end: int, size: int) -> CheckpointError:
     return CheckpointError(
         "truncated-file",
         f"{end - size} of {end} bytes are missing",

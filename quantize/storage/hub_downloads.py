@@ -1,0 +1,112 @@
+"""Whole files of a repository, fetched into the Hub's cache in the background and checked there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+
+from quantize.storage.background import Background
+from quantize.storage.hub import Repository, Snapshot, pin_or_cached
+from quantize.storage.hub_errors import changed, explained, hub_failures
+from quantize.storage.hub_retry import persistently
+
+# Each has connections of its own (Xet) or is limited by the disk soon. The fewer, the earlier the
+# first is complete and conversion begins.
+_AT_ONCE = 2
+_PIECE = 1 << 20
+
+# Called with the name and the size of a file that is complete.
+Arrived = Callable[[str, int], None]
+
+
+class Downloads:
+    """Fetches `names` in their order; each can be waited for alone."""
+
+    def __init__(self, repository: Repository, names: Sequence[str], arrived: Arrived) -> None:
+        self._repository = repository
+        self._arrived = arrived
+        self._background = Background(_AT_ONCE, "download")
+        self._files: dict[str, Future[Path]] = {
+            name: self._background.submit(partial(self._fetch, name)) for name in names
+        }
+
+    def wait(self, name: str) -> Path:
+        """Where the complete file is. Raises what went wrong with it."""
+        return self._files[name].result()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._files
+
+    def close(self) -> None:
+        """Forget those that have not begun."""
+        for future in self._files.values():
+            future.cancel()
+        self._background.close()
+
+    def _fetch(self, name: str) -> Path:
+        path = fetch(self._repository, name)
+        if not _is_genuine(self._repository, name, path):
+            # A proxy may have answered with something else, or the disk have lost a bit.
+            path = fetch(self._repository, name, again=True)
+            if not _is_genuine(self._repository, name, path):
+                repo = self._repository.repo
+                raise changed(repo, name, "its SHA-256 is not the one that the Hub lists")
+        self._arrived(name, self._repository.files[name].size)
+        return path
+
+
+def fetch_snapshot(repo: str, revision: str | None, token: str | None = None) -> Snapshot:
+    """All files of a small repository that may be needed, or what the cache has of them."""
+    found = pin_or_cached(repo, revision, token)
+    if isinstance(found, Snapshot):
+        return found
+    folder = Path()
+    for name in found.files:
+        depth = name.count("/")
+        folder = fetch(found, name).parents[depth]
+    return Snapshot(folder, found.commit)
+
+
+def fetch(repository: Repository, name: str, *, again: bool = False) -> Path:
+    """A file in the Hub's cache, downloaded unless it is there.
+
+    Several processes may ask for the same file: huggingface_hub lets one of them fetch it. Raises
+    AuthError, NetworkError, DiskError.
+    """
+    from huggingface_hub import hf_hub_download
+
+    try:
+        path = persistently(
+            lambda: hf_hub_download(
+                repository.repo,
+                name,
+                revision=repository.commit,
+                token=repository.token,
+                force_download=again,
+            )
+        )
+    except hub_failures() as error:
+        raise explained(error, repository.repo, repository.commit, repository.token) from error
+    return Path(path)
+
+
+def cached(repository: Repository, name: str) -> Path | None:
+    """The file, if it is complete in the Hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repository.repo, name, revision=repository.commit)
+    return Path(path) if isinstance(path, str) else None
+
+
+def _is_genuine(repository: Repository, name: str, path: Path) -> bool:
+    expected = repository.files[name].sha256
+    if expected is None:
+        return True
+    sha = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            sha.update(piece)
+    return sha.hexdigest() == expected

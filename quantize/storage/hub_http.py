@@ -1,0 +1,191 @@
+"""Ranges of a repository's files over HTTP, whatever the network does meanwhile."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from quantize import __version__
+from quantize.errors import NetworkError
+from quantize.storage.hub import Repository
+from quantize.storage.hub_errors import (
+    PASSING,
+    changed,
+    explained,
+    http_library,
+    hub_failures,
+    refused,
+    trouble,
+)
+from quantize.storage.hub_retry import Backoff, ordered_wait, persistently
+
+_TIMEOUT = 30.0  # seconds without a byte
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_EXPIRED = frozenset({401, 403, 404, 410})  # what storage says of a signature that is too old
+
+
+class _PassingError(Exception):
+    """Another try may go better; the server may have said when."""
+
+    def __init__(self, reason: str, ordered: float | None = None) -> None:
+        super().__init__(reason)
+        self.ordered = ordered
+
+
+class RangeReader:
+    """Reads any bytes of any file of `repository`. Safe to share between threads, and picklable.
+
+    A file's place is asked of the Hub once: weights usually lie on another host, under a signed
+    URL that needs no token and gets none. Every answer is held against the size and the digests
+    that the commit names. The session is huggingface_hub's own, with its proxies and mirrors.
+    """
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self._places: dict[str, str] = {}  # name -> URL
+        self._etags: dict[str, str] = {}  # name -> what the storage calls this version of it
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.Lock()
+
+    def read(self, name: str, offset: int, nbytes: int) -> bytes:
+        """Exactly `nbytes` bytes. What arrived before a connection broke is not asked for again.
+
+        Raises NetworkError when nothing arrives any more, AuthError, and CheckpointError when the
+        file is not the one of the commit.
+        """
+        data = bytearray()
+        backoff = Backoff()
+        while len(data) < nbytes:
+            try:
+                for piece in self._pieces(name, offset + len(data), nbytes - len(data)):
+                    data += piece
+                    backoff.progress()
+            except (_PassingError, http_library().TransportError) as error:
+                if not backoff.wait(getattr(error, "ordered", None)):
+                    raise _gave_up(self.repository.repo, name, error) from error
+        return bytes(data)
+
+    def _pieces(self, name: str, offset: int, nbytes: int) -> Iterator[bytes]:
+        """The bytes of one answer, which may break off."""
+        from huggingface_hub import get_session
+
+        place = self._place(name)
+        headers = {
+            **self._headers(place),
+            "Accept-Encoding": "identity",
+            "Range": f"bytes={offset}-{offset + nbytes - 1}",
+        }
+        with get_session().stream("GET", place, headers=headers, timeout=_TIMEOUT) as answer:
+            self._check(name, place, answer, offset, nbytes)
+            left = nbytes
+            for piece in answer.iter_raw():
+                if len(piece) > left:
+                    raise self._changed(name, "more bytes came than were asked for")
+                left -= len(piece)
+                yield piece
+        if left:
+            raise _PassingError(f"{left} of {nbytes} bytes did not come")
+
+    def _check(self, name: str, place: str, answer: Any, offset: int, nbytes: int) -> None:
+        """Raise unless the answer holds exactly the bytes asked for, of the file of the commit."""
+        status, size = answer.status_code, self.repository.files[name].size
+        if status in PASSING:
+            raise _PassingError(f"HTTP {status}", ordered_wait(answer.headers))
+        if status in _EXPIRED:
+            if self._is_hub(place):
+                token = self.repository.token
+                raise (
+                    refused(status, self.repository.repo, token)
+                    if status in {401, 403}
+                    else trouble(status, self.repository.repo)
+                )
+            with self._lock:
+                self._places.pop(name, None)
+            raise _PassingError(f"HTTP {status}")
+        if status == 416:
+            raise self._changed(name, f"it has no byte {offset}, where {size} bytes are listed")
+        if status == 200 and (offset, nbytes) != (0, size):
+            raise NetworkError(
+                "no-ranges",
+                "the server sends whole files only",
+                where=f"{self.repository.repo}: {name}",
+                reason="a proxy or a mirror ignores the Range header",
+                hint="convert without --stream, which downloads whole files",
+            )
+        if status not in {200, 206}:
+            raise trouble(status, self.repository.repo)
+        sent = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if status == 206 and (sent is None or (int(sent[1]), int(sent[3])) != (offset, size)):
+            raise self._changed(name, f"{answer.headers.get('Content-Range')} of {size} bytes")
+        self._check_etag(name, answer.headers.get("ETag"))
+
+    def _check_etag(self, name: str, etag: str | None) -> None:
+        """All answers must be of one version of a file, however the storage calls that."""
+        if etag is not None and self._etags.setdefault(name, etag) != etag:
+            raise self._changed(name, "it changed between two requests")
+
+    def _place(self, name: str) -> str:
+        """Where a file lies now. Asked again when a signature has expired."""
+        with self._lock:
+            place = self._places.get(name)
+        if place is None:
+            place = self._ask(name)
+            with self._lock:
+                self._places[name] = place
+        return place
+
+    def _ask(self, name: str) -> str:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        repository = self.repository
+        url = hf_hub_url(repository.repo, name, revision=repository.commit)
+        try:
+            found = persistently(lambda: get_hf_file_metadata(url, token=repository.token))
+        except hub_failures() as error:
+            raise explained(error, repository.repo, repository.commit, repository.token) from error
+        expected = repository.files[name]
+        if found.size not in {None, expected.size}:
+            raise self._changed(name, f"{found.size} bytes, where {expected.size} are listed")
+        if found.etag not in {None, expected.etag}:
+            raise self._changed(name, "its digest is not the one that is listed")
+        return found.location
+
+    def _headers(self, place: str) -> dict[str, str]:
+        """With the token for the Hub itself, and without for every other host."""
+        from huggingface_hub.utils import (  # type: ignore[attr-defined] # re-exported
+            build_hf_headers,
+        )
+
+        token = self.repository.token if self._is_hub(place) else False
+        headers: dict[str, str] = build_hf_headers(
+            token=token, library_name="quantize", library_version=__version__
+        )
+        return headers
+
+    def _is_hub(self, place: str) -> bool:
+        from huggingface_hub import constants
+
+        here, hub = urlsplit(place), urlsplit(constants.ENDPOINT)
+        return (here.scheme, here.netloc) == (hub.scheme, hub.netloc)
+
+    def _changed(self, name: str, reason: str) -> Exception:
+        return changed(self.repository.repo, name, reason)
+
+
+def _gave_up(repo: str, name: str, error: Exception) -> NetworkError:
+    return NetworkError(
+        "connection-lost",
+        "the bytes stopped coming",
+        where=f"{repo}: {name}",
+        reason=str(error).partition("\n")[0] or type(error).__name__,
+        hint="the same command continues",
+    )
