@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from quantize.architectures.row_transforms import Every, FirstRows, Ungroup
+from quantize.architectures.row_transforms import Every, FirstRows, Ungroup, Unpair
 from quantize.architectures.shape_transforms import Refold, Reshape, Transpose
 from quantize.architectures.transforms import (
     IDENTITY,
@@ -59,6 +59,13 @@ class Case:
     expected: Callable[..., F32Array]
 
 
+def unpaired(a: F32Array, n_head: int, rotary: int) -> F32Array:
+    heads = a.reshape(n_head, -1, *a.shape[1:])
+    turned = heads[:, :rotary]
+    parts = (turned[:, ::2], turned[:, 1::2], heads[:, rotary:])
+    return np.concatenate(parts, axis=1).reshape(a.shape)
+
+
 CASES = {
     "identity": Case(IDENTITY, ((3, 4),), lambda a: a),
     "identity of a bias": Case(IDENTITY, ((5,),), lambda a: a),
@@ -93,6 +100,8 @@ CASES = {
     "minus exp": Case(NegExp(), ((2, 3),), lambda a: -np.exp(a)),
     "every second": Case(Every(1, 2), ((6, 3),), lambda a: a[1::2]),
     "every third inside": Case(Every(0, 3, dim=1), ((2, 6, 2),), lambda a: a[:, ::3]),
+    "unpair a weight": Case(Unpair(2, 4), ((12, 3),), lambda a: unpaired(a, 2, 4)),
+    "unpair a bias": Case(Unpair(3, 4), ((12,),), lambda a: unpaired(a, 3, 4)),
     "ungroup": Case(
         Ungroup(2, (2, 1)),
         ((12, 3),),

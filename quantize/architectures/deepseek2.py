@@ -6,6 +6,9 @@ kv_b_proj is split into what goes into the queries (k_b, transposed) and the val
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from quantize.architectures import decoder
 from quantize.architectures.family import Family, Rule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
@@ -39,28 +42,34 @@ def _keys_and_values(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
-    blocks = range(hp.block_count)
+def rules(hp: Hparams, n_block: int) -> tuple[Rule, ...]:
+    """The rules with this number of blocks, which may be more than predict the next token."""
+    blocks = range(n_block)
     n_dense = int(hp["first_k_dense_replace"])
     correction = "layers.{bid}.mlp.gate.e_score_correction_bias"
-    return (
-        *decoder.EMBEDDING,
-        *decoder.OUTPUT_NORM,
-        *(() if hp.get("tie_word_embeddings") else decoder.HEAD),
+    attention = (
         *decoder.NORMS,
         *_queries(hp),
         *_keys_and_values(hp),
         *tensor(f"{_ATTN}.o_proj", "blk.{bid}.attn_output"),
-        *on_blocks(blocks[:n_dense], decoder.MLP),
-        *on_blocks(
-            blocks[n_dense:],
-            (
-                *decoder.MOE,
-                Rule(correction, "blk.{bid}.exp_probs_b.bias", optional=True),
-                *(decoder.SHARED_EXPERTS if hp.get("n_shared_experts") else ()),
-            ),
-        ),
     )
+    moe = (
+        *decoder.MOE,
+        Rule(correction, "blk.{bid}.exp_probs_b.bias", optional=True),
+        *(decoder.SHARED_EXPERTS if hp.get("n_shared_experts") else ()),
+    )
+    return (
+        *decoder.EMBEDDING,
+        *decoder.OUTPUT_NORM,
+        *(() if hp.get("tie_word_embeddings") else decoder.HEAD),
+        *on_blocks(blocks, attention),
+        *on_blocks(blocks[:n_dense], decoder.MLP),
+        *on_blocks(blocks[n_dense:], moe),
+    )
+
+
+def _rules(hp: Hparams) -> tuple[Rule, ...]:
+    return rules(hp, hp.block_count)
 
 
 def _unused(hp: Hparams) -> tuple[str, ...]:
@@ -68,6 +77,11 @@ def _unused(hp: Hparams) -> tuple[str, ...]:
     first, count = hp.block_count, int(hp.get("num_nextn_predict_layers") or 0)
     prediction = tuple(f"layers.{bid}.*" for bid in range(first, first + count))
     return (*prediction, "lm_head.weight") if hp.get("tie_word_embeddings") else prediction
+
+
+def _dense_blocks(config: Mapping[str, Any]) -> int:
+    """How many come before those with experts: without experts all."""
+    return 0 if config.get("n_routed_experts") else int(config["num_hidden_layers"])
 
 
 def _log_multiplier(hp: Hparams) -> float | None:
@@ -88,7 +102,7 @@ DEEPSEEK2 = Family(
         u32("attention.value_length", "kv_lora_rank"),
         u32("attention.key_length_mla", lambda hp: hp["qk_nope_head_dim"] + hp["qk_rope_head_dim"]),
         u32("attention.value_length_mla", "v_head_dim"),
-        u32("expert_feed_forward_length", "moe_intermediate_size"),
+        u32("expert_feed_forward_length", "moe_intermediate_size", "intermediate_size"),
         u32("expert_count", "n_routed_experts"),
         u32("expert_shared_count", lambda hp: hp.get("n_shared_experts", 0)),
         f32("expert_weights_scale", "routed_scaling_factor"),
@@ -105,6 +119,7 @@ DEEPSEEK2 = Family(
         qk_nope_head_dim=128,
         v_head_dim=128,
         kv_lora_rank=512,
+        first_k_dense_replace=_dense_blocks,
         rope_theta=10000.0,
         rms_norm_eps=1e-6,
     ),

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, tensor
+from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
+from quantize.architectures.row_transforms import Unpair
+
+
+def _attention(hp: Hparams) -> tuple[Rule, ...]:
+    """llama.cpp's multimodal RoPE wants the rows of a head in halves; the model has pairs."""
+    if "mrope_section" not in hp.rope:
+        return decoder.attention()
+    rotary = rotary_dimensions(hp)
+    return decoder.attention(Unpair(hp.n_head, rotary), Unpair(hp.n_head_kv, rotary))
 
 
 def _rules(hp: Hparams) -> tuple[Rule, ...]:
@@ -17,7 +28,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *tensor("layers.{bid}.post_self_attn_layernorm", "blk.{bid}.post_attention_norm"),
         *tensor("layers.{bid}.post_attention_layernorm", "blk.{bid}.ffn_norm"),
         *tensor("layers.{bid}.post_mlp_layernorm", "blk.{bid}.post_ffw_norm"),
-        *decoder.attention(),
+        *_attention(hp),
         *tensor("layers.{bid}.mlp.gate_up_proj", "blk.{bid}.ffn_up"),
         *tensor("layers.{bid}.mlp.down_proj", "blk.{bid}.ffn_down"),
     )
@@ -42,4 +53,10 @@ GLM4 = Family(
             "bos": "<|endoftext|>",
         }
     },
+)
+
+GLM4V = replace(
+    GLM4,
+    unused=OTHER_MODALITIES,
+    defaults=class_defaults(num_key_value_heads=2, rope_theta=10000.0, rms_norm_eps=1e-5),
 )

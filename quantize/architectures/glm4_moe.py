@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, on_blocks, tensor
+from quantize.architectures.family import (
+    OTHER_MODALITIES,
+    Family,
+    Rule,
+    class_defaults,
+    on_blocks,
+    tensor,
+)
 from quantize.architectures.glm4 import rotary_dimensions
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32
 
 # The block that predicts the token after the next one (multi-token prediction).
-_NEXTN = (
+NEXTN = (
     *tensor("layers.{bid}.eh_proj", "blk.{bid}.nextn.eh_proj"),
     *tensor("layers.{bid}.enorm", "blk.{bid}.nextn.enorm"),
     *tensor("layers.{bid}.hnorm", "blk.{bid}.nextn.hnorm"),
@@ -19,12 +26,12 @@ _NEXTN = (
 )
 
 
-def _block_count(hp: Hparams) -> int:
+def block_count(hp: Hparams) -> int:
     return hp.block_count + int(hp.get("num_nextn_predict_layers", 0))
 
 
 def _rules(hp: Hparams) -> tuple[Rule, ...]:
-    blocks = range(_block_count(hp))
+    blocks = range(block_count(hp))
     n_dense = int(hp["first_k_dense_replace"])
     return (
         *decoder.EMBEDDING,
@@ -48,7 +55,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
                 *(decoder.SHARED_EXPERTS if hp.get("n_shared_experts") else ()),
             ),
         ),
-        *on_blocks(blocks[hp.block_count :], _NEXTN),
+        *on_blocks(blocks[hp.block_count :], NEXTN),
     )
 
 
@@ -56,7 +63,7 @@ GLM4_MOE = Family(
     arch="glm4moe",
     keys=(
         *COMMON,
-        u32("block_count", _block_count),
+        u32("block_count", block_count),
         u32("rope.dimension_count", rotary_dimensions),
         u32("expert_feed_forward_length", "moe_intermediate_size"),
         u32("expert_shared_count", "n_shared_experts"),
@@ -67,6 +74,7 @@ GLM4_MOE = Family(
         u32("nextn_predict_layers", "num_nextn_predict_layers"),
     ),
     rules=_rules,
+    unused=OTHER_MODALITIES,
     defaults=class_defaults(
         num_key_value_heads=8,
         partial_rotary_factor=0.5,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -41,8 +42,13 @@ def model_of(
     some ggml type holds exactly shall be of that type. Reads JSON files only,
     and of the weights the single numbers that a family writes as key-values.
     """
-    family = family_of(checkpoint, arch)
-    hp = hparams_of(checkpoint, family)
+    with _reading_config():
+        family = family_of(checkpoint, arch)
+        hp = hparams_of(checkpoint, family)
+        mapped = map_tensors(family, hp)
+        generated = list(family.generated(hp))
+        early = key_values(family.early, family.arch, hp)
+        keys = key_values(family.keys, family.arch, hp)
     outputs = [
         Output(
             tensor.name,
@@ -52,11 +58,11 @@ def model_of(
             grid=_grid(checkpoint, tensor.sources, tensor.transform, keep_grid),
             held=max(checkpoint.weights[name].held for name in tensor.sources),
         )
-        for tensor in map_tensors(family, hp)
+        for tensor in mapped
     ]
     outputs += [
         Output(made.name, made.values.shape, values=made.values.astype("<f4").tobytes())
-        for made in family.generated(hp)
+        for made in generated
     ]
     outputs.sort(key=lambda output: file_order(output.name))
     _check_duplicates(outputs)
@@ -72,12 +78,31 @@ def model_of(
     vocabulary = build(checkpoint, hp.get("vocab_size"), _hints(family, hp, pre))
     kvs = (
         general[0],
-        *key_values(family.early, family.arch, hp),
+        *early,
         *general[1:],
-        *key_values(family.keys, family.arch, hp),
+        *keys,
         *vocabulary,
     )
     return Model(name or checkpoint.name, family.arch, _last_wins(kvs), outputs)
+
+
+# What a rule or a row may raise on numbers that no model has, such as zero heads.
+_STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+@contextlib.contextmanager
+def _reading_config() -> Iterator[None]:
+    """A config.json that makes no sense is a bad checkpoint, whatever it made go wrong."""
+    try:
+        yield
+    except _STUMBLES as error:
+        raise CheckpointError(
+            "bad-config",
+            "config.json does not describe a model of its architecture",
+            where="config.json",
+            reason=f"{type(error).__name__}: {error}",
+            hint="compare it with the one on the model's page, or download it again",
+        ) from error
 
 
 def family_of(checkpoint: Checkpoint, arch: str | None) -> Family:
@@ -141,7 +166,7 @@ def _fitting(checkpoint: Checkpoint) -> list[str]:
             hp = hparams_of(checkpoint, family)
             map_tensors(family, hp)
             key_values(family.keys, family.arch, hp)
-        except (QuantizeError, ArithmeticError, LookupError, TypeError, ValueError):
+        except (QuantizeError, *_STUMBLES):
             # A family that was not made for these hparams may stumble over them in any way.
             continue
         found[family.arch] = name
@@ -151,10 +176,9 @@ def _fitting(checkpoint: Checkpoint) -> list[str]:
 def _hints(family: Family, hp: Hparams, pre: str | None) -> VocabHints:
     return VocabHints(
         loaders=family.vocab,
-        arch_name=family.arch,
         pre=pre,
         token_types=hp.get("type_vocab_size"),
-        **family.vocab_options,
+        **{"arch_name": family.arch, **family.vocab_options},
     )
 
 

@@ -48,7 +48,8 @@ def _facts(model: Model) -> ModelFacts:
     values = {kv.key.removeprefix(f"{model.arch}."): kv.value for kv in model.kvs}
     return ModelFacts(
         arch=model.arch,
-        block_count=values.get("block_count", 0),
+        # llama.cpp counts blocks that run in a loop as often as they run.
+        block_count=values.get("block_count", 0) * values.get("num_loops", 1),
         head_count=values.get("attention.head_count", 0),
         head_count_kv=values.get("attention.head_count_kv"),
         expert_count=values.get("expert_count", 0),
