@@ -100,8 +100,7 @@ def make(name: str, kit: Kit, llama_cpp: Path, work: Path) -> dict[str, Path]:
     model.mkdir(parents=True)
     config, tensors = describe(spec, kit, work / "saved")
     skeleton = {"architecture": config["architectures"][0], "tokenizer": spec.get("tokenizer")}
-    if "by_hand" in spec:
-        skeleton["by_hand"] = spec["by_hand"]
+    skeleton |= {key: spec[key] for key in ("by_hand", "without") if key in spec}
     _write_json(model / "config.json", config)
     _write_json(model / "skeleton.json", {**skeleton, "tensors": tensors})
     extra = [model / "extra" / file for file in spec.get("extra", {})]
