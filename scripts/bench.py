@@ -6,7 +6,7 @@
 What is compared runs in turns in one session; numbers are medians. `--quick` shows on small models
 that everything runs, prints the tables and writes nothing. The oracle is a virtual environment with
 llama-cpp-python (`make oracle`); without it the columns of llama.cpp stay empty. The full run needs
-13 GB of disk in DIR and the machine for itself.
+25 GB of disk in DIR and the machine for itself.
 """
 
 from __future__ import annotations

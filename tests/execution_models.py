@@ -20,6 +20,7 @@ from quantize.architectures.transforms import (
     complete,
 )
 from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.execution import Settings, Written, run
 from quantize.formats.kv import string
 from quantize.planning.layout import lay_out
 from quantize.planning.outputs import Output
@@ -142,3 +143,11 @@ class Watcher(NullProgress):
 
     def finish(self) -> None:
         self.finished = True
+
+
+NUMPY = Settings(jobs=1, kernels="numpy")
+
+
+def convert(plan: Plan, source: Checkpoint, folder: Path, settings: Settings = NUMPY) -> Written:
+    (written,) = run([plan], source, [folder / "out.gguf"], settings, NullProgress())
+    return written

@@ -13,7 +13,7 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from quantize.errors import DiskError
@@ -87,31 +87,37 @@ class Journal:
 
     def begin(self, facts: Mapping[str, str]) -> None:
         """Start the journal of a data file that was just made; nothing of it is done."""
-        _sync(partial_path(self.final))
-        self._append(dict(facts))
-        _sync_folder(self.path.parent)
+        with _told(self.path):
+            _sync(partial_path(self.final))
+            self._append(dict(facts))
+            _sync_folder(self.path.parent)
 
     def clear(self) -> None:
         """Forget everything, to be done before the data file goes."""
-        os.ftruncate(self._fd, 0)
-        os.fsync(self._fd)
+        with _told(self.path):
+            os.ftruncate(self._fd, 0)
+            os.fsync(self._fd)
 
     def record(self, tasks: Iterable[Task]) -> None:
         """Make the data file durable, then list `tasks`. Raises DiskError."""
         rows = [[task.index, task.lo, task.hi] for task in tasks]
         if rows:
-            try:
+            with _told(self.path):
                 _sync(partial_path(self.final))
                 self._append(rows)
-            except OSError as error:
-                raise disk_error(self.path, error) from error
 
     def close(self, *, keep: bool) -> None:
+        """Unlock. The journal stays for a later run, or goes; an empty one goes in any case."""
+        if self._fd < 0:
+            return
+        keep = keep and os.fstat(self._fd).st_size > 0
         if not keep and os.name != "nt":
-            # While it is locked still, so that nobody else has begun to use it.
+            # While it is locked still, so that nobody else has begun to use it. Windows cannot
+            # remove an open file.
             self.path.unlink(missing_ok=True)
         os.close(self._fd)
-        if not keep:
+        self._fd = -1
+        if not keep and os.name == "nt":
             self.path.unlink(missing_ok=True)
 
     def _append(self, document: object) -> None:
@@ -120,6 +126,15 @@ class Journal:
         if os.write(self._fd, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(self._fd)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """OSErrors become DiskErrors about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(path, error) from error
 
 
 def _open_locked(path: Path) -> int:

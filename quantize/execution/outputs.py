@@ -13,7 +13,7 @@ from quantize.execution.journal import Journal
 from quantize.execution.ranges import Done
 from quantize.planning.plan import Plan
 from quantize.progress import Progress
-from quantize.storage.sink import PartialFile, check_folder, partial_path
+from quantize.storage.sink import PartialFile, check_folder, disk_error, partial_path
 
 
 class Outputs:
@@ -33,13 +33,12 @@ class Outputs:
     ) -> None:
         self.files: list[PartialFile] = []
         self.journals: list[Journal] = []
+        rows = [tensor.rows for tensor in plans[0].tensors]
+        found: list[Done | None] = []
         try:
             self.journals += [Journal(path) for path in paths]
-            rows = [tensor.rows for tensor in plans[0].tensors]
-            found = [
-                _earlier(plan, journal, own, rows, progress, fresh=fresh)
-                for plan, journal, own in zip(plans, self.journals, facts, strict=True)
-            ]
+            for plan, journal, own in zip(plans, self.journals, facts, strict=True):
+                found.append(_earlier(plan, journal, own, rows, progress, fresh=fresh))
             _check_room(plans, paths, [done is not None for done in found])
             for plan, path, journal, own, done in zip(
                 plans, paths, self.journals, facts, found, strict=True
@@ -50,6 +49,11 @@ class Outputs:
                 if done is None:
                     journal.begin(own)
         except BaseException:
+            # What was only just made is of no use to a later run.
+            for journal, done in zip(self.journals, found, strict=False):
+                journal.close(keep=done is not None)
+            for file, done in zip(self.files, found, strict=False):
+                file.abandon(keep=done is not None)
             self.abandon(keep=True)
             raise
         self.done = reduce(Done.common, [done or Done(rows) for done in found])
@@ -99,7 +103,10 @@ def _earlier(
     # In this order: a journal must never speak of a file that is not there. The file is removed,
     # not cut: a worker that outlived its killed run may still write to it.
     journal.clear()
-    partial.unlink(missing_ok=True)
+    try:
+        partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(partial, error) from error
     return None
 
 
