@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from quantize.errors import CheckpointError
 from quantize.tensors import Shape
 
+# Far more blocks, or experts in a block, than any model has.
+_MOST = 10_000
+
 # Where multimodal checkpoints keep the language model's part of config.json.
 _TEXT_PARTS = ("text_config", "llm_config", "lm_config", "language_config")
 
@@ -125,7 +128,7 @@ class Hparams(Mapping[str, Any]):
 
     @property
     def block_count(self) -> int:
-        return int(self.first(*BLOCK_COUNT))
+        return _counted(self.first(*BLOCK_COUNT), BLOCK_COUNT)
 
     @property
     def n_embd(self) -> int:
@@ -147,7 +150,20 @@ class Hparams(Mapping[str, Any]):
 
     @property
     def n_expert(self) -> int:
-        return int(self.optional(*EXPERT_COUNT) or 0)
+        return _counted(self.optional(*EXPERT_COUNT) or 0, EXPERT_COUNT)
+
+
+def _counted(value: Any, names: tuple[str, ...]) -> int:
+    """A number of blocks or experts: rules are written out for each of them."""
+    count = int(value)
+    if 0 <= count <= _MOST:
+        return count
+    raise CheckpointError(
+        "bad-hparam",
+        f"{count} cannot be {names[0]}",
+        where="config.json",
+        reason=f"no model has more than {_MOST}",
+    )
 
 
 def _missing(names: tuple[str, ...]) -> CheckpointError:

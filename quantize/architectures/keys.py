@@ -87,19 +87,25 @@ def _typed(key: str, kind: str, value: Any) -> KV:
     if isinstance(value, (list, tuple)) and not kind.startswith("ARRAY"):
         element = "INT32" if kind == "UINT32" else kind
         kind = f"ARRAY[{element}]"
+    if value in ([], ()):
+        raise _bad(key, value, "an empty list says nothing")
     try:
         if kind.startswith("ARRAY"):
             cast = _CASTS[kind[6:-1]]
             return KV(key, kind, tuple(cast(v) for v in value))
         return KV(key, kind, _CASTS[kind](value))
     except (TypeError, ValueError) as error:
-        raise CheckpointError(
-            "bad-hparam",
-            f"{value!r} cannot be the value of {key}",
-            where="config.json",
-            reason=str(error),
-            hint="compare config.json with the one on the model's page",
-        ) from error
+        raise _bad(key, value, str(error)) from error
+
+
+def _bad(key: str, value: Any, reason: str) -> CheckpointError:
+    return CheckpointError(
+        "bad-hparam",
+        f"{value!r} cannot be the value of {key}",
+        where="config.json",
+        reason=reason,
+        hint="compare config.json with the one on the model's page",
+    )
 
 
 def _rope_scaling(hp: Hparams) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.errors import CheckpointError
-from quantize.planning.outputs import Model
+from quantize.planning.outputs import Model, Output
 
 # GGUF name (without a block number) -> the hparam that its last dimension must equal.
 _COLS = {
@@ -28,6 +28,11 @@ _COLS = {
     "ffn_gate.weight": "embedding_length",
     "ffn_up.weight": "embedding_length",
 }
+# GGUF name -> the hparams whose product its first dimension must equal: heads, size of a head.
+_ROWS = {
+    "attn_k.weight": ("attention.head_count_kv", "attention.key_length"),
+    "attn_v.weight": ("attention.head_count_kv", "attention.value_length"),
+}
 _BLOCK = re.compile(r"blk\.\d+\.")
 
 
@@ -39,8 +44,17 @@ def check_shapes(model: Model) -> None:
         expected = values.get(hparam)
         if isinstance(expected, int) and output.shape[-1] != expected:
             raise _mismatch(output.name, output.shape[-1], hparam, expected)
+        varies = "attention.key_length_swa" in values  # windowed blocks have heads of another size
+        heads, size = (values.get(key) for key in _ROWS.get(_BLOCK.sub("", output.name), ("", "")))
+        if isinstance(heads, int) and isinstance(size, int) and not varies:
+            _check_heads(output, heads * size)
         if output.name == "token_embd.weight":
             _check_vocabulary(output.shape[0], values)
+
+
+def _check_heads(output: Output, expected: int) -> None:
+    if output.shape[0] != expected:
+        raise _mismatch(output.name, output.shape[0], "the number and size of heads", expected)
 
 
 def _check_vocabulary(rows: int, values: Mapping[str, Any]) -> None:
@@ -58,7 +72,7 @@ def _check_vocabulary(rows: int, values: Mapping[str, Any]) -> None:
 def _mismatch(name: str, got: int, hparam: str, expected: int) -> CheckpointError:
     return CheckpointError(
         "shape-mismatch",
-        f"rows of {got} where {hparam} is {expected}",
+        f"{got} where {hparam} gives {expected}",
         where=name,
         reason="config.json and the weights do not belong together",
         hint="download config.json and the weights from the same revision",
