@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantize.architectures import ARCHITECTURES
+from quantize.checkpoints.adapters.alone import LoneAdapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.execution import Needs, Settings, Written, needs_of, run
 from quantize.formats.kv import KV
+from quantize.ollama.adapter import adapter_modelfile
 from quantize.ollama.modelfile import license_file, modelfile
 from quantize.planning.adapters import (
     OpenedAdapter,
@@ -24,6 +26,12 @@ from quantize.planning.automatic import (
     choose_automatically,
     file_types_of,
     notes_on_encodings,
+)
+from quantize.planning.from_adapter import (
+    model_of_adapter,
+    open_alone,
+    opened_alone,
+    plan_adapter,
 )
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.from_gguf import model_of_gguf
@@ -53,11 +61,15 @@ class Options:
     The type "auto" is chosen by the source. `keep_grid`: weights that are quantized already and
     that a ggml type holds exactly become that type, whatever the others become. `lora`: adapters to
     merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not to be taken as it is.
+    `adapter_only`: the source is an adapter, to become a GGUF adapter; `base` is where its base's
+    config.json is, if not where the adapter says.
     """
 
     types: tuple[str, ...] = (AUTOMATIC,)
     keep_grid: bool = False
     lora: tuple[str, ...] = ()
+    adapter_only: bool = False
+    base: str | None = None
     output: Path = Path()
     arch: str | None = None
     pre: str | None = None
@@ -213,6 +225,20 @@ def architectures() -> Mapping[str, str]:
 
 
 def _prepare(source: str, options: Options) -> _Prepared:
+    return _prepare_adapter(source, options) if options.adapter_only else _plan(source, options)
+
+
+def _prepare_adapter(source: str, options: Options) -> _Prepared:
+    file_types = file_types_of(options.types) or (FTYPES["F32"],)
+    found = open_adapter(source, options.token)
+    origin = open_alone(found, options.base, options.token)
+    model = model_of_adapter(origin, arch=options.arch, name=options.name)
+    plans = plan_adapter(model, file_types)
+    opened = opened_alone(found, origin)
+    return _Prepared(opened, _facts(opened, model, plans), plans, (), (found,))
+
+
+def _plan(source: str, options: Options) -> _Prepared:
     # Before anything is read: a mistyped type must not cost a download.
     file_types = file_types_of(options.types)
     opened = open_source(source, options.token)
@@ -227,9 +253,13 @@ def _prepare(source: str, options: Options) -> _Prepared:
         automatic = choose_automatically(opened.source, model)
         plans = make_plans(model, [automatic.file_type], automatic.label)
         notes += (automatic.why,) if automatic.why else ()
+    return _Prepared(opened, _facts(opened, model, plans), plans, notes, adapters)
+
+
+def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts:
     weights = opened.source.weights
     used = {name for tensor in plans[0].tensors for name in tensor.sources}
-    facts = SourceFacts(
+    return SourceFacts(
         name=model.name,
         location=opened.location,
         arch=model.arch,
@@ -238,7 +268,6 @@ def _prepare(source: str, options: Options) -> _Prepared:
         nbytes=sum(weights[name].nbytes for name in used),
         weights=plans[0].weights,
     )
-    return _Prepared(opened, facts, plans, notes, adapters)
 
 
 def _model(opened: Opened, options: Options) -> Model:
@@ -276,6 +305,8 @@ def _modelfile(prepared: _Prepared, file: str) -> str:
     origin, plan = prepared.opened.source, prepared.plans[0]
     has_template = plan.value("tokenizer.chat_template") is not None
     is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
+    if isinstance(origin, LoneAdapter):
+        return adapter_modelfile(origin.adapter.settings.base, file)
     if isinstance(origin, GGUFFile):
         return modelfile(file, has_chat_template=has_template, is_embedder=is_embedder)
     license_name = license_file(origin.names())

@@ -26,11 +26,12 @@ class Mapped:
     transform: Transform
 
 
-def map_tensors(family: Family, hp: Hparams) -> list[Mapped]:
+def map_tensors(family: Family, hp: Hparams, *, partial: bool = False) -> list[Mapped]:
     """Every GGUF tensor that the checkpoint gives, in the order of the rules.
 
-    Raises CheckpointError when sources are unmapped, mapped to one name twice, missing, or of
-    shapes that a transform cannot take; each error lists the tensors.
+    `partial`: what is missing is left out, as for an adapter, which changes some tensors. Raises
+    CheckpointError when sources are unmapped, mapped to one name twice, missing, or of shapes that
+    a transform cannot take; each error lists the tensors.
     """
     by_name = _canonical(family, hp.shapes)
     mapped: dict[str, Mapped] = {}
@@ -39,7 +40,7 @@ def map_tensors(family: Family, hp: Hparams) -> list[Mapped]:
     for target, sources, rule in _expand(family.rules(hp), hp):
         absent = [name for name in sources if name not in by_name]
         if absent:
-            if not rule.optional or len(absent) < len(sources):
+            if not partial and (not rule.optional or len(absent) < len(sources)):
                 missing += absent
             continue
         if target in mapped:

@@ -91,9 +91,14 @@ class Encoding(Protocol):
     the default, as for weights that were never quantized. `accepts` says in words what is read.
     """
 
-    name: str
-    nearest: str | None
-    accepts: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def nearest(self) -> str | None: ...
+
+    @property
+    def accepts(self) -> str: ...
 
     def resolve(self, stored: Mapping[str, StoredTensor], read: Reader) -> dict[str, Weight]:
         """The weights by name; reads nothing but a few small tensors that describe others.

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 _MODEL = "The model"
+_HUB = "The Hub"
 _RUN = "The run"
 _PRINTED = "What is printed"
 
@@ -64,6 +65,24 @@ Lora = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+AdapterOnly = Annotated[
+    bool,
+    typer.Option(
+        "--adapter-only",
+        help="SOURCE is a PEFT adapter: write a GGUF adapter, to be loaded beside its base.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="BASE",
+        help="With --adapter-only: the base, if it is not where the adapter says.",
+        show_default=False,
+        rich_help_panel=_MODEL,
+    ),
+]
 OutputFolder = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="DIR", help="Where the files go."),
@@ -97,6 +116,24 @@ Pre = Annotated[
         help="llama.cpp's name of its pre-tokenizer, if that is not recognized.",
         show_default=False,
         rich_help_panel=_MODEL,
+    ),
+]
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Read weights over HTTP as they are needed, and keep none of them on the disk.",
+        rich_help_panel=_HUB,
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        metavar="TOKEN",
+        help="A token, in place of HF_TOKEN and of the one that `hf auth login` left.",
+        show_default=False,
+        rich_help_panel=_HUB,
     ),
 ]
 Jobs = Annotated[

@@ -13,9 +13,12 @@ def plan(  # noqa: PLR0913 (one for each option)
     types: opt.Types = ["auto"],  # noqa: B006 (Typer copies it)
     keep_grid: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
+    adapter_only: opt.AdapterOnly = False,
+    base: opt.Base = None,
     name: opt.Name = None,
     arch: opt.Arch = None,
     pre: opt.Pre = None,
+    token: opt.Token = None,
     jobs: opt.Jobs = None,
     max_memory: opt.MaxMemory = None,
     every: opt.All = False,
@@ -23,7 +26,7 @@ def plan(  # noqa: PLR0913 (one for each option)
 ) -> None:
     """Say what `convert` would write: types and why, exact sizes, memory and disk.
 
-    Headers and small files are read, no weights. A repository of the Hub is downloaded for that.
+    Headers and small files are read, no weights; of a repository of the Hub, just these are fetched.
     """
     with session(json=json) as out:
         from quantize import api
@@ -33,9 +36,12 @@ def plan(  # noqa: PLR0913 (one for each option)
             types=tuple(types),
             keep_grid=keep_grid,
             lora=tuple(lora),
+            adapter_only=adapter_only,
+            base=base,
             name=name,
             arch=arch,
             pre=pre,
+            token=token,
             jobs=jobs,
             max_memory=None if max_memory is None else parse_size(max_memory),
         )

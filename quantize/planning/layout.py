@@ -14,7 +14,7 @@ from quantize.tensors import Shape, tensor_nbytes
 
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 _FLOATS = ("F32", "F16", "BF16")
-_QUANTIZATION_VERSION = 2  # ggml.h, GGML_QNT_VERSION
+VERSION = u32("general.quantization_version", 2)  # ggml.h, GGML_QNT_VERSION
 
 
 def file_order(name: str) -> tuple[int, str]:
@@ -43,13 +43,21 @@ def lay_out(
     choices: Sequence[Choice],
 ) -> Plan:
     """Give each output its type and place; `outputs` are in file order, `choices` beside them."""
-    last = (
-        u32("general.quantization_version", _QUANTIZATION_VERSION),
-        u32("general.file_type", _file_type_id(file_type, choices)),
-    )
+    last = (VERSION, u32("general.file_type", _file_type_id(file_type, choices)))
     replaced = {kv.key for kv in last}
     kvs = (*(kv for kv in kvs if kv.key not in replaced), *last)
+    return place(name, arch, file_type.name, kvs, outputs, choices)
 
+
+def place(
+    name: str,
+    arch: str,
+    ftype: str,
+    kvs: tuple[KV, ...],
+    outputs: Sequence[Output],
+    choices: Sequence[Choice],
+) -> Plan:
+    """The same with all key-values given."""
     sizes = [
         tensor_nbytes(choice.type, written_shape(output.shape))
         for output, choice in zip(outputs, choices, strict=True)
@@ -77,7 +85,7 @@ def lay_out(
         )
         for output, choice, entry, nbytes in zip(outputs, choices, entries, sizes, strict=True)
     )
-    return Plan(name, arch, file_type.name, kvs, tensors, header, len(header) + data_size)
+    return Plan(name, arch, ftype, kvs, tensors, header, len(header) + data_size)
 
 
 def _file_type_id(file_type: FileType, choices: Sequence[Choice]) -> int:

@@ -1,0 +1,19 @@
+"""The Modelfile that stands beside a GGUF adapter."""
+
+from __future__ import annotations
+
+_NOTE = """\
+# Ollama loads a GGUF adapter beside its base up to version 0.34.0; later ones refuse ADAPTER.
+# For those, merge it: quantize convert BASE --lora ADAPTER
+"""
+
+
+def adapter_modelfile(base: str, file: str) -> str:
+    """The text of a Modelfile: `file` is the adapter's, `base` the model it was trained on."""
+    name = base.rstrip("/").rpartition("/")[2] or "BASE"
+    return f"""\
+{_NOTE}
+# The base, as `quantize convert {base}` names it.
+FROM ./{name}-Q4_K_M.gguf
+ADAPTER ./{file}
+"""
