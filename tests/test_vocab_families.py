@@ -38,3 +38,13 @@ def test_added_tokens_are_special_by_their_flag_alone() -> None:
         kvs = build(Made(files), 8, VocabHints(loaders=(loader,), pre="gpt-2"))
         (types[loader],) = (kv.value[5] for kv in kvs if kv.key == "tokenizer.ggml.token_type")
     assert types == {"bpe": 3, "bpe-by-flags": 4}
+
+
+def test_arctics_added_tokens_replace_pieces_and_keep_their_score(kit: Path) -> None:
+    added = {"40": {"content": "<s2>", "special": True}, "41": {"content": "x", "special": False}}
+    files = llama2(kit, {"unk_token": "<unk>", "added_tokens_decoder": added})
+    kvs = build(files, 1000, VocabHints(loaders=("spm-arctic",)))
+    found = {kv.key.removeprefix("tokenizer.ggml."): kv.value for kv in kvs}
+    assert found["tokens"][40:42] == (b"<s2>", b"x")
+    assert found["token_type"][40:42] == (3, 4)
+    assert found["scores"][40:42] == (0.0, -10000.0)

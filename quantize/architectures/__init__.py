@@ -165,5 +165,11 @@ ARCHITECTURES: Registry[Family] = Registry(
         "PanguEmbeddedForCausalLM": "quantize.architectures.pangu:PANGU_EMBEDDED",
         "YoutuForCausalLM": "quantize.architectures.deepseek2:DEEPSEEK2",
         "MiniMaxM2ForCausalLM": "quantize.architectures.minimax_m2:MINIMAX_M2",
+        "ArcticForCausalLM": "quantize.architectures.arctic:ARCTIC",
+        "LLaDAMoEModelLM": "quantize.architectures.diffusion:LLADA_MOE",
+        "LLaDAMoEModel": "quantize.architectures.diffusion:LLADA_MOE",
+        "RND1": "quantize.architectures.diffusion:RND1",
+        "JanusForConditionalGeneration": "quantize.architectures.llava:JANUS",
+        "Qwen2VLModel": "quantize.architectures.qwen_vl:QWEN2_VL",
     },
 )

@@ -1,18 +1,21 @@
-"""Dream and LLaDA: text by diffusion, with Qwen 2's and Llama's blocks and no causal mask."""
+"""Text by diffusion: known blocks (Qwen 2's, Llama's, OLMoE's, Qwen 3's) without a causal mask."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from quantize.architectures.family import Family, Rule, tensor
+from quantize.architectures import decoder
+from quantize.architectures.family import Family, Rule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, u32
 from quantize.architectures.pooling import POOLING
 from quantize.architectures.qwen2 import QWEN2
+from quantize.architectures.qwen_moe import QWEN3_MOE
 from quantize.architectures.transforms import PermuteRope
 from quantize.formats import kv
 
 _NOT_CAUSAL = boolean("attention.causal", lambda hp: False)
+_UNSHIFTED = boolean("diffusion.shift_logits", lambda hp: False)
 _BLOCK = "blocks.{bid}"
 
 
@@ -34,6 +37,18 @@ def _llada(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
+def _llada_moe(hp: Hparams) -> tuple[Rule, ...]:
+    return (
+        *decoder.EMBEDDING,
+        *decoder.OUTPUT_NORM,
+        *decoder.UNTIED_HEAD,
+        *decoder.NORMS,
+        *decoder.attention(),
+        *decoder.QK_NORMS,
+        *decoder.MOE,
+    )
+
+
 DREAM = replace(
     QWEN2,
     arch="dream",
@@ -50,10 +65,24 @@ LLADA = Family(
         u32("embedding_length", lambda hp: hp.get("d_model", 4096)),
         u32("feed_forward_length", lambda hp: hp.get("mlp_hidden_size", 12288)),
         _NOT_CAUSAL,
-        boolean("diffusion.shift_logits", lambda hp: False),
+        _UNSHIFTED,
     ),
     rules=_llada,
     prefixes=("model.transformer.",),
     vocab=("bpe-by-flags",),
     vocab_options={"after": (kv.boolean("tokenizer.ggml.add_bos_token", value=True),)},
 )
+LLADA_MOE = Family(
+    arch="llada-moe",
+    keys=(
+        *COMMON,
+        u32("expert_feed_forward_length", "expert_intermediate_size"),
+        _NOT_CAUSAL,
+        _UNSHIFTED,
+    ),
+    rules=_llada_moe,
+    defaults=class_defaults(),
+    # What llama.cpp's converter writes for every model of this class.
+    vocab_options={"after": (kv.u32("tokenizer.ggml.mask_token_id", 156895),)},
+)
+RND1 = replace(QWEN3_MOE, arch="rnd1", keys=(*QWEN3_MOE.keys, _NOT_CAUSAL))

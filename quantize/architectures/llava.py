@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from quantize.architectures.family import Rule
+from quantize.architectures.family import OTHER_MODALITIES, Rule
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.llama import LLAMA
 from quantize.errors import UnsupportedError
@@ -28,3 +28,11 @@ def _rules(hp: Hparams) -> Iterable[Rule]:
 
 
 LLAVA = replace(LLAMA, rules=_rules)
+# Janus also draws; what it draws with is left out, too.
+JANUS = replace(
+    LLAMA,
+    unused=(
+        *OTHER_MODALITIES, "vision_model.*", "aligner.*", "vqmodel.*", "generation_embeddings.*",
+        "generation_aligner.*", "generation_head.*",
+    ),
+)  # fmt: skip

@@ -52,6 +52,7 @@ LOADERS: Registry[Loader] = Registry(
         "gemma4": "quantize.vocab.gemma4:load",
         "rwkv": "quantize.vocab.rwkv:load",
         "spm": "quantize.vocab.spm:load",
+        "spm-arctic": "quantize.vocab.arctic:load",
         "spm-internlm2": "quantize.vocab.internlm:load2",
         "spm-internlm3": "quantize.vocab.internlm:load3",
         "spm-json": "quantize.vocab.spm_json:load",
