@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from quantize.architectures import ARCHITECTURES
@@ -27,6 +27,7 @@ from quantize.planning.automatic import (
     file_types_of,
     notes_on_encodings,
 )
+from quantize.planning.fetching import LocalDigests, download, stream, to_download
 from quantize.planning.from_adapter import (
     model_of_adapter,
     open_alone,
@@ -40,14 +41,8 @@ from quantize.planning.outputs import Model
 from quantize.planning.plan import Plan
 from quantize.planning.planner import make_plans
 from quantize.progress import NullProgress, Progress
-from quantize.publish.manifest import (
-    AdapterRecord,
-    OutputRecord,
-    SourceFile,
-    SourceRecord,
-    TensorRecord,
-    manifest,
-)
+from quantize.publish.manifest import manifest
+from quantize.publish.records import output_record, source_record
 from quantize.recipes import FTYPES, FileType
 from quantize.storage.sink import make_folder, write_text
 from quantize.tensors import Shape
@@ -61,6 +56,7 @@ class Options:
     The type "auto" is chosen by the source. `keep_grid`: weights that are quantized already and
     that a ggml type holds exactly become that type, whatever the others become. `lora`: adapters to
     merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not to be taken as it is.
+    `stream`: read the weights of a repository over HTTP and keep none of them.
     `adapter_only`: the source is an adapter, to become a GGUF adapter; `base` is where its base's
     config.json is, if not where the adapter says.
     """
@@ -74,7 +70,8 @@ class Options:
     arch: str | None = None
     pre: str | None = None
     name: str | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
+    stream: bool = False
     jobs: int | None = None
     max_memory: int | None = None
     kernels: str = "auto"
@@ -83,7 +80,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """Where the weights come from. `nbytes` is what will be read, `commit` the Hub's."""
+    """Where the weights come from. `nbytes` is what will be read, `commit` the Hub's.
+
+    `downloads` are files of a repository that are not in the Hub's cache, with their sizes.
+    """
 
     name: str
     location: str
@@ -92,6 +92,7 @@ class SourceFacts:
     commit: str | None
     nbytes: int
     weights: int
+    downloads: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +176,24 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
     plans, origin = prepared.plans, prepared.opened.source
     make_folder(options.output)
     paths = [options.output / f"{plan.name}-{plan.ftype}.gguf" for plan in plans]
-    written = run(
-        plans,
-        origin,
-        paths,
-        _settings(options),
-        progress,
-        identity=prepared.opened.identity,
-    )
+    settings = _settings(options)
+    if options.stream:
+        settings = settings.without(stream(prepared.opened, options.max_memory))
+    else:
+        download(prepared.opened, plans[0], progress)
+    digests = LocalDigests(prepared.opened, plans[0])
+    try:
+        written = run(
+            plans,
+            origin,
+            paths,
+            settings,
+            progress,
+            identity=prepared.opened.identity,
+            by_source=prepared.opened.remote is not None,
+        )
+    finally:
+        origin.files.close()
     files = tuple(
         OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256)
         for plan, one in zip(plans, written, strict=True)
@@ -191,7 +202,7 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         source=prepared.facts,
         files=files,
         modelfiles=_write_modelfiles(prepared, files, options.output),
-        manifest=_write_manifest(prepared, written, options),
+        manifest=_write_manifest(prepared, written, options, digests.wait()),
         seconds=time.perf_counter() - started,
         kernels=written[0].kernels,
     )
@@ -267,6 +278,7 @@ def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts
         commit=opened.commit,
         nbytes=sum(weights[name].nbytes for name in used),
         weights=plans[0].weights,
+        downloads=to_download(opened, plans[0]),
     )
 
 
@@ -320,61 +332,24 @@ def _modelfile(prepared: _Prepared, file: str) -> str:
     )
 
 
-def _write_manifest(prepared: _Prepared, written: tuple[Written, ...], options: Options) -> Path:
-    origin = prepared.opened.source
-    facts = prepared.facts
+def _write_manifest(
+    prepared: _Prepared,
+    written: tuple[Written, ...],
+    options: Options,
+    of_weights: Mapping[str, str],
+) -> Path:
+    plans = prepared.plans
     text = manifest(
-        SourceRecord(
-            name=origin.name,
-            arch=facts.arch,
-            files=[SourceFile(name, origin.files.files()[name]) for name in origin.names()],
-            repo=facts.repo,
-            commit=facts.commit,
-            adapters=[_adapter_record(one) for one in prepared.adapters] or None,
-        ),
+        source_record(prepared.opened, plans[0], prepared.adapters, of_weights),
         {
-            "types": [plan.ftype for plan in prepared.plans],
+            "types": [plan.ftype for plan in plans],
             "keep_grid": options.keep_grid or None,
             "arch": options.arch,
             "pre": options.pre,
             "name": options.name,
         },
-        [_output_record(plan, one) for plan, one in zip(prepared.plans, written, strict=True)],
+        [output_record(plan, one) for plan, one in zip(plans, written, strict=True)],
     )
     path = options.output / "manifest.json"
     write_text(path, text)
     return path
-
-
-def _adapter_record(one: OpenedAdapter) -> AdapterRecord:
-    sizes = one.adapter.files.source.files()
-    return AdapterRecord(
-        name=one.adapter.name,
-        scale=one.adapter.factor,
-        base=one.adapter.settings.base,
-        files=[SourceFile(name, size) for name, size in sizes.items()],
-        repo=one.repo,
-        commit=one.commit,
-    )
-
-
-def _output_record(plan: Plan, one: Written) -> OutputRecord:
-    return OutputRecord(
-        file=one.path.name,
-        type=plan.ftype,
-        size=one.size,
-        sha256=one.sha256,
-        plan=plan.digest,
-        bits_per_weight=plan.bits_per_weight,
-        tensors=[
-            TensorRecord(
-                tensor.name,
-                tensor.type,
-                tensor.shape,
-                tensor.offset,
-                tensor.nbytes,
-                one.tensors[tensor.name],
-            )
-            for tensor in plan.tensors
-        ],
-    )

@@ -11,6 +11,7 @@ from quantize.errors import CheckpointError
 from quantize.execution.digests import Digests, Hasher
 from quantize.execution.lanes import Lane, ProcessLane, Setup, ThreadLane
 from quantize.execution.memory import IN_FLIGHT, Limits, check_memory, limits_of, task_memory
+from quantize.execution.order import in_source_order
 from quantize.execution.outputs import Outputs, facts_of
 from quantize.execution.recorder import Recorder
 from quantize.execution.settings import Settings, Written, choose_kernels
@@ -28,18 +29,21 @@ def run(
     progress: Progress,
     *,
     identity: str = "",
+    by_source: bool = False,
 ) -> tuple[Written, ...]:
     """Write each plan to the path beside it, reading the source once.
 
     The plans are of one model: the same tensors in the same order, with other types. `identity`
     is a text that changes when the source's bytes do: an interrupted run is continued only on the
-    same source. Raises CheckpointError for weights that cannot be written, DiskError, UsageError;
+    same source; `by_source` takes the weights in the order of its files. Raises CheckpointError for weights that cannot be written, DiskError, UsageError;
     KeyboardInterrupt passes through after a clean stop. After an error that another try may not
     meet, the partial files and their journals stay, and the same call continues.
     """
     kernels = choose_kernels(settings.kernels)
     limits = limits_of(settings, plans[0].weights)
     cut = list(tasks(plans[0], limits.step))
+    if by_source:
+        cut = in_source_order(source, plans[0].tensors, cut)
     check_memory(source, plans[0].tensors, cut, limits)
     facts = [facts_of(plan, source, identity) for plan in plans]
     outputs = Outputs(plans, paths, facts, progress, fresh=settings.fresh)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantize import kernels as kernel_sets
@@ -27,6 +27,12 @@ class Settings:
     max_memory: int | None = None
     kernels: str = "auto"
     fresh: bool = False
+
+    def without(self, memory: int) -> Settings:
+        """With `memory` bytes of the bound for somebody else."""
+        if self.max_memory is None:
+            return self
+        return replace(self, max_memory=self.max_memory - memory)
 
 
 @dataclass(frozen=True, slots=True)

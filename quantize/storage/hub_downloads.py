@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -12,11 +11,11 @@ from quantize.storage.background import Background
 from quantize.storage.hub import Repository, Snapshot, pin_or_cached
 from quantize.storage.hub_errors import changed, explained, hub_failures
 from quantize.storage.hub_retry import persistently
+from quantize.storage.local import sha256_of
 
 # Each has connections of its own (Xet) or is limited by the disk soon. The fewer, the earlier the
 # first is complete and conversion begins.
 _AT_ONCE = 2
-_PIECE = 1 << 20
 
 # Called with the name and the size of a file that is complete.
 Arrived = Callable[[str, int], None]
@@ -103,10 +102,4 @@ def cached(repository: Repository, name: str) -> Path | None:
 
 def _is_genuine(repository: Repository, name: str, path: Path) -> bool:
     expected = repository.files[name].sha256
-    if expected is None:
-        return True
-    sha = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
-            sha.update(piece)
-    return sha.hexdigest() == expected
+    return expected is None or sha256_of(path) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ class HubFiles:
         self._ranges = RangeReader(repository)
         self._heads: dict[str, bytes] = {}
         self._local: dict[str, Path] = {}
+        self._read_whole: dict[str, str] = {}
         self._blocks: Blocks | None = None
         self._downloads: Downloads | None = None
         self._waits = False  # for files that a download brings, maybe of another process
@@ -90,7 +92,14 @@ class HubFiles:
         data = path.read_bytes()
         if len(data) != size:
             raise changed(self.repository.repo, name, f"{len(data)} bytes, not {size}")
+        self._read_whole[name] = hashlib.sha256(data).hexdigest()
+        self._check(name, self._read_whole[name])
         return data
+
+    def digests(self) -> Mapping[str, str]:
+        """Those of small files that were read, and those of weights that the Hub lists."""
+        listed = self.repository.files.items()
+        return {name: file.sha256 for name, file in listed if file.sha256} | self._read_whole
 
     def close(self) -> None:
         for opened in (self._blocks, self._downloads):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from quantize.errors import CheckpointError, DiskError, UsageError
 
 # Some systems refuse to read 2 GiB or more at once.
 _READ_AT_ONCE = 1 << 30
+_HASH_AT_ONCE = 1 << 20
 
 
 class LocalFolder:
@@ -24,6 +26,7 @@ class LocalFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._digests: dict[str, str] = {}
         if not path.is_dir():
             raise UsageError(
                 "no-such-folder",
@@ -55,7 +58,12 @@ class LocalFolder:
         size = self._size(name)
         if size > limit:
             raise too_large(name, size, limit)
-        return self.read(name, 0, size)
+        data = self.read(name, 0, size)
+        self._digests[name] = hashlib.sha256(data).hexdigest()
+        return data
+
+    def digests(self) -> Mapping[str, str]:
+        return self._digests
 
     def close(self) -> None:
         """No file stays open."""
@@ -111,6 +119,18 @@ def read_into(path: Path, name: str, offset: int, view: memoryview) -> None:
                 view = view[done:]
     except OSError as error:
         raise _unreadable(name, error) from error
+
+
+def sha256_of(path: Path) -> str:
+    """The digest of a file, in hex. Raises DiskError."""
+    sha = hashlib.sha256()
+    try:
+        with path.open("rb", buffering=0) as file:
+            while piece := file.read(_HASH_AT_ONCE):
+                sha.update(piece)
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
+    return sha.hexdigest()
 
 
 def too_large(name: str, size: int, limit: int) -> CheckpointError:

@@ -1,0 +1,100 @@
+"""How weights come here: whole files into the Hub's cache, as a stream, or from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+
+from quantize.errors import UsageError
+from quantize.planning.opening import Opened
+from quantize.planning.plan import Plan
+from quantize.progress import Progress
+from quantize.storage.background import Background
+from quantize.storage.local import LocalFolder, sha256_of
+from quantize.units import format_bytes
+
+# What a stream keeps of the bytes that it has read ahead: enough for the connections to be busy.
+_AHEAD = 64 << 20
+_SHARE = 4  # of a bound on memory, the stream takes at most one part in so many
+
+
+def weight_files(opened: Opened, plan: Plan) -> list[str]:
+    """The files of the base that hold weights of the plan, sorted."""
+    weights = opened.source.weights
+    used = {
+        part.file
+        for tensor in plan.tensors
+        for name in tensor.sources
+        for part in weights[name].parts
+    }
+    return sorted(used.intersection(opened.source.files.files()))
+
+
+def to_download(opened: Opened, plan: Plan) -> dict[str, int]:
+    """Name -> size of the files that a conversion would download. Those in the cache are not."""
+    if opened.remote is None:
+        return {}
+    sizes = opened.remote.files()
+    return {name: sizes[name] for name in opened.remote.missing(weight_files(opened, plan))}
+
+
+def stream(opened: Opened, max_memory: int | None) -> int:
+    """Let the weights be read ahead over HTTP. Returns how much memory that takes."""
+    if opened.remote is None:
+        raise UsageError(
+            "nothing-to-stream",
+            "--stream is for repositories of the Hub",
+            where=opened.location,
+            reason="the weights are on a disk already",
+            hint="leave out --stream",
+        )
+    memory = _AHEAD if max_memory is None else min(_AHEAD, max_memory // _SHARE)
+    opened.remote.stream(memory)
+    return memory
+
+
+def download(opened: Opened, plan: Plan, progress: Progress) -> None:
+    """Begin to fetch whole files; whoever reads one waits for it."""
+    if opened.remote is None:
+        return
+    missing = to_download(opened, plan)
+    if missing:
+        progress.note(
+            f"downloads {download_text(missing)}; each is converted as soon as it is here"
+        )
+
+    def arrived(name: str, size: int) -> None:
+        if name in missing:
+            progress.note(f"{name} is here ({format_bytes(size)})")
+
+    opened.remote.download(weight_files(opened, plan), arrived)
+
+
+def download_text(files: dict[str, int] | Sequence[tuple[str, int]]) -> str:
+    """Such as "4.9 GB in 3 files"."""
+    sizes = dict(files).values()
+    return f"{format_bytes(sum(sizes))} in {len(sizes)} file{'' if len(sizes) == 1 else 's'}"
+
+
+class LocalDigests:
+    """SHA-256 of the weight files of a folder, computed beside the conversion that reads them."""
+
+    def __init__(self, opened: Opened, plan: Plan) -> None:
+        files = opened.source.files
+        names = weight_files(opened, plan) if isinstance(files, LocalFolder) else []
+        self._background = Background(1, "source-digests")
+        self._found: dict[str, Future[str]] = {
+            name: self._background.submit(partial(sha256_of, files.path / name))
+            for name in names
+            if isinstance(files, LocalFolder)
+        }
+        self._background.close()
+
+    def wait(self) -> Mapping[str, str]:
+        """The digests by name, when all are known. Raises DiskError."""
+        return {name: future.result() for name, future in self._found.items()}
+
+    def abandon(self) -> None:
+        for future in self._found.values():
+            future.cancel()

@@ -1,0 +1,72 @@
+"""A conversion as its manifest records it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from quantize.execution import Written
+from quantize.planning.adapters import OpenedAdapter
+from quantize.planning.fetching import weight_files
+from quantize.planning.opening import Opened
+from quantize.planning.plan import Plan
+from quantize.publish.manifest import (
+    AdapterRecord,
+    OutputRecord,
+    SourceFile,
+    SourceRecord,
+    TensorRecord,
+)
+
+
+def source_record(
+    opened: Opened, plan: Plan, adapters: Sequence[OpenedAdapter], of_weights: Mapping[str, str]
+) -> SourceRecord:
+    """The source with every file that was read. `of_weights` are digests of its weight files."""
+    origin = opened.source
+    sizes = origin.files.files()
+    digests = {**origin.files.digests(), **of_weights}
+    weights = weight_files(opened, plan)
+    read = {name for name in digests if not name.endswith(".safetensors")}.union(weights)
+    return SourceRecord(
+        name=origin.name,
+        arch=plan.arch,
+        files=[SourceFile(name, sizes[name], digests.get(name)) for name in read],
+        repo=opened.repo,
+        commit=opened.commit,
+        adapters=[_adapter_record(one) for one in adapters] or None,
+    )
+
+
+def output_record(plan: Plan, one: Written) -> OutputRecord:
+    return OutputRecord(
+        file=one.path.name,
+        type=plan.ftype,
+        size=one.size,
+        sha256=one.sha256,
+        plan=plan.digest,
+        bits_per_weight=plan.bits_per_weight,
+        tensors=[
+            TensorRecord(
+                tensor.name,
+                tensor.type,
+                tensor.shape,
+                tensor.offset,
+                tensor.nbytes,
+                one.tensors[tensor.name],
+            )
+            for tensor in plan.tensors
+        ],
+    )
+
+
+def _adapter_record(one: OpenedAdapter) -> AdapterRecord:
+    sizes = one.adapter.files.source.files()
+    digests = one.adapter.files.source.digests()
+    return AdapterRecord(
+        name=one.adapter.name,
+        scale=one.adapter.factor,
+        base=one.adapter.settings.base,
+        files=[SourceFile(name, size, digests.get(name)) for name, size in sizes.items()],
+        repo=one.repo,
+        commit=one.commit,
+    )
