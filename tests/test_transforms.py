@@ -12,10 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from quantize.architectures.row_transforms import Every, FirstRows, Ungroup, Unpair
+from quantize.architectures.row_transforms import (
+    Blocks,
+    Every,
+    FirstRows,
+    PadRows,
+    Ungroup,
+    Unpair,
+)
 from quantize.architectures.shape_transforms import Refold, Reshape, Transpose
 from quantize.architectures.transforms import (
     IDENTITY,
+    ZEROS,
     Add,
     Chain,
     Identity,
@@ -23,6 +31,7 @@ from quantize.architectures.transforms import (
     NegExp,
     Part,
     PermuteRope,
+    RoundToF16,
     Scale,
     ScaleSpans,
     Span,
@@ -107,8 +116,17 @@ CASES = {
         ((12, 3),),
         lambda a: np.concatenate([a[0:4], a[6:10], a[4:6], a[10:12]]),
     ),
+    "blocks in another order": Case(Blocks((2, 0, 1)), ((6, 2),), lambda a: a[[4, 5, 0, 1, 2, 3]]),
+    "blocks of a bias": Case(Blocks((1, 0)), ((6,),), lambda a: a[[3, 4, 5, 0, 1, 2]]),
+    "blocks of tables": Case(Blocks((1, 0)), ((4, 3, 2),), lambda a: a[[2, 3, 0, 1]]),
     "first rows": Case(FirstRows(3), ((5, 2),), lambda a: a[:3]),
     "fewer than the first rows": Case(FirstRows(9), ((5, 2),), lambda a: a),
+    "padded with rows": Case(
+        PadRows(5), ((3, 2),), lambda a: np.concatenate([a, np.zeros((2, 2), np.float32)])
+    ),
+    "to half precision": Case(
+        RoundToF16(), ((50, 60),), lambda a: a.astype(np.float16).astype(np.float32)
+    ),
     "a chain of rows": Case(
         chain(Join(), PermuteRope(2), Span(3, 9)),
         ((4, 3), (8, 3)),
@@ -160,7 +178,11 @@ def test_any_range_of_rows_is_that_slice_of_the_whole(case: Case, data: st.DataO
 
 def rows_of(transform: Transform, shapes: Sequence[Shape], lo: int, hi: int) -> F32Array:
     tables = [array.reshape(as_rows(array.shape)) for array in numbered(*shapes)]
-    pieces = [tables[source][rows] for source, rows in transform.rows(shapes, lo, hi)]
+    cols = tables[0].shape[1]
+    pieces = [
+        np.zeros((len(rows), cols), np.float32) if source == ZEROS else tables[source][rows]
+        for source, rows in transform.rows(shapes, lo, hi)
+    ]
     return transform.values(np.concatenate(pieces))
 
 

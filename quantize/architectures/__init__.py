@@ -171,5 +171,9 @@ ARCHITECTURES: Registry[Family] = Registry(
         "RND1": "quantize.architectures.diffusion:RND1",
         "JanusForConditionalGeneration": "quantize.architectures.llava:JANUS",
         "Qwen2VLModel": "quantize.architectures.qwen_vl:QWEN2_VL",
+        "Qwen3_5ForCausalLM": "quantize.architectures.qwen35:QWEN35",
+        "Qwen3_5ForConditionalGeneration": "quantize.architectures.qwen35:QWEN35",
+        "Qwen3_5MoeForCausalLM": "quantize.architectures.qwen35:QWEN35_MOE",
+        "Qwen3_5MoeForConditionalGeneration": "quantize.architectures.qwen35:QWEN35_MOE",
     },
 )

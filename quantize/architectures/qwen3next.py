@@ -23,18 +23,18 @@ from quantize.architectures.shape_transforms import Reshape
 from quantize.architectures.transforms import Add, NegExp, Span, chain
 
 _DELTA = "layers.{bid}.linear_attn"
-_NORMS = (
+NORMS = (
     *tensor("layers.{bid}.input_layernorm", "blk.{bid}.attn_norm"),
     *tensor("layers.{bid}.post_attention_layernorm", "blk.{bid}.post_attention_norm"),
 )
-_ATTENTION = (*attention(), *QK_NORMS)
+ATTENTION = (*attention(), *QK_NORMS)
 
 
 def _delta_net(hp: Hparams) -> tuple[Rule, ...]:
     """q, k, v and the gate z are one tensor, in turn for each key head."""
     groups = int(hp["linear_num_key_heads"])
     key = int(hp["linear_key_head_dim"])
-    value = _inner_size(hp) // groups
+    value = inner_size(hp) // groups
     ordered = Ungroup(groups, (key, key, value, value))
     cut, end = groups * (2 * key + value), groups * 2 * (key + value)
     qkvz = f"{_DELTA}.in_proj_qkvz.weight"
@@ -54,27 +54,31 @@ def _delta_net(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
-    recurrent = [bid for bid, delta in enumerate(_recurrent(hp)) if delta]
+def rules(hp: Hparams, delta_net: tuple[Rule, ...], mlp: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """A model whose blocks have `mlp` each, and `delta_net` or attention."""
+    recurrent = [bid for bid, delta in enumerate(recurrent_blocks(hp)) if delta]
     full = [bid for bid in range(hp.block_count) if bid not in recurrent]
-    experts = (*experts_of(hp), *SHARED_EXPERT)
-    predictor = plus_one((*_NORMS, *_ATTENTION, *experts))
-    predictors = [
+    predictor = plus_one((*NORMS, *ATTENTION, *mlp))
+    ahead = [
         rule
-        for index in range(_predictors(hp))
-        for rule in (*_at(predictor, index, hp.block_count + index), *_joint(index, hp))
+        for index in range(predictors(hp))
+        for rule in (*at_predictor(predictor, index, hp.block_count + index), *joint(index, hp))
     ]
     return (
         *EMBEDDING,
         *HEAD,
-        *plus_one((*OUTPUT_NORM, *_NORMS, *on_blocks(full, _ATTENTION))),
-        *on_blocks(recurrent, _delta_net(hp)),
-        *experts,
-        *predictors,
+        *plus_one((*OUTPUT_NORM, *NORMS, *on_blocks(full, ATTENTION))),
+        *on_blocks(recurrent, delta_net),
+        *mlp,
+        *ahead,
     )
 
 
-def _at(rules: Iterable[Rule], index: int, bid: int) -> list[Rule]:
+def _rules(hp: Hparams) -> tuple[Rule, ...]:
+    return rules(hp, _delta_net(hp), (*experts_of(hp), *SHARED_EXPERT))
+
+
+def at_predictor(rules: Iterable[Rule], index: int, bid: int) -> list[Rule]:
     """The rules of a block, for predictor `index` as block `bid`."""
     return [
         replace(
@@ -86,7 +90,7 @@ def _at(rules: Iterable[Rule], index: int, bid: int) -> list[Rule]:
     ]
 
 
-def _joint(index: int, hp: Hparams) -> tuple[Rule, ...]:
+def joint(index: int, hp: Hparams) -> tuple[Rule, ...]:
     """What only the first predictor has: the way from the last hidden state and the next token."""
     nextn = f"blk.{hp.block_count}.nextn"
     if index:
@@ -99,19 +103,19 @@ def _joint(index: int, hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _predictors(hp: Hparams) -> int:
+def predictors(hp: Hparams) -> int:
     """Blocks that predict further tokens (MTP): what the config says, else what is there."""
     numbers = [name.split("mtp.layers.")[1] for name in hp.shapes if "mtp.layers." in name]
     there = max((int(number.split(".")[0]) + 1 for number in numbers), default=0)
     return int(hp.get("mtp_num_hidden_layers") or there)
 
 
-def _recurrent(hp: Hparams) -> list[bool]:
+def recurrent_blocks(hp: Hparams) -> list[bool]:
     kinds = [kind == "linear_attention" for kind in hp["layer_types"]]
-    return [*kinds, *[False] * _predictors(hp)]
+    return [*kinds, *[False] * predictors(hp)]
 
 
-def _inner_size(hp: Hparams) -> int:
+def inner_size(hp: Hparams) -> int:
     return int(hp["linear_value_head_dim"]) * int(hp["linear_num_value_heads"])
 
 
@@ -132,14 +136,14 @@ QWEN3_NEXT = Family(
     arch="qwen3next",
     keys=(
         *MOE_KEYS,
-        u32("block_count", lambda hp: hp.block_count + _predictors(hp)),
-        u32("nextn_predict_layers", lambda hp: _predictors(hp) or None),
+        u32("block_count", lambda hp: hp.block_count + predictors(hp)),
+        u32("nextn_predict_layers", lambda hp: predictors(hp) or None),
         u32("ssm.conv_kernel", "linear_conv_kernel_dim"),
         u32("ssm.state_size", "linear_key_head_dim"),
         u32("ssm.group_count", "linear_num_key_heads"),
         u32("ssm.time_step_rank", "linear_num_value_heads"),
-        u32("ssm.inner_size", _inner_size),
-        array("attention.recurrent_layers", "BOOL", _recurrent),
+        u32("ssm.inner_size", inner_size),
+        array("attention.recurrent_layers", "BOOL", recurrent_blocks),
         u32("full_attention_interval", "full_attention_interval"),
         u32(
             "rope.dimension_count",

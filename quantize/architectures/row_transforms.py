@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantize.architectures.transforms import ZEROS, Piece, Transform
-from quantize.tensors import Shape
+from quantize.tensors import Shape, as_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +133,6 @@ class Blocks(Transform):
         return shape
 
     def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
-        size = math.prod(shapes[0][:-1]) // len(self.order)
+        size = as_rows(shapes[0])[0] // len(self.order)
         block, place = np.divmod(np.arange(lo, hi), size)
         return [(0, np.asarray(self.order)[block] * size + place)]
