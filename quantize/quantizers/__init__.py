@@ -42,6 +42,8 @@ TWINS: Registry[Callable[..., Any]] = Registry(
     {
         "F16": "quantize.quantizers.compiled:encode_half",
         "BF16": "quantize.quantizers.compiled:encode_bf16",
+        "Q4_0": "quantize.quantizers.compiled:encode_q4_0",
+        "Q4_1": "quantize.quantizers.compiled:encode_q4_1",
         "Q5_0": "quantize.quantizers.compiled:encode_q5_0",
         "Q5_1": "quantize.quantizers.compiled:encode_q5_1",
         "Q8_0": "quantize.quantizers.compiled:encode_q8_0",

@@ -3,6 +3,9 @@
 Nothing here may reorder a sum or fuse a multiplication with an addition: `fastmath` stays off, and
 LLVM contracts nothing without it. Loops run over lanes, one block per lane, because only the order
 within a block decides bytes. Importing this package imports Numba.
+
+A kernel is compiled again when its own file changes. Installing a version touches every file; who
+edits one that others import deletes `__pycache__` (the tests keep a cache of their own).
 """
 
 from __future__ import annotations

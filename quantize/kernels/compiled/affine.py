@@ -1,4 +1,9 @@
-"""The search for scale and minimum, compiled: twin of `kernels.asymmetric`, for Q4_K and Q5_K."""
+"""Q4_K and Q5_K, compiled: superblocks with a scale and a minimum for every 32 weights.
+
+Twin of `kernels.asymmetric` and `kernels.superblock`. Sixteen sub-blocks, that is two superblocks,
+go side by side through the search and the rounding of their scales; their levels are then found in
+the order of the weights, and packed.
+"""
 
 from __future__ import annotations
 
@@ -6,194 +11,202 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import compiled
+from quantize.kernels.compiled.lanes import spread
+from quantize.kernels.compiled.rounding import (
+    at_least,
+    at_most,
+    half_bits,
+    half_value,
+    nearest_level,
+    store_half,
+)
+from quantize.kernels.compiled.vector import (
+    LANES,
+    Floats,
+    Ints,
+    choose,
+    choose_int,
+    equal,
+    load,
+    mask_bits,
+    peers,
+    rint,
+    splat,
+    splat_int,
+    sqrt,
+    store,
+    to_float,
+)
 
 F32Array = NDArray[np.float32]
+U8Array = NDArray[np.uint8]
 
 SUB = 32
-# Blocks side by side, and rows handled while their sums stay in registers: tuned, free of meaning.
-LANES = 128
-STRIP = 2
+SUBS = 8
+SIDE_BY_SIDE = LANES // SUBS
 
-_ZERO = np.float32(0)
-_ONE = np.float32(1)
-_SUB = np.float32(SUB)
-_EXACT = np.float32(4e6)  # kernels.rounding.EXACT
+# Scratch: three arrays of SUB vectors, and eight vectors of what is known of each sub-block.
+X, WEIGHTS, LEVELS, KNOWN = (i * SUB * LANES for i in range(4))
+SCALES, MINS, D, DMIN, STEP, OFFSET, LOW, INVERSE = (i * LANES for i in range(8))
+WORK = KNOWN + 8 * LANES
 
-# Rows of the search's result.
-SCALE, LOW, LEVEL_LOW, LEVEL_INVERSE = range(4)
+_EXACT = 4e6  # kernels.rounding.EXACT
 
 
 @compiled
-def search(blocks: F32Array, nmax: np.float32, ranges: F32Array, out: F32Array) -> bool:
-    """Fit blocks in rows, `(B, 32)`, into `out`, `(4, B)`.
+def encode(blocks: F32Array, nmax: int, ranges: F32Array, packed: U8Array, work: F32Array) -> bool:
+    """Fill `packed`, the bytes of superblocks, from their weights: flat arrays both.
 
-    `out` gets scale and minimum, and the minimum and factor that the levels were rounded with. The
-    answer is False where a value left the range of plain rounding: then `out` is not to be used.
+    `work` is scratch for WORK elements. The answer is False where a value left the range of plain
+    rounding: then `packed` is not to be used.
     """
-    x = np.empty((SUB, LANES), np.float32)
-    weights = np.empty_like(x)
-    fit = np.empty((4, LANES), np.float32)
-    grid = np.empty((2, LANES), np.float32)  # low, inverse
-    total = np.empty((2, LANES), np.float32)  # of weights, of weighted values
-    ends = np.empty((2, LANES), np.float32)  # bottom, high
-    sums = np.empty((3, LANES), np.float32)
-    trial = np.empty((3, LANES), np.float32)  # scale, low, determinant
-    error = np.empty(LANES, np.float32)
-    best = np.empty(LANES, np.float32)
-    odd = np.zeros(LANES, np.float32)
-    count = blocks.shape[0]
-    for start in range(0, count, LANES):
-        _load(blocks, start, x)
-        _weigh(x, weights, ends, total)
-        _begin(ends, nmax, fit, grid)
-        _mark(ends, grid, odd)
-        _errors(x, weights, grid, fit, nmax, best)
-        for reach in ranges:
-            _set_grid(ends, fit, reach, grid)
-            _mark(ends, grid, odd)
-            _sum(x, weights, grid, nmax, sums)
-            _solve(total, sums, trial)
-            _errors(x, weights, grid, trial, nmax, error)
-            _take(trial, error, grid, best, fit)
-        for lane in range(min(LANES, count - start)):
-            flat = ends[1, lane] == min(ends[0, lane], _ZERO)
-            out[SCALE, start + lane] = _ZERO if flat else fit[SCALE, lane]
-            out[LOW, start + lane] = fit[LOW, lane]
-            out[LEVEL_LOW, start + lane] = fit[LEVEL_LOW, lane]
-            out[LEVEL_INVERSE, start + lane] = _ZERO if flat else fit[LEVEL_INVERSE, lane]
-    return bool(odd.max() == _ZERO)
+    x, weights, levels = work[X:WEIGHTS], work[WEIGHTS:LEVELS], work[LEVELS:KNOWN]
+    known = work[KNOWN:]
+    count = blocks.size // (SUB * SUBS)
+    size = packed.size // count
+    plain = True
+    for start in range(0, count, SIDE_BY_SIDE):
+        spread(blocks, SUBS * start, SUB, x)
+        plain &= _search(x, weights, levels, nmax, ranges, known)
+        for i in range(min(SIDE_BY_SIDE, count - start)):
+            s = start + i
+            block, out = blocks[SUB * SUBS * s :], packed[size * s : size * s + size]
+            _pack_scales(known[SUBS * i :].view(np.int32), out)
+            _pack_levels(block, known[SUBS * i :], nmax, out)
+    return plain
 
 
 @compiled
-def _load(blocks: F32Array, start: int, x: F32Array) -> None:
-    """Turn blocks into lanes; lanes beyond the last block repeat it."""
-    last = blocks.shape[0] - 1
-    for lane in range(LANES):
-        block = blocks[min(start + lane, last)]
+def _search(
+    x: F32Array, weights: F32Array, levels: F32Array, nmax: int, ranges: F32Array, known: F32Array
+) -> bool:
+    zero, one, top = splat(0.0), splat(1.0), splat(nmax)
+    bottom, high, energy = load(x, 0), load(x, 0), zero
+    for i in range(SUB):
+        value = load(x, i * LANES)
+        bottom, high = at_most(bottom, value), at_least(high, value)
+        energy = energy + value * value
+    deviation = sqrt(energy / splat(SUB))
+    sum_w, sum_x = zero, zero
+    for i in range(SUB):
+        value = load(x, i * LANES)
+        weight = deviation + abs(value)
+        store(weights, i * LANES, weight)
+        sum_w = sum_w + weight
+        sum_x = sum_x + weight * value
+
+    low = at_most(bottom, zero)
+    flat = equal(high, low)
+    inverse = top / choose(flat, one, high - low)
+    level_low, level_inverse, scale = low, inverse, one / inverse
+    exact = (low - bottom) * inverse < splat(_EXACT)
+    for i in range(SUB):
+        store(levels, i * LANES, _level(load(x, i * LANES), low, inverse, top))
+    best = _error(x, weights, levels, scale, low)
+
+    for reach in ranges:
+        inverse = splat(reach) / choose(flat, one, high - low)
+        exact = exact & ((low - bottom) * inverse < splat(_EXACT))
+        sum_l, sum_l2, sum_xl = zero, zero, zero
         for i in range(SUB):
-            x[i, lane] = block[i]
-
-
-@compiled
-def _weigh(x: F32Array, weights: F32Array, ends: F32Array, total: F32Array) -> None:
-    """Weights |x| + root mean square, their sums, and the smallest and largest values."""
-    bottom, high, sum_w, sum_x = ends[0], ends[1], total[0], total[1]
-    sum_w[:] = _ZERO
-    for i in range(SUB):
-        row = x[i]
-        for lane in range(LANES):
-            sum_w[lane] += row[lane] * row[lane]
-    rms = np.sqrt(sum_w / _SUB)
-    bottom[:] = x[0]
-    high[:] = x[0]
-    sum_w[:] = _ZERO
-    sum_x[:] = _ZERO
-    for i in range(SUB):
-        row, weight = x[i], weights[i]
-        for lane in range(LANES):
-            value = row[lane]
-            weight[lane] = rms[lane] + abs(value)
-            bottom[lane] = min(bottom[lane], value)
-            high[lane] = max(high[lane], value)
-            sum_w[lane] += weight[lane]
-            sum_x[lane] += weight[lane] * value
-
-
-@compiled
-def _begin(ends: F32Array, nmax: np.float32, fit: F32Array, grid: F32Array) -> None:
-    for lane in range(LANES):
-        bottom = ends[0, lane]
-        fit[LOW, lane] = min(bottom, _ZERO)
-    _set_grid(ends, fit, nmax, grid)
-    for lane in range(LANES):
-        fit[SCALE, lane] = _ONE / grid[1, lane]
-        fit[LEVEL_LOW, lane] = grid[0, lane]
-        fit[LEVEL_INVERSE, lane] = grid[1, lane]
-
-
-@compiled
-def _set_grid(ends: F32Array, fit: F32Array, reach: np.float32, grid: F32Array) -> None:
-    for lane in range(LANES):
-        span = ends[1, lane] - fit[LOW, lane]
-        grid[0, lane] = fit[LOW, lane]
-        grid[1, lane] = reach / (_ONE if span == _ZERO else span)
-
-
-@compiled
-def _mark(ends: F32Array, grid: F32Array, odd: F32Array) -> None:
-    for lane in range(LANES):
-        plain = (grid[0, lane] - ends[0, lane]) * grid[1, lane] < _EXACT
-        odd[lane] = odd[lane] if plain else _ONE
-
-
-@compiled
-def _sum(x: F32Array, weights: F32Array, grid: F32Array, nmax: np.float32, sums: F32Array) -> None:
-    """Sums of weight * level, weight * level**2 and weight * level * value."""
-    low, inverse = grid[0], grid[1]
-    sums[:] = _ZERO
-    for i in range(0, SUB, STRIP):
-        values, weight = x[i : i + STRIP], weights[i : i + STRIP]
-        for lane in range(LANES):
-            sum_l, sum_l2, sum_xl = sums[0, lane], sums[1, lane], sums[2, lane]
-            for j in range(STRIP):
-                value = values[j, lane]
-                level = np.rint((value - low[lane]) * inverse[lane])
-                level = max(level, _ZERO)
-                level = min(level, nmax)
-                product = weight[j, lane] * level
-                sum_l += product
-                sum_l2 += product * level
-                sum_xl += product * value
-            sums[0, lane], sums[1, lane], sums[2, lane] = sum_l, sum_l2, sum_xl
-
-
-@compiled
-def _solve(total: F32Array, sums: F32Array, trial: F32Array) -> None:
-    """Weighted least squares; a positive minimum is set to zero and the scale fitted again."""
-    for lane in range(LANES):
-        sum_w, sum_x = total[0, lane], total[1, lane]
-        sum_l, sum_l2, sum_xl = sums[0, lane], sums[1, lane], sums[2, lane]
+            value = load(x, i * LANES)
+            level = _level(value, low, inverse, top)
+            store(levels, i * LANES, level)
+            product = load(weights, i * LANES) * level
+            sum_l = sum_l + product
+            sum_l2 = sum_l2 + product * level
+            sum_xl = sum_xl + product * value
         determinant = sum_w * sum_l2 - sum_l * sum_l
-        scale = (sum_w * sum_xl - sum_x * sum_l) / determinant
-        low = (sum_l2 * sum_x - sum_l * sum_xl) / determinant
-        alone = sum_xl / sum_l2
-        trial[0, lane] = alone if low > _ZERO else scale
-        trial[1, lane] = min(low, _ZERO)
-        trial[2, lane] = determinant
+        new_low = (sum_l2 * sum_x - sum_l * sum_xl) / determinant
+        alone = new_low > zero  # then the scale is fitted without a minimum
+        share = choose(alone, sum_xl, sum_w * sum_xl - sum_x * sum_l)
+        new_scale = share / choose(alone, sum_l2, determinant)
+        new_low = at_most(new_low, zero)
+        error = _error(x, weights, levels, new_scale, new_low)
+        better = (determinant > zero) & (error < best)
+        best = choose(better, error, best)
+        scale = choose(better, new_scale, scale)
+        level_low = choose(better, low, level_low)
+        level_inverse = choose(better, inverse, level_inverse)
+        low = choose(better, new_low, low)
+
+    store(known, LOW, level_low)
+    store(known, INVERSE, choose(flat, zero, level_inverse))
+    _round(choose(flat, zero, scale), known, SCALES, D, STEP)
+    _round(zero - low, known, MINS, DMIN, OFFSET)
+    return mask_bits(~exact) == 0
 
 
 @compiled
-def _errors(
-    x: F32Array,
-    weights: F32Array,
-    grid: F32Array,
-    trial: F32Array,
-    nmax: np.float32,
-    error: F32Array,
-) -> None:
-    """Weighted squared error of `trial`. Computing the levels again is faster than storing them."""
-    low, inverse, scale, new_low = grid[0], grid[1], trial[0], trial[1]
-    error[:] = _ZERO
-    for i in range(0, SUB, STRIP):
-        values, weight = x[i : i + STRIP], weights[i : i + STRIP]
-        for lane in range(LANES):
-            total = error[lane]
-            for j in range(STRIP):
-                value = values[j, lane]
-                level = np.rint((value - low[lane]) * inverse[lane])
-                level = max(level, _ZERO)
-                level = min(level, nmax)
-                difference = level * scale[lane] + new_low[lane] - value
-                total += weight[j, lane] * (difference * difference)
-            error[lane] = total
+def _level(value: Floats, low: Floats, inverse: Floats, top: Floats) -> Floats:
+    return at_most(at_least(rint((value - low) * inverse), splat(0.0)), top)
 
 
 @compiled
-def _take(trial: F32Array, error: F32Array, grid: F32Array, best: F32Array, fit: F32Array) -> None:
-    for lane in range(LANES):
-        better = (trial[2, lane] > _ZERO) & (error[lane] < best[lane])
-        best[lane] = error[lane] if better else best[lane]
-        fit[SCALE, lane] = trial[0, lane] if better else fit[SCALE, lane]
-        fit[LOW, lane] = trial[1, lane] if better else fit[LOW, lane]
-        fit[LEVEL_LOW, lane] = grid[0, lane] if better else fit[LEVEL_LOW, lane]
-        fit[LEVEL_INVERSE, lane] = grid[1, lane] if better else fit[LEVEL_INVERSE, lane]
+def _error(x: F32Array, weights: F32Array, levels: F32Array, scale: Floats, low: Floats) -> Floats:
+    total = splat(0.0)
+    for i in range(SUB):
+        difference = load(levels, i * LANES) * scale + low - load(x, i * LANES)
+        total = total + load(weights, i * LANES) * (difference * difference)
+    return total
+
+
+@compiled
+def _round(values: Floats, known: F32Array, levels_at: int, half_at: int, product_at: int) -> None:
+    """Values as levels up to 63 of the largest among eight neighbours, and what they stand for."""
+    largest = at_least(values, peers(values, 1))
+    largest = at_least(largest, peers(largest, 2))
+    largest = at_least(largest, peers(largest, 4))
+    top, zero = splat(63.0), splat(0.0)
+    some = largest > zero
+    largest = choose(some, largest, zero)
+    inverse = choose(some, top / largest, zero)
+    # A value below zero, which rounding can make of noise, wraps around in a byte.
+    levels = nearest_level(inverse * values, -0x400000, 0x3FFFFF) & splat_int(255)
+    levels = choose_int(levels > splat_int(63), splat_int(63), levels)
+    half = half_bits(largest / top)
+    whole = known.view(np.int32)
+    store(whole, levels_at, levels)
+    store(whole, half_at, half)
+    store(known, product_at, half_value(half) * to_float(levels))
+
+
+@compiled
+def _pack_scales(known: NDArray[np.int32], out: U8Array) -> None:
+    """`kernels.packing.pack_scales`, after the two float16."""
+    store_half(out, 0, known[D])
+    store_half(out, 2, known[DMIN])
+    for i in range(4):
+        scale, last_scale = known[SCALES + i], known[SCALES + 4 + i]
+        low, last_low = known[MINS + i], known[MINS + 4 + i]
+        out[4 + i] = scale | (last_scale >> 4) << 6
+        out[8 + i] = low | (last_low >> 4) << 6
+        out[12 + i] = (last_scale & 15) | (last_low & 15) << 4
+
+
+@compiled
+def _pack_levels(block: F32Array, known: F32Array, nmax: int, out: U8Array) -> None:
+    """Sub-blocks in pairs share the last 128 bytes; fifth bits stand before these."""
+    at = out.size - 128
+    for i in range(0, SUB, LANES):
+        fifths = splat_int(0)
+        for sub in range(0, SUBS, 2):
+            first = _stored_level(load(block, SUB * sub + i), known, sub, nmax)
+            second = _stored_level(load(block, SUB * sub + SUB + i), known, sub + 1, nmax)
+            both = (first & splat_int(15)) | (second << splat_int(4))
+            store(out, at + SUB // 2 * sub + i, both)
+            planes = (first >> splat_int(4)) | ((second >> splat_int(4)) << splat_int(1))
+            fifths = fifths | (planes << splat_int(sub))
+        if nmax > 15:
+            store(out, at - SUB + i, fifths)
+
+
+@compiled
+def _stored_level(value: Floats, known: F32Array, sub: int, nmax: int) -> Ints:
+    """By the scale as it will be read back; where that is zero, the level of the search."""
+    step = known[STEP + sub]
+    if step == 0:
+        scaled = (value - splat(known[LOW + sub])) * splat(known[INVERSE + sub])
+    else:
+        scaled = (value + splat(known[OFFSET + sub])) / splat(step)
+    return nearest_level(scaled, 0, nmax)

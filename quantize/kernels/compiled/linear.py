@@ -1,6 +1,7 @@
-"""Blocks of 32 without a search, compiled: twins of Q8_0, Q5_0 and Q5_1.
+"""Blocks of 32 without a search, compiled: twins of Q8_0 and of `kernels.linear`.
 
-Blocks are `(B, 32)`, packed blocks their bytes `(B, type_size)`; scales go out as float32 `(B,)`.
+Blocks and their bytes are flat arrays. The two halves of a block are one vector each; what there
+is one of per block stands in every lane.
 """
 
 from __future__ import annotations
@@ -9,103 +10,149 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import compiled
+from quantize.kernels.compiled.rounding import at_least, at_most, half_bits, store_half
+from quantize.kernels.compiled.vector import (
+    LANES,
+    Floats,
+    Ints,
+    bits,
+    choose,
+    choose_int,
+    equal,
+    from_bits,
+    lane,
+    load,
+    mask_bits,
+    peers,
+    splat,
+    splat_int,
+    store,
+    truncate,
+)
 
 F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
 
-_ZERO = np.float32(0)
-_ONE = np.float32(1)
-_HALF = np.float32(0.5)
-_BELOW_HALF = np.float32(0.49999997)  # kernels.rounding.add_half_away
+BLOCK = 32
+_SIGN = -0x80000000
+_BELOW_HALF = 0x3EFFFFFF  # kernels.rounding.add_half_away
 
 
 @compiled
-def q8_0(blocks: F32Array, packed: U8Array, scales: F32Array) -> None:
-    tree = np.empty(16, np.float32)
-    for b in range(blocks.shape[0]):
-        block, out = blocks[b], packed[b, 2:34]
-        scale = _peak(block, tree) / np.float32(127)
-        scales[b] = scale
+def encode_q8_0(blocks: F32Array, packed: U8Array) -> None:
+    for b in range(blocks.size // BLOCK):
+        first, second = load(blocks, BLOCK * b), load(blocks, BLOCK * b + LANES)
+        scale = _largest(at_least(abs(first), abs(second))) / splat(127.0)
         inverse = _reciprocal(scale)
-        for i in range(32):
-            value = block[i] * inverse
-            value += -_BELOW_HALF if value < _ZERO else _BELOW_HALF
-            out[i] = np.int32(value)
+        at = 34 * b
+        store_half(packed, at, lane(half_bits(scale), 0))
+        store(packed, at + 2, _half_away(first * inverse))
+        store(packed, at + 2 + LANES, _half_away(second * inverse))
 
 
 @compiled
-def q5_0(blocks: F32Array, packed: U8Array, scales: F32Array) -> None:
-    tree = np.empty(16, np.float32)
-    levels = np.empty(32, np.uint8)
-    for b in range(blocks.shape[0]):
-        block = blocks[b]
-        peak = _peak(block, tree)
-        top = _ZERO
-        for i in range(32):
-            if abs(block[i]) == peak:
-                top = block[i] + _ZERO  # a peak of -0.0 counts as 0.0
-                break
-        scale = top / np.float32(-16)
-        scales[b] = scale
-        _store(block, _ZERO, scale, np.float32(16.5), levels)
-        _pack(levels, packed[b, 2:22])
+def encode_signed(blocks: F32Array, nmax: int, packed: U8Array) -> None:
+    """Q4_0 (nmax 8) and Q5_0 (nmax 16): the largest magnitude takes level 0 of 2 * nmax."""
+    size = packed.size // (blocks.size // BLOCK)
+    zero = splat(0.0)
+    for b in range(blocks.size // BLOCK):
+        first, second = load(blocks, BLOCK * b), load(blocks, BLOCK * b + LANES)
+        depth = _largest(zero - at_most(first, second))
+        high = _largest(at_least(first, second))
+        peak = choose(depth > high, zero - depth, high)
+        if mask_bits(equal(depth, high)) != 0:
+            peak = splat(_first_peak(blocks, BLOCK * b, high))
+        scale = peak / splat(-nmax)
+        at = size * b
+        store_half(packed, at, lane(half_bits(scale), 0))
+        _pack(first, second, scale, splat(nmax + 0.5), 2 * nmax - 1, packed, at + size)
 
 
 @compiled
-def q5_1(blocks: F32Array, packed: U8Array, scales: F32Array, lows: F32Array) -> None:
-    levels = np.empty(32, np.uint8)
-    for b in range(blocks.shape[0]):
-        block = blocks[b]
-        low, high = block[0], block[0]
-        for i in range(32):
-            low = min(low, block[i])
-            high = max(high, block[i])
-        scale = (high - low) / np.float32(31)
-        scales[b], lows[b] = scale, low
-        _store(block, low, scale, _HALF, levels)
-        _pack(levels, packed[b, 4:24])
+def encode_affine(blocks: F32Array, nmax: int, packed: U8Array) -> None:
+    """Q4_1 (nmax 15) and Q5_1 (nmax 31): the smallest value takes level 0, the largest nmax."""
+    size = packed.size // (blocks.size // BLOCK)
+    zero = splat(0.0)
+    for b in range(blocks.size // BLOCK):
+        first, second = load(blocks, BLOCK * b), load(blocks, BLOCK * b + LANES)
+        low = zero - _largest(zero - at_most(first, second))
+        if mask_bits(equal(low, zero)) != 0:
+            low = splat(_first_zero(blocks, BLOCK * b))
+        high = _largest(at_least(first, second))
+        scale = (high - low + zero) / splat(nmax)  # -0.0 less 0.0 counts as 0.0
+        at = size * b
+        store_half(packed, at, lane(half_bits(scale), 0))
+        store_half(packed, at + 2, lane(half_bits(low), 0))
+        _pack(first - low, second - low, scale, splat(0.5), nmax, packed, at + size)
 
 
 @compiled
-def _peak(block: F32Array, tree: F32Array) -> np.float32:
-    """Largest magnitude of 32, by halves: a maximum does not depend on the order."""
-    for i in range(16):
-        tree[i] = max(abs(block[i]), abs(block[i + 16]))
-    for i in range(8):
-        tree[i] = max(tree[i], tree[i + 8])
-    for i in range(4):
-        tree[i] = max(tree[i], tree[i + 4])
-    return max(tree[0], tree[1], tree[2], tree[3])
+def _largest(values: Floats) -> Floats:
+    values = at_least(values, peers(values, 1))
+    values = at_least(values, peers(values, 2))
+    values = at_least(values, peers(values, 4))
+    return at_least(values, peers(values, 8))
 
 
 @compiled
-def _reciprocal(scale: np.float32) -> np.float32:
+def _first_peak(blocks: F32Array, at: int, peak: Floats) -> np.float32:
+    """The first value whose magnitude is the peak; -0.0 counts as 0.0."""
+    i = at
+    while mask_bits(equal(splat(abs(blocks[i])), peak)) == 0:
+        i += 1
+    first: np.float32 = blocks[i] + np.float32(0)
+    return first
+
+
+@compiled
+def _first_zero(blocks: F32Array, at: int) -> np.float32:
+    """Of zeros with both signs the first one counts: the file keeps its sign."""
+    i = at
+    while blocks[i] != 0:
+        i += 1
+    first: np.float32 = blocks[i]
+    return first
+
+
+@compiled
+def _reciprocal(scale: Floats) -> Floats:
     """0 for zero and for the smallest subnormals, whose reciprocal is infinite."""
-    inverse = _ONE / scale
-    return _ZERO if np.isinf(inverse) else inverse
+    inverse = splat(1.0) / scale
+    return choose(equal(abs(inverse), splat(np.inf)), splat(0.0), inverse)
 
 
 @compiled
-def _store(
-    block: F32Array, low: np.float32, scale: np.float32, offset: np.float32, levels: U8Array
+def _half_away(value: Floats) -> Ints:
+    """Nearest whole numbers, halves away from zero."""
+    half = from_bits((bits(value) & splat_int(_SIGN)) | splat_int(_BELOW_HALF))
+    return truncate(value + half)
+
+
+@compiled
+def _pack(
+    first: Floats,
+    second: Floats,
+    scale: Floats,
+    offset: Floats,
+    top: int,
+    packed: U8Array,
+    end: int,
 ) -> None:
-    """Levels up to 31; level 0 throughout where the scale or its reciprocal overflows."""
-    inverse = _reciprocal(scale)
-    if np.isinf(scale) or (inverse == _ZERO and scale != _ZERO):
-        levels[:] = 0
-        return
-    for i in range(32):
-        level = np.int32((block[i] - low) * inverse + offset)
-        levels[i] = np.int32(31) if level > 31 else level
+    """Levels in the last 16 bytes, both halves in each, and fifth bits in the four before."""
+    lower, upper = _levels(first, scale, offset, top), _levels(second, scale, offset, top)
+    at = end - LANES
+    store(packed, at, (lower & splat_int(15)) | (upper << splat_int(4)))
+    if top > 15:
+        store_half(packed, at - 4, mask_bits(lower > splat_int(15)))
+        store_half(packed, at - 2, mask_bits(upper > splat_int(15)))
 
 
 @compiled
-def _pack(levels: U8Array, out: U8Array) -> None:
-    """Four bytes of fifth bits, then 16 of nibbles: elements i and i + 16 share a byte."""
-    fifths = np.uint32(0)
-    for i in range(32):
-        fifths |= np.uint32(levels[i] >> 4) << np.uint32(i)
-    for i in range(4):
-        out[i] = (fifths >> np.uint32(8 * i)) & np.uint32(255)
-    for i in range(16):
-        out[4 + i] = (levels[i] & 15) | (levels[i + 16] << 4)
+def _levels(values: Floats, scale: Floats, offset: Floats, top: int) -> Ints:
+    """Levels up to top; level 0 throughout where the scale or its reciprocal overflows."""
+    inverse = _reciprocal(scale)
+    infinite = equal(abs(scale), splat(np.inf))
+    lost = infinite | (equal(inverse, splat(0.0)) & ~equal(scale, splat(0.0)))
+    scaled = choose(lost, splat(0.0), values * inverse + offset)
+    level = truncate(scaled)
+    return choose_int(level > splat_int(top), splat_int(top), level)

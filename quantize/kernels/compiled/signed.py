@@ -1,4 +1,8 @@
-"""The search for a signed scale, compiled: twin of `kernels.symmetric`, for Q6_K."""
+"""Q6_K, compiled: superblocks with a signed scale for every 16 weights.
+
+Twin of `kernels.symmetric` and `quantizers.q6_k`. The sixteen sub-blocks of one superblock go side
+by side through the search; their levels are then found in the order of the weights, and packed.
+"""
 
 from __future__ import annotations
 
@@ -6,109 +10,153 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import compiled
+from quantize.kernels.compiled.lanes import spread
+from quantize.kernels.compiled.rounding import (
+    at_least,
+    at_most,
+    half_bits,
+    half_value,
+    nearest_level,
+    store_half,
+)
+from quantize.kernels.compiled.vector import (
+    LANES,
+    Floats,
+    Ints,
+    choose,
+    equal,
+    lane,
+    load,
+    rint,
+    splat,
+    splat_int,
+    store,
+    to_float,
+)
 
 F32Array = NDArray[np.float32]
+U8Array = NDArray[np.uint8]
 
 SUB = 16
-# Blocks side by side, and rows handled while their sums stay in registers: tuned, free of meaning.
-LANES = 128
-STRIP = 2
+SIZE = SUB * LANES
+TYPE_SIZE = 210
+QL, QH, SCALES, D = 0, 128, 192, 208
 
-_ZERO = np.float32(0)
-_ONE = np.float32(1)
+# Scratch: three arrays of SUB vectors, and three vectors of what is known of each sub-block.
+X, SQUARES, CUBES, KNOWN = (i * SIZE for i in range(4))
+SCALE, INVERSE, STEP = (i * LANES for i in range(3))
+WORK = KNOWN + 3 * LANES
+
 _NOTHING = np.float32(1e-15)  # kernels.symmetric.NOTHING
 
-# Rows of the search's result.
-SCALE, INVERSE = range(2)
-
 
 @compiled
-def search(blocks: F32Array, nmax: np.float32, reaches: F32Array, out: F32Array) -> None:
-    """Fit blocks in rows, `(B, 16)`, into `out`, `(2, B)`: scale and factor of the levels.
+def encode(blocks: F32Array, reaches: F32Array, packed: U8Array, work: F32Array) -> None:
+    """Fill `packed`, the bytes of superblocks, from their weights: flat arrays both.
 
-    `reaches` is what the largest value is scaled to: first -nmax, then the candidates around it.
+    `reaches` is what the largest value is scaled to: first -32, then the candidates around it.
+    `work` is scratch for WORK elements.
     """
-    x = np.empty((SUB, LANES), np.float32)
-    square = np.empty_like(x)
-    cube = np.empty_like(x)
-    top = np.empty(LANES, np.float32)
-    inverse = np.empty(LANES, np.float32)
-    sums = np.empty((2, LANES), np.float32)
-    best = np.empty(LANES, np.float32)
-    fit = np.empty((2, LANES), np.float32)
-    count = blocks.shape[0]
-    for start in range(0, count, LANES):
-        _load(blocks, start, x, square, cube)
-        _find_top(x, top)
-        best[:] = -_ONE
-        for reach in reaches:
-            for lane in range(LANES):
-                inverse[lane] = reach / (_ONE if abs(top[lane]) < _NOTHING else top[lane])
-            _sum(x, square, cube, inverse, nmax, sums)
-            _take(sums, inverse, best, fit)
-        for lane in range(min(LANES, count - start)):
-            nothing = abs(top[lane]) < _NOTHING
-            out[SCALE, start + lane] = _ZERO if nothing else fit[SCALE, lane]
-            out[INVERSE, start + lane] = _ZERO if nothing else fit[INVERSE, lane]
+    known = work[KNOWN:]
+    for s in range(blocks.size // SIZE):
+        block, out = blocks[s * SIZE :], packed[s * TYPE_SIZE : s * TYPE_SIZE + TYPE_SIZE]
+        spread(block[:SIZE], 0, SUB, work[X:SQUARES])
+        _search(work[X:SQUARES], work[SQUARES:CUBES], work[CUBES:KNOWN], reaches, known)
+        if _store_scales(known, out):
+            _pack_levels(block, known, out)
+        else:
+            out[:] = 0
 
 
 @compiled
-def _load(blocks: F32Array, start: int, x: F32Array, square: F32Array, cube: F32Array) -> None:
-    """Turn blocks into lanes; lanes beyond the last block repeat it."""
-    last = blocks.shape[0] - 1
-    for lane in range(LANES):
-        block = blocks[min(start + lane, last)]
-        for i in range(SUB):
-            x[i, lane] = block[i]
-    for i in range(SUB):
-        row, second, third = x[i], square[i], cube[i]
-        for lane in range(LANES):
-            second[lane] = row[lane] * row[lane]
-            third[lane] = second[lane] * row[lane]
-
-
-@compiled
-def _find_top(x: F32Array, top: F32Array) -> None:
-    """The value of largest magnitude, the first where several tie."""
-    top[:] = _ZERO
-    for i in range(SUB):
-        row = x[i]
-        for lane in range(LANES):
-            top[lane] = row[lane] if abs(row[lane]) > abs(top[lane]) else top[lane]
-
-
-@compiled
-def _sum(
-    x: F32Array,
-    square: F32Array,
-    cube: F32Array,
-    inverse: F32Array,
-    nmax: np.float32,
-    sums: F32Array,
+def _search(
+    x: F32Array, squares: F32Array, cubes: F32Array, reaches: F32Array, known: F32Array
 ) -> None:
-    """Sums of x**3 * level and x**2 * level**2."""
-    sums[:] = _ZERO
-    for i in range(0, SUB, STRIP):
-        values, seconds, thirds = x[i : i + STRIP], square[i : i + STRIP], cube[i : i + STRIP]
-        for lane in range(LANES):
-            sum_lx, sum_l2 = sums[0, lane], sums[1, lane]
-            for j in range(STRIP):
-                level = np.rint(values[j, lane] * inverse[lane])
-                level = max(level, -nmax)
-                level = min(level, nmax - _ONE)
-                sum_lx += thirds[j, lane] * level
-                sum_l2 += seconds[j, lane] * level * level
-            sums[0, lane], sums[1, lane] = sum_lx, sum_l2
+    zero = splat(0.0)
+    largest = zero  # in magnitude, the first where several tie
+    for i in range(SUB):
+        value = load(x, i * LANES)
+        largest = choose(abs(value) > abs(largest), value, largest)
+        square = value * value
+        store(squares, i * LANES, square)
+        store(cubes, i * LANES, square * value)
+    nothing = abs(largest) < splat(_NOTHING)
+    largest = choose(nothing, splat(1.0), largest)
+
+    inverse = splat(reaches[0]) / largest
+    sum_lx, sum_l2 = _sums(x, squares, cubes, inverse)
+    scale = choose(equal(sum_l2, zero), zero, sum_lx / sum_l2)
+    best = scale * sum_lx
+    for reach in reaches[1:]:
+        candidate = splat(reach) / largest
+        sum_lx, sum_l2 = _sums(x, squares, cubes, candidate)
+        better = (sum_l2 > zero) & (sum_lx * sum_lx > best * sum_l2)
+        scale = choose(better, sum_lx / sum_l2, scale)
+        best = choose(better, scale * sum_lx, best)
+        inverse = choose(better, candidate, inverse)
+    # Sums beyond float32 give NaN: ggml leaves such a sub-block out.
+    some = ~nothing & equal(scale, scale)
+    store(known, SCALE, choose(some, scale, zero))
+    store(known, INVERSE, choose(nothing, zero, inverse))
 
 
 @compiled
-def _take(sums: F32Array, inverse: F32Array, best: F32Array, fit: F32Array) -> None:
-    """Take a candidate that explains more energy; the first one always (`best` is -1 then)."""
-    for lane in range(LANES):
-        sum_lx, sum_l2 = sums[0, lane], sums[1, lane]
-        first = best[lane] == -_ONE
-        better = (sum_l2 > _ZERO) & (sum_lx * sum_lx > best[lane] * sum_l2)
-        scale = sum_lx / sum_l2 if sum_l2 != _ZERO else _ZERO
-        best[lane] = scale * sum_lx if first | better else best[lane]
-        fit[SCALE, lane] = scale if first | better else fit[SCALE, lane]
-        fit[INVERSE, lane] = inverse[lane] if first | better else fit[INVERSE, lane]
+def _sums(
+    x: F32Array, squares: F32Array, cubes: F32Array, inverse: Floats
+) -> tuple[Floats, Floats]:
+    """Of x**3 * level and of x**2 * level**2."""
+    sum_lx, sum_l2 = splat(0.0), splat(0.0)
+    for i in range(SUB):
+        level = rint(load(x, i * LANES) * inverse)
+        level = at_most(at_least(level, splat(-32.0)), splat(31.0))
+        sum_lx = sum_lx + load(cubes, i * LANES) * level
+        sum_l2 = sum_l2 + load(squares, i * LANES) * level * level
+    return sum_lx, sum_l2
+
+
+@compiled
+def _store_scales(known: F32Array, out: U8Array) -> bool:
+    """Scales as shares of the largest; false where all are zero."""
+    largest = np.float32(0)
+    for i in range(LANES):
+        scale = known[SCALE + i]
+        largest = scale if abs(scale) > abs(largest) else largest
+    if abs(largest) < _NOTHING:
+        return False
+    inverse = splat(-128.0) / splat(largest)
+    share = nearest_level(inverse * load(known, SCALE), -0x400000, 127)
+    # Infinite scales leave int8, and wrap around.
+    share = ((share + splat_int(128)) & splat_int(255)) - splat_int(128)
+    half = half_bits(splat(1.0) / inverse)
+    store(out, SCALES, share)
+    store_half(out, D, lane(half, 0))
+    store(known, STEP, half_value(half) * to_float(share))
+    return True
+
+
+@compiled
+def _pack_levels(block: F32Array, known: F32Array, out: U8Array) -> None:
+    """`quantizers.q6_k` has the order: four runs of 32 in either half of the superblock."""
+    low, two, four, six = splat_int(15), splat_int(2), splat_int(4), splat_int(6)
+    for half in range(2):
+        for i in range(2):
+            sub = 8 * half + i
+            first, second = _level(block, known, sub), _level(block, known, sub + 2)
+            third, fourth = _level(block, known, sub + 4), _level(block, known, sub + 6)
+            store(out, QL + 64 * half + SUB * i, (first & low) | (third << four))
+            store(out, QL + 64 * half + SUB * i + 32, (second & low) | (fourth << four))
+            high = (first >> four) | ((second >> four) << two)
+            high = high | ((third >> four) << four) | ((fourth >> four) << six)
+            store(out, QH + 32 * half + SUB * i, high)
+
+
+@compiled
+def _level(block: F32Array, known: F32Array, sub: int) -> Ints:
+    """By the scale as it will be read back; where that is zero, the level of the search."""
+    value = load(block, SUB * sub)
+    step, inverse = known[STEP + sub], known[INVERSE + sub]
+    if step != 0:
+        return nearest_level(value / splat(step), -32, 31) + splat_int(32)
+    if inverse != 0:
+        return nearest_level(value * splat(inverse), -32, 31) + splat_int(32)
+    return splat_int(0)

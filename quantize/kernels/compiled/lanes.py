@@ -1,0 +1,21 @@
+"""Blocks side by side: one block per lane of a vector."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quantize.kernels.compiled import compiled
+from quantize.kernels.compiled.vector import LANES
+
+F32Array = NDArray[np.float32]
+
+
+@compiled
+def spread(blocks: F32Array, first: int, size: int, x: F32Array) -> None:
+    """Element i of LANES blocks into vector i of `x`; lanes after the last block repeat it."""
+    last = blocks.size // size - 1
+    for lane in range(LANES):
+        at = min(first + lane, last) * size
+        for i in range(size):
+            x[i * LANES + lane] = blocks[at + i]
