@@ -46,10 +46,13 @@ _PARTIAL_ROTARY = ("partial_rotary_factor", "rope_pct", "rope_percent")
 
 def lift_text_part(config: Mapping[str, Any]) -> dict[str, Any]:
     """The text part of a multimodal config laid over the whole, as llama.cpp's converter does."""
+    # Models that also speak keep it where they think.
+    thinker = config.get("thinker_config")
+    holder = thinker if isinstance(thinker, Mapping) else config
     lifted = dict(config)
     for part in _TEXT_PARTS:
-        if isinstance(config.get(part), Mapping):
-            lifted.update(config[part])
+        if isinstance(holder.get(part), Mapping):
+            lifted.update(holder[part])
             break
     return lifted
 

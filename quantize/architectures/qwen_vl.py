@@ -1,4 +1,4 @@
-"""The text parts of Qwen 2, 2.5 and 3 VL: their towers that see are files of their own."""
+"""The text parts of Qwen 2, 2.5 and 3 VL, and of 2.5 Omni; what sees is a file of its own."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ _DEEPSTACK = u32("n_deepstack_layers", _deepstack)
 QWEN2_VL = replace(
     QWEN2, arch="qwen2vl", keys=COMMON, defaults=class_defaults(rope_theta=1000000.0)
 )
+QWEN25_OMNI = replace(QWEN2_VL, prefixes=("thinker.model.", "thinker.", *QWEN2_VL.prefixes))
 QWEN3_VL = replace(
     QWEN3,
     arch="qwen3vl",
