@@ -39,7 +39,7 @@ def open_adapter(text: str, token: str | None = None) -> OpenedAdapter:
     """Open `FOLDER[=SCALE]` or `org/name[@revision][=SCALE]`. Raises UsageError."""
     text, factor = _split(text)
     path = Path(text).expanduser()
-    if path.is_dir():
+    if text and path.is_dir():
         adapter = read_adapter(LocalFolder(path), folder_name(path), factor)
         return OpenedAdapter(adapter, str(path), f"{folder_identity(path)}*{factor}")
     repository = parse_hub_id(text)
