@@ -14,6 +14,7 @@ from quantize.execution import Needs, Settings, Written, needs_of, run
 from quantize.formats.kv import KV
 from quantize.ollama.adapter import adapter_modelfile
 from quantize.ollama.modelfile import license_file, modelfile
+from quantize.ollama.prompt import Prompt, prompt_of, source_of
 from quantize.planning.adapters import (
     OpenedAdapter,
     merge_into,
@@ -304,7 +305,8 @@ def _write_modelfiles(
     prepared: _Prepared, files: tuple[OutputFile, ...], folder: Path
 ) -> tuple[Path, ...]:
     """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well."""
-    texts = [_modelfile(prepared, file.path.name) for file in files]
+    prompt = _prompt(prepared.plans[0])
+    texts = [_modelfile(prepared, file.path.name, prompt) for file in files]
     named = {"Modelfile": texts[0]}
     if len(files) > 1:
         named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
@@ -313,21 +315,27 @@ def _write_modelfiles(
     return tuple(folder / name for name in named)
 
 
-def _modelfile(prepared: _Prepared, file: str) -> str:
+def _prompt(plan: Plan) -> Prompt | None:
+    """None for a model without a chat template, or one that makes no text."""
+    source = source_of(plan.value)
+    is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
+    return None if source is None or is_embedder else prompt_of(plan.arch, source)
+
+
+def _modelfile(prepared: _Prepared, file: str, prompt: Prompt | None) -> str:
     origin, plan = prepared.opened.source, prepared.plans[0]
-    has_template = plan.value("tokenizer.chat_template") is not None
     is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
     if isinstance(origin, LoneAdapter):
         return adapter_modelfile(origin.adapter.settings.base, file)
     if isinstance(origin, GGUFFile):
-        return modelfile(file, has_chat_template=has_template, is_embedder=is_embedder)
+        return modelfile(file, prompt=prompt, is_embedder=is_embedder)
     license_name = license_file(origin.names())
     return modelfile(
         file,
         stops=end_tokens(origin, plan.kvs),
         generation=origin.read_json("generation_config.json"),
         license_text=origin.read(license_name) if license_name else None,
-        has_chat_template=has_template,
+        prompt=prompt,
         is_embedder=is_embedder,
     )
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from quantize.errors import EXIT_USAGE, UsageError
 from quantize.ollama.modelfile import license_file, modelfile
+from quantize.ollama.prompt import Prompt
 from quantize.ollama.quoting import is_representable, quoted, rewritten
 from tests.modelfile_reader import Line, ModelfileError, read_modelfile
 
@@ -38,12 +39,13 @@ def test_a_chat_model() -> None:
         stops=["<|eot_id|>", "<|end_of_text|>", "<|eot_id|>"],
         generation={"do_sample": True, "temperature": 0.6, "top_p": 0.9, "eos_token_id": 2},
         license_text=b"Permission is granted.\r\n\r\nEnd.\r\n",
-        has_chat_template=True,
+        prompt=Prompt(("Said of the prompt.",), "{{ .Prompt }}"),
     )
     assert text == (
         "FROM ./tiny-Q4_K_M.gguf\n"
         "\n"
-        "# No TEMPLATE: Ollama uses the chat template inside the GGUF file.\n"
+        "# Said of the prompt.\n"
+        'TEMPLATE "{{ .Prompt }}"\n'
         "\n"
         "# The tokens that end a turn.\n"
         'PARAMETER stop "<|eot_id|>"\n'

@@ -3,19 +3,45 @@
 Ollama reads neither generation_config.json nor the sampling keys of a GGUF file, so the model's
 own defaults become PARAMETER lines. Stop lines are always written: any of them replaces the whole
 list that Ollama may have detected from the chat template, which is sometimes another model's.
-There is no TEMPLATE: without one, Ollama renders the chat template inside the GGUF file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from quantize.errors import UsageError
+from quantize.ollama.prompt import Prompt
 from quantize.ollama.quoting import is_kept, is_representable, quoted, rewritten
 
 # Names under which repositories keep the text of their license, the likeliest first.
 _LICENSE_FILES = ("license", "license.txt", "license.md", "copying", "copying.txt")
+
+
+GENERATION_CONFIG = "generation_config.json"
+_NO_CHAT_TEMPLATE = "# The model has no chat template: prompts reach it as they are."
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a person wants in the Modelfile: a SYSTEM text, and parameters as (name, value).
+
+    A parameter takes the place of the model's own; stops are added to them.
+    """
+
+    system: str | None = None
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    def stops(self) -> tuple[str, ...]:
+        return tuple(value for name, value in self.parameters if name == "stop")
+
+    def others(self) -> dict[str, str]:
+        """All but the stops; the last of a name counts."""
+        return {name: value for name, value in self.parameters if name != "stop"}
+
+
+NOTHING_CHOSEN = Chosen()
 
 
 def license_file(names: Iterable[str]) -> str | None:
@@ -29,24 +55,30 @@ def modelfile(
     *,
     stops: Sequence[str] = (),
     generation: Mapping[str, Any] | None = None,
+    generation_source: str = GENERATION_CONFIG,
     license_text: bytes | None = None,
-    has_chat_template: bool = False,
+    prompt: Prompt | None = None,
     is_embedder: bool = False,
+    chosen: Chosen = NOTHING_CHOSEN,
 ) -> str:
     """The text of a Modelfile; write it as UTF-8, its line ends as they are.
 
     `file` is the GGUF file's name in the Modelfile's own folder, `stops` are the texts of the
-    tokens that end a turn, `generation` is generation_config.json, `license_text` the content of
-    the license file. An embedder gets no stops, no sampling and no word about chat templates.
+    tokens that end a turn, `generation` is generation_config.json or has its names and comes from
+    `generation_source`, `license_text` the content of the license file, `prompt` what is to be said
+    of the chat template, if there is one. An embedder gets no stops, no sampling and no word about
+    chat templates.
     Raises UsageError("bad-file-name") for a name that a Modelfile cannot hold.
     """
     sections = [_from(file)]
     if is_embedder:
         sections.append(["# An embedding model: it has no prompt format."])
     else:
-        sections.append(_template_note(has_chat_template=has_chat_template))
-        sections.append(_stop_lines(stops))
-        sections.append(_sampling_lines(generation or {}))
+        sections.append(prompt.lines() if prompt else [_NO_CHAT_TEMPLATE])
+        wanted = prompt.stops if prompt else ()
+        sections.append(_stop_lines((*stops, *wanted, *chosen.stops())))
+        sections.append(_sampling_lines(generation or {}, generation_source, chosen.others()))
+    sections.append(_chosen_lines(chosen))
     if license_text is not None:
         sections.append(_license_lines(license_text))
     return "\n".join("".join(f"{line}\n" for line in section) for section in sections if section)
@@ -62,12 +94,6 @@ def _from(file: str) -> list[str]:
         )
     # Without ./ a mistyped name would be taken for a model of Ollama's library, and pulled.
     return [f"FROM ./{file}"]
-
-
-def _template_note(*, has_chat_template: bool) -> list[str]:
-    if has_chat_template:
-        return ["# No TEMPLATE: Ollama uses the chat template inside the GGUF file."]
-    return ["# The model has no chat template: prompts reach it as they are."]
 
 
 def _stop_lines(stops: Sequence[str]) -> list[str]:
@@ -103,14 +129,16 @@ _PARAMETERS: Mapping[str, tuple[str, Callable[[Any], str | None], bool]] = {
 }
 
 
-def _sampling_lines(generation: Mapping[str, Any]) -> list[str]:
+def _sampling_lines(
+    generation: Mapping[str, Any], source: str, chosen: Mapping[str, str]
+) -> list[str]:
     # transformers ignores the sampling values of a file that says do_sample: false, so they are
     # leftovers there. Where it says nothing they are the author's: engines such as vLLM apply them.
     greedy = generation.get("do_sample") is False
     lines, ignored = [], []
     for key, (parameter, written, when_sampling) in _PARAMETERS.items():
         value = generation.get(key)
-        if value is None:
+        if value is None or parameter in chosen:
             continue
         if greedy and when_sampling:
             ignored.append(key)
@@ -120,7 +148,16 @@ def _sampling_lines(generation: Mapping[str, Any]) -> list[str]:
             lines.append(f"# {key} is left out: {value!a} is no value for it.")
     if ignored:
         lines.append(f"# do_sample is false there, so its {', '.join(ignored)} had no effect.")
-    return ["# From generation_config.json.", *lines] if lines else []
+    return [f"# From {source}.", *lines] if lines else []
+
+
+def _chosen_lines(chosen: Chosen) -> list[str]:
+    lines = [f"PARAMETER {name} {value}" for name, value in chosen.others().items()]
+    if lines:
+        lines.insert(0, "# Chosen by whoever had this file written.")
+    if chosen.system:
+        lines += _text_lines("SYSTEM", chosen.system)
+    return lines
 
 
 def _license_lines(content: bytes) -> list[str]:
@@ -130,11 +167,13 @@ def _license_lines(content: bytes) -> list[str]:
         # Old license texts with a Latin-1 copyright sign; this decoding has no errors.
         text = content.decode("latin-1")
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
-    if not text:
-        return []
+    return _text_lines("LICENSE", text) if text else []
+
+
+def _text_lines(instruction: str, text: str) -> list[str]:
     if is_representable(text):
-        return [f"LICENSE {quoted(text)}"]
+        return [f"{instruction} {quoted(text)}"]
     return [
         "# Characters that a Modelfile cannot hold are replaced in this text.",
-        f"LICENSE {quoted(rewritten(text))}",
+        f"{instruction} {quoted(rewritten(text))}",
     ]

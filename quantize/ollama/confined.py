@@ -1,0 +1,66 @@
+"""Translation in a process of its own, with bounds on time and memory.
+
+A chat template is a program by a stranger. Jinja's sandbox keeps it from the machine, but not from
+looping for ever or filling the memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+
+from quantize.ollama.probes import Level
+from quantize.ollama.translate import Source, Translation, translate
+
+# An honest template takes a second or two; a machine may be busy.
+MAX_SECONDS = 30.0
+MAX_MEMORY = 2**30
+
+_CHILD = f"from {__name__} import answer; answer()"
+
+
+def translate_confined(source: Source, seconds: float = MAX_SECONDS) -> Translation:
+    """As `translate`; a template that needs too much time or memory has no translation."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONIOENCODING": "utf-8",
+    }
+    try:
+        # -P: nothing is imported from the working directory.
+        child = subprocess.run(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-P", "-c", _CHILD],
+            input=json.dumps(asdict(source)),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Translation(None, None, f"it is not rendered within {seconds:g} seconds")
+    if child.returncode != 0:
+        return Translation(None, None, "rendering it needs too much memory")
+    template, level, reason = json.loads(child.stdout)
+    return Translation(template, None if level is None else Level(*level), reason)
+
+
+def answer() -> None:
+    """In the child: a Source as JSON on standard input, its translation on standard output."""
+    _limit_memory()
+    found = translate(Source(**json.load(sys.stdin)))
+    level = found.level and (found.level.tools, found.level.thinking)
+    json.dump([found.template, level, found.reason], sys.stdout)
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    except (ImportError, ValueError, OSError):
+        # Windows has no such limit and macOS may refuse it; the time is bounded everywhere.
+        return

@@ -1,0 +1,228 @@
+"""The part of Go's text/template syntax that our templates use, parsed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+FUNCTIONS = frozenset(
+    {"and", "or", "not", "eq", "ne", "lt", "gt", "ge", "len", "index", "slice", "json"}
+    | {"currentDate", "yesterdayDate"}
+)
+
+
+class GoTemplateError(Exception):
+    """The source is outside the subset, or fails on its data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    value: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """`$name`, or the dot for the name "."."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    value: Expression
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    name: str
+    arguments: tuple[Expression, ...]
+
+
+Expression = Literal | Variable | Field | Function
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    name: str
+    value: Expression
+    declares: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """`word` is if, range or with: `body` when the value is not empty, else `otherwise`."""
+
+    word: str
+    names: tuple[str, ...]
+    value: Expression
+    body: tuple[Node, ...]
+    otherwise: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    name: str
+    value: Expression
+
+
+Node = Text | Print | Assign | Block | Template
+
+_ACTION = re.compile(r"\{\{(- )?\s*((?:\"(?:\\.|[^\"\\])*\"|[^\"}]|\}(?!\}))*?)\s*( -)?\}\}")
+_TOKEN = re.compile(
+    r"""\s*("(?:\\.|[^"\\])*"|-?\d+|:=|=|,|\(|\)(?:\.\w+)*|\$?\w*(?:\.\w+)+|\$\w*|\.|\w+)"""
+)
+_SPACE = " \t\r\n"
+
+_Piece = str | tuple[str, ...]
+
+
+def parse(source: str) -> tuple[tuple[Node, ...], dict[str, tuple[Node, ...]]]:
+    """The nodes of a template, and those of the templates it defines. Raises GoTemplateError."""
+    parser = _Parser(list(_pieces(source)))
+    body = parser.nodes()
+    if parser.more():
+        raise GoTemplateError("an end without a beginning")
+    return body, parser.defined
+
+
+def _pieces(source: str) -> Iterator[_Piece]:
+    """Texts, without the white space beside `{{-` and `-}}`, and the tokens of actions."""
+    position, trim = 0, False
+    for match in (*_ACTION.finditer(source), None):
+        text = source[position : match.start() if match else len(source)]
+        text = text.lstrip(_SPACE) if trim else text
+        text = text.rstrip(_SPACE) if match and match[1] else text
+        if "{{" in text:
+            raise GoTemplateError(f"cannot read {text!r}")
+        if text:
+            yield text
+        if match:
+            yield _tokens(match[2])
+            position, trim = match.end(), bool(match[3])
+
+
+def _tokens(code: str) -> tuple[str, ...]:
+    tokens, position = [], 0
+    while position < len(code):
+        match = _TOKEN.match(code, position)
+        if match is None:
+            raise GoTemplateError(f"cannot read {code!r}")
+        tokens.append(match[1])
+        position = match.end()
+    return tuple(tokens)
+
+
+class _Parser:
+    def __init__(self, pieces: Sequence[_Piece]) -> None:
+        self._pieces = pieces
+        self._at = 0
+        self.defined: dict[str, tuple[Node, ...]] = {}
+
+    def more(self) -> bool:
+        return self._at < len(self._pieces)
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Nodes up to an end or else of an outer block."""
+        found: list[Node] = []
+        while self.more():
+            piece = self._pieces[self._at]
+            match piece:
+                case str():
+                    found.append(Text(piece))
+                case ("end",) | ("else", *_):
+                    break
+                case ("define", name):
+                    self._at += 1
+                    self.defined[_string(name)] = self.nodes()
+                case ("template", name, *rest):
+                    found.append(Template(_string(name), expression(rest)))
+                case ("if" | "range" | "with" as word, *rest):
+                    self._at += 1
+                    found.append(self._block(word, rest))
+                case (name, ":=" | "=" as sign, *rest):
+                    found.append(Assign(name, expression(rest), sign == ":="))
+                case _:
+                    found.append(Print(expression(piece)))
+            self._at += 1
+        return tuple(found)
+
+    def _block(self, word: str, tokens: Sequence[str]) -> Block:
+        """Leaves the position at the block's own end."""
+        names: tuple[str, ...] = ()
+        if ":=" in tokens:
+            at = tokens.index(":=")
+            names = tuple(name for name in tokens[:at] if name != ",")
+            tokens = tokens[at + 1 :]
+        body = self.nodes()
+        otherwise: tuple[Node, ...] = ()
+        if not self.more():
+            raise GoTemplateError(f"{word} without end")
+        piece = self._pieces[self._at]
+        if piece[0] == "else":
+            self._at += 1
+            # One end closes a whole chain of else if.
+            otherwise = (self._block("if", piece[2:]),) if len(piece) > 1 else self.nodes()
+        return Block(word, names, expression(tokens), body, otherwise)
+
+
+def expression(tokens: Sequence[str]) -> Expression:
+    value, at = _command(tokens, 0)
+    if at != len(tokens):
+        raise GoTemplateError(f"cannot read {' '.join(tokens)}")
+    return value
+
+
+def _command(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
+    """A function with its arguments, or one operand, up to `)` or the end."""
+    if at == len(tokens):
+        raise GoTemplateError("an empty action")
+    name = tokens[at]
+    if name not in FUNCTIONS:
+        return _operand(tokens, at)
+    arguments, at = [], at + 1
+    while at < len(tokens) and not tokens[at].startswith(")"):
+        value, at = _operand(tokens, at)
+        arguments.append(value)
+    return Function(name, tuple(arguments)), at
+
+
+def _operand(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
+    word = tokens[at]
+    if word == "(":
+        value, at = _command(tokens, at + 1)
+        if at == len(tokens):
+            raise GoTemplateError("a parenthesis is not closed")
+        return _fields(value, tokens[at][1:]), at + 1
+    if word.startswith('"'):
+        return Literal(_string(word)), at + 1
+    if word.lstrip("-").isdecimal():
+        return Literal(int(word)), at + 1
+    if word in FUNCTIONS:
+        return Function(word, ()), at + 1
+    head, dotted, path = word.partition(".")
+    if head and not head.startswith("$"):
+        raise GoTemplateError(f"function {head!r} not defined")
+    return _fields(Variable(head or "."), dotted + path), at + 1
+
+
+def _fields(value: Expression, path: str) -> Expression:
+    for name in filter(None, path.split(".")):
+        value = Field(value, name)
+    return value
+
+
+def _string(token: str) -> str:
+    # Python's literals have the escapes that our strings use.
+    return token[1:-1].encode("latin-1", "backslashreplace").decode("unicode_escape")

@@ -1,0 +1,161 @@
+"""A Jinja chat template, translated into a Go template that is proven to write the same prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from quantize.ollama import capabilities
+from quantize.ollama.conversations import (
+    Conversation,
+    go_data,
+    jinja_flags,
+    jinja_messages,
+)
+from quantize.ollama.decisions import common_suffix
+from quantize.ollama.go_interpreter import GoTemplate
+from quantize.ollama.go_syntax import GoTemplateError
+from quantize.ollama.go_template import go_template
+from quantize.ollama.go_writer import NOW
+from quantize.ollama.grammar import Derivation, Grammar, NotDerivableError, Observation, observe
+from quantize.ollama.jinja_render import JinjaTemplate, RenderError
+from quantize.ollama.probes import LEVELS, Level, emptied, padded, probes
+from quantize.ollama.proof import Render, difference, held_out
+from quantize.ollama.slots import KINDS, read
+
+# Turns of the probes that are rendered without texts, too.
+_SHORT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """`template` is proven for `level`; None if nothing is. `reason` is why it is not more."""
+
+    template: str | None
+    level: Level | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A chat template and what the tokenizer knows of it.
+
+    `adds_bos` says that the tokenizer puts `bos` before a prompt, which is then left out here.
+    """
+
+    jinja: str
+    bos: str = ""
+    eos: str = ""
+    adds_bos: bool = True
+
+
+def translate(source: Source) -> Translation:
+    """The translation with the most that can be proven."""
+    try:
+        template = JinjaTemplate(source.jinja, bos=source.bos, eos=source.eos)
+    except RenderError as error:
+        return Translation(None, None, str(error))
+    reasons: list[str] = []
+    for level in _levels(source.jinja):
+        for as_text in (False, True) if level.tools else (False,):
+            render = _renders(template, source, as_text=as_text)
+            try:
+                return Translation(_proven(render, level), level, "; ".join(reasons))
+            except (NotDerivableError, GoTemplateError) as error:
+                reasons.append(f"{level}: {error}")
+    return Translation(None, None, "; ".join(reasons))
+
+
+def _levels(jinja: str) -> Iterator[Level]:
+    can = capabilities.of_jinja(jinja)
+    return (
+        level for level in LEVELS if can.tools >= level.tools and can.thinking >= level.thinking
+    )
+
+
+def _renders(template: JinjaTemplate, source: Source, *, as_text: bool) -> Render:
+    def render(conversation: Conversation, now: datetime) -> str:
+        prompt = template.render(
+            jinja_messages(conversation, arguments_as_text=as_text),
+            now=now,
+            tools=conversation.tools,
+            flags=jinja_flags(conversation),
+        )
+        return prompt.removeprefix(source.bos) if source.adds_bos else prompt
+
+    return render
+
+
+def _proven(render: Render, level: Level) -> str:
+    """Source of a proven template. Raises NotDerivableError with the reason if there is none."""
+    derivation = Derivation(list(_observations(render, level)))
+    _require(derivation.grammar(), level)
+    skipped: frozenset[str] = frozenset()
+    for role in ("system", "user", "assistant"):
+        skipped |= _empty(render, derivation, level, role)
+    source = go_template(derivation.grammar(), skipped)
+    found = difference(render, _go(source), held_out(level))
+    if found is not None:
+        raise NotDerivableError(f"the prompts of {_turns(found.conversation)} differ")
+    return source
+
+
+def _go(source: str) -> Render:
+    template = GoTemplate(source)
+    return lambda conversation, now: template.render(go_data(conversation), now)
+
+
+def _observations(render: Render, level: Level) -> Iterator[Observation]:
+    accepted, refusal = set(), ""
+    for pattern, probe in probes(level):
+        try:
+            yield observe(lambda one: render(one, NOW), probe, padded(probe))
+        except RenderError as error:
+            refusal = refusal or str(error)
+        else:
+            accepted.add((pattern, bool(probe.tools), probe.think))
+    thinks = (None, True, False) if level.thinking else (None,)
+    for with_tools in (False, True) if level.tools else (False,):
+        for pattern in ("U", "UAU", "UCT") if with_tools else ("U", "UAU"):
+            if not all((pattern, with_tools, think) in accepted for think in thinks):
+                raise NotDerivableError(f"the template refuses it: {refusal}")
+
+
+def _require(grammar: Grammar, level: Level) -> None:
+    """What a level is about must be in the prompts."""
+    wanted = [("tools", level.tools), ("calls", level.tools), ("thinking", level.thinking)]
+    for kind, is_wanted in wanted:
+        if is_wanted and kind not in grammar.before:
+            raise NotDerivableError(f"the prompts never hold {kind}")
+    if level.tools and not common_suffix(grammar.before["calls"]).strip():
+        raise NotDerivableError("calls begin with no text that tells them from an answer")
+    if "user" not in grammar.before:
+        raise NotDerivableError("the prompts never hold a user's text")
+
+
+def _empty(render: Render, derivation: Derivation, level: Level, role: str) -> frozenset[str]:
+    """What a message without text does: written as any other, left out, or in a way of its own.
+
+    The kind of such messages if they are left out.
+    """
+    kind = KINDS[role]
+    without = [emptied(probe, role) for pattern, probe in probes(level) if len(pattern) <= _SHORT]
+    grammar = derivation.grammar()
+    for choice in (frozenset[str](), frozenset({kind})):
+        if difference(render, _go(go_template(grammar, choice)), without) is None:
+            return choice
+    readings = []
+    for conversation in without:
+        with suppress(RenderError):
+            readings.append((conversation, read(render(conversation, NOW), conversation)))
+    derivation.add_empty(kind, readings)
+    return frozenset()
+
+
+def _turns(conversation: Conversation) -> str:
+    turns = ", ".join(message.role for message in conversation.messages)
+    extras = " and tools" if conversation.tools else ""
+    think = {None: "", True: ", thinking on", False: ", thinking off"}[conversation.think]
+    return f"{turns}{extras}{think}"
