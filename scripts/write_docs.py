@@ -1,7 +1,8 @@
-"""Write docs/cli.md and docs/errors.md from the code they describe; with --check, only compare.
+"""Write the pages of docs/ that come from the code they describe; with --check, only compare.
 
 cli.md: the commands' own declarations, and the events of --json. errors.md: the exit codes, and
-every error that the package raises, found in its syntax trees.
+every error that the package raises, found in its syntax trees. sources.md: the registry of source
+encodings, and the adapters that are refused.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from quantize import errors
+from quantize.checkpoints.adapters.settings import OTHER_ARITHMETIC
+from quantize.checkpoints.encodings import ENCODINGS
 from quantize.cli import build_app, events
 from quantize.cli.help import EXAMPLES, EXIT_CODES
 
@@ -67,6 +70,66 @@ REFERENCES_HEAD = """
 | reference | code | message |
 |---|---|---|
 """
+
+
+SOURCES_HEAD = """\
+# Sources
+
+Written by `python scripts/write_docs.py` from the registry of source encodings.
+
+A source is a Hugging Face folder, a repository of the Hub, or a GGUF file in F32, F16 or BF16. The
+weights of a checkpoint may be quantized already, as `quantization_config` in its config.json says
+(or quantize_config.json, or hf_quant_config.json). They are decoded row by row while they are
+converted, so that takes no more memory than plain weights do. What is written cannot be better
+than they are.
+
+## Encodings
+
+Without `--type`, the type that loses nothing measurable is written.
+
+| quant_method | what is read | without --type |
+|---|---|---|
+"""
+
+GRIDS = """
+## Grids
+
+Some stored values are exactly those of a ggml type: symmetric integers of 4 or 8 bits in groups of
+32, 64 or more columns with F16 or BF16 scales are Q4_0 or Q8_0, and MXFP4 is MXFP4. Without
+`--type`, and with `--keep-grid`, such weights are moved into that type without loss, and `plan`
+says so. gpt-oss keeps its MXFP4 in any case, as with llama.cpp.
+
+"""
+
+ADAPTERS = """\
+## Adapters
+
+`quantize convert BASE --lora ADAPTER[=SCALE]` merges PEFT's LoRA adapters row by row, on any of the
+encodings above: plain and RSLoRA, DoRA, rank_pattern and alpha_pattern, embeddings, whole modules
+(modules_to_save) with more tokens and the adapter's own tokenizer, trainable tokens, transposed
+weights (fan_in_fan_out), and several adapters in turn. The sums are float64, rounded once.
+
+`quantize convert ADAPTER --adapter-only` writes a GGUF adapter to be loaded beside a base: factors
+only, and as F32, F16 or BF16.
+
+Refused, because they would be merged wrongly, are other methods than LoRA, adapters that were
+initialized from a base that was changed for them (PiSSA, OLoRA, CorDA, LoftQ, LoRA-GA), and these
+settings:
+
+| in adapter_config.json | |
+|---|---|
+"""
+
+
+def sources_page() -> str:
+    parts = [SOURCES_HEAD]
+    for method in ENCODINGS:
+        encoding = ENCODINGS[method]({})
+        name = f"`{method}`" if method else "(none)"
+        parts.append(f"| {name} | {_cell(encoding.accepts)} | {encoding.nearest or 'Q4_K_M'} |\n")
+    parts += [GRIDS, ADAPTERS]
+    parts += [f"| `{key}` | {what} |\n" for key, what in OTHER_ARITHMETIC.items()]
+    return "".join(parts)
 
 
 def cli_page() -> str:
@@ -173,7 +236,12 @@ def _content(path: Path) -> str | None:
 
 
 def main() -> int:
-    pages = {ROOT / "docs" / "cli.md": cli_page(), ROOT / "docs" / "errors.md": errors_page()}
+    docs = ROOT / "docs"
+    pages = {
+        docs / "cli.md": cli_page(),
+        docs / "errors.md": errors_page(),
+        docs / "sources.md": sources_page(),
+    }
     stale = [path for path, text in pages.items() if _content(path) != text]
     for path in stale:
         if "--check" in sys.argv:

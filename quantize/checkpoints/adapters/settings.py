@@ -13,7 +13,7 @@ from quantize.errors import CheckpointError, UnsupportedError
 FILE = "adapter_config.json"
 
 # Settings that change what the tensors mean; value: what would be merged wrongly.
-_OTHER_ARITHMETIC = {
+OTHER_ARITHMETIC = {
     "layer_replication": "layers of the base that are used more than once",
     "target_parameters": "parameters that are no modules",
     "use_qalora": "inputs that are pooled first",
@@ -97,7 +97,7 @@ def _refuse_unknown(config: Mapping[str, Any], where: str) -> None:
         raise _unsupported(
             where, f"peft_type is {kind}", "only LORA, with DoRA and RSLoRA, is read"
         )
-    for key, what in _OTHER_ARITHMETIC.items():
+    for key, what in OTHER_ARITHMETIC.items():
         if config.get(key):
             raise _unsupported(where, f"{key} is set", f"it stands for {what}")
     initialized = config.get("init_lora_weights")
