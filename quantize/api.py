@@ -11,6 +11,7 @@ from quantize.architectures import ARCHITECTURES
 from quantize.checkpoints.adapters.alone import LoneAdapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.execution import Needs, Settings, Written, needs_of, run
+from quantize.execution.overview import Overview, overview_of
 from quantize.formats.kv import KV
 from quantize.ollama.adapter import adapter_modelfile
 from quantize.ollama.modelfile import license_file, modelfile
@@ -158,6 +159,7 @@ class _Prepared:
     plans: tuple[Plan, ...]
     notes: tuple[str, ...]
     adapters: tuple[OpenedAdapter, ...]
+    model: Model
 
 
 def plan(source: str, options: Options) -> Planned:
@@ -165,6 +167,16 @@ def plan(source: str, options: Options) -> Planned:
     prepared = _prepare(source, options)
     needs = needs_of(prepared.plans, _settings(options))
     return Planned(prepared.facts, prepared.plans, needs, prepared.notes)
+
+
+def overview(
+    source: str, options: Options, *, context: int | None = None, limit: int | None = None
+) -> tuple[SourceFacts, Overview]:
+    """Read headers only, and say what each file type would give; see overview_of."""
+    prepared = _plan(source, options)
+    stored = {weight.dtype for weight in prepared.opened.source.weights.values()}
+    found = overview_of(prepared.model, stored, _settings(options), context, limit)
+    return prepared.facts, found
 
 
 def convert(source: str, options: Options, progress: Progress | None = None) -> Converted:
@@ -247,7 +259,7 @@ def _prepare_adapter(source: str, options: Options) -> _Prepared:
     model = model_of_adapter(origin, arch=options.arch, name=options.name)
     plans = plan_adapter(model, file_types)
     opened = opened_alone(found, origin)
-    return _Prepared(opened, _facts(opened, model, plans), plans, (), (found,))
+    return _Prepared(opened, _facts(opened, model, plans), plans, (), (found,), model)
 
 
 def _plan(source: str, options: Options) -> _Prepared:
@@ -265,7 +277,7 @@ def _plan(source: str, options: Options) -> _Prepared:
         automatic = choose_automatically(opened.source, model)
         plans = make_plans(model, [automatic.file_type], automatic.label)
         notes += (automatic.why,) if automatic.why else ()
-    return _Prepared(opened, _facts(opened, model, plans), plans, notes, adapters)
+    return _Prepared(opened, _facts(opened, model, plans), plans, notes, adapters, model)
 
 
 def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts:

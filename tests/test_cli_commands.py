@@ -115,16 +115,16 @@ def test_the_manifest_is_the_same_wherever_it_is_written(
 
 
 def test_a_plan_has_the_size_of_the_file(cli: Cli, llama: str, tmp_path: Path) -> None:
-    plan = cli("plan", llama, "--json").event("plan")
+    plan = cli("plan", llama, "-t", "auto", "--json").event("plan")
     cli("convert", llama, "-q", "-o", str(tmp_path))
     assert (tmp_path / plan["file"]).stat().st_size == plan["size"]
     assert plan["type"] == "Q4_K_M"
     assert sum(plan["nbytes_by_type"].values()) == sum(t["nbytes"] for t in plan["tensors"])
-    assert f"{plan['size']:,} bytes" in cli("plan", llama).out
+    assert f"{plan['size']:,} bytes" in cli("plan", llama, "-t", "auto").out
 
 
 def test_a_plan_shows_every_tensor_with_its_reason_on_request(cli: Cli, llama: str) -> None:
-    tensors = cli("plan", llama, "--json").event("plan")["tensors"]
+    tensors = cli("plan", llama, "-t", "auto", "--json").event("plan")["tensors"]
     lines = cli("plan", llama, "--all").out.splitlines()
     for tensor in tensors:
         (line,) = [line for line in lines if line.split()[:1] == [tensor["name"]]]
@@ -133,8 +133,8 @@ def test_a_plan_shows_every_tensor_with_its_reason_on_request(cli: Cli, llama: s
 
 
 def test_a_plan_for_people_has_a_heading_for_every_type_and_reason(cli: Cli, llama: str) -> None:
-    tensors = cli("plan", llama, "--json").event("plan")["tensors"]
-    lines = cli("plan", llama).out.splitlines()
+    tensors = cli("plan", llama, "-t", "auto", "--json").event("plan")["tensors"]
+    lines = cli("plan", llama, "-t", "auto").out.splitlines()
     for tensor in tensors:
         assert f"{tensor['type']}  {tensor['reason']}" in lines
     assert len(lines) < len(tensors)
@@ -149,7 +149,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(cli: Cli, llama: str, tmp_
     folder = tmp_path / "out"
     for mode in ([], ["--json"], ["--all"]):
         dry = cli("convert", llama, "--dry-run", "-o", str(folder), *mode)
-        assert without_memory(dry) == without_memory(cli("plan", llama, *mode))
+        assert without_memory(dry) == without_memory(cli("plan", llama, "-t", "auto", *mode))
         assert len(dry.out) > 1000
     assert not folder.exists()
 

@@ -100,8 +100,44 @@ class NeedsEvent(TypedDict):
 
     event: Literal["needs"]
     source: Annotated[int, "bytes to read"]
+    downloads: Annotated[dict[str, int], "files that are not in the Hub's cache, with their sizes"]
     memory: NBytes
     disk: NBytes
+
+
+class SizeEvent(TypedDict):
+    """What a file of one type would be; the best type comes first."""
+
+    event: Literal["size"]
+    type: str
+    size: Annotated[int, "bytes of the file, exactly"]
+    bits_per_weight: float
+    memory: Annotated[int, "bytes of the weights and the context"]
+    seconds: Annotated[float, "of quantizing on this machine, about"]
+
+
+class FitsEvent(TypedDict):
+    """The best type that --fits has room for."""
+
+    event: Literal["fits"]
+    type: str
+    memory: NBytes
+    limit: NBytes
+
+
+class OverviewEvent(TypedDict):
+    """The model that the sizes are of."""
+
+    event: Literal["overview"]
+    name: str
+    arch: str
+    weights: int
+    repo: Annotated[str | None, "of the Hub"]
+    commit: str | None
+    source: Annotated[int, "bytes to read"]
+    downloads: Annotated[dict[str, int], "files that are not in the Hub's cache, with their sizes"]
+    context: Annotated[int, "tokens that the memory is for"]
+    context_memory: NBytes
 
 
 class InspectionEvent(TypedDict):
@@ -179,6 +215,9 @@ Event = (
     | ConvertedEvent
     | PlanEvent
     | NeedsEvent
+    | SizeEvent
+    | FitsEvent
+    | OverviewEvent
     | InspectionEvent
     | KVEvent
     | TensorEvent

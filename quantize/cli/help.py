@@ -22,10 +22,12 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     "convert": (
         Example("quantize convert ./Qwen3-0.6B", "a folder"),
         Example("quantize convert Qwen/Qwen3-0.6B -t Q4_K_M -t Q8_0", "from the Hub"),
+        Example("quantize convert Qwen/Qwen3-0.6B --stream", "with no copy of the weights"),
         Example("quantize convert model-BF16.gguf -t Q4_K_S", "a GGUF file"),
         Example("quantize convert ./Qwen3-0.6B --dry-run", "look first"),
     ),
     "plan": (
+        Example("quantize plan Qwen/Qwen3-0.6B --fits 1GB", "all types, and the best for 1 GB"),
         Example("quantize plan ./Qwen3-0.6B -t Q4_K_M -t Q8_0", "by type and reason"),
         Example("quantize plan ./Qwen3-0.6B --all", "every tensor"),
         Example("quantize plan ./Qwen3-0.6B --json", "for a program"),

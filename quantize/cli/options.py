@@ -83,6 +83,35 @@ Base = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+PlannedTypes = Annotated[
+    list[str],
+    typer.Option(
+        "--type",
+        "-t",
+        metavar="TYPE",
+        help="In detail: tensors, types and why. Without it, all types in a table.",
+        show_default=False,
+    ),
+]
+Fits = Annotated[
+    str | None,
+    typer.Option(
+        "--fits",
+        metavar="SIZE",
+        help="Name the best type that fits into so much memory, with its context.",
+        show_default=False,
+    ),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        min=1,
+        metavar="TOKENS",
+        help="The context that memory is needed for. 4096 by default, or the model's own if less.",
+        show_default=False,
+    ),
+]
 OutputFolder = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="DIR", help="Where the files go."),

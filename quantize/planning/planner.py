@@ -19,8 +19,6 @@ def make_plans(
     `label` is what the files are called in place of the type that chose for them.
     """
     check_shapes(model)
-    facts = _facts(model)
-    tensors = [(output.name, written_shape(output.shape)) for output in model.outputs]
     return tuple(
         lay_out(
             model.name,
@@ -28,10 +26,16 @@ def make_plans(
             label or file_type,
             model.kvs,
             model.outputs,
-            _keep_grids(model, choose(file_type.name, facts, tensors)),
+            choices_of(model, file_type),
         )
         for file_type in file_types
     )
+
+
+def choices_of(model: Model, file_type: FileType) -> list[Choice]:
+    """The type of each output, and why."""
+    tensors = [(output.name, written_shape(output.shape)) for output in model.outputs]
+    return _keep_grids(model, choose(file_type.name, _facts(model), tensors))
 
 
 def _keep_grids(model: Model, choices: Sequence[Choice]) -> list[Choice]:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Column
 from rich.text import Text
 
-from quantize.api import Planned
+from quantize.api import Planned, SourceFacts
 from quantize.cli.events import Event, NeedsEvent, NoteEvent, PlanEvent, PlannedTensorEntry
 from quantize.cli.views.tables import facts, grouped, indented, number, plain_table, shape_text
 from quantize.planning.plan import Plan, PlannedTensor
@@ -33,11 +33,20 @@ def plan_view(planned: Planned, *, every: bool) -> Iterator[RenderableType]:
     yield facts(
         [
             ("reads", f"{format_bytes(source.nbytes)} from {source.location}"),
+            *downloads(source),
             ("memory", format_bytes(planned.needs.memory)),
             ("disk", format_bytes(planned.needs.disk)),
             *(("note", note) for note in planned.notes),
         ]
     )
+
+
+def downloads(source: SourceFacts) -> Sequence[tuple[str, str]]:
+    """What a conversion fetches first, if anything."""
+    if not source.downloads:
+        return ()
+    size = format_bytes(sum(source.downloads.values()))
+    return (("downloads", f"{size}: {', '.join(source.downloads)}"),)
 
 
 def _totals(plan: Plan) -> Sequence[tuple[str, str]]:
@@ -120,6 +129,7 @@ def plan_events(planned: Planned) -> Iterator[Event]:
     yield NeedsEvent(
         event="needs",
         source=planned.source.nbytes,
+        downloads=dict(planned.source.downloads),
         memory=planned.needs.memory,
         disk=planned.needs.disk,
     )

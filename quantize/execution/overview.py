@@ -1,0 +1,70 @@
+"""All file types of one model beside each other: size, memory and time of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from quantize.execution.estimate import seconds_of
+from quantize.execution.settings import Settings
+from quantize.planning.context_memory import context_memory, longest_context
+from quantize.planning.outputs import Model
+from quantize.planning.overview import best_that_fits, sizes
+
+_CONTEXT = 4096  # what Ollama gives a model unless it is told otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRow:
+    """What one file type would be: `memory` is that of the weights and of the context."""
+
+    type: str
+    description: str
+    size: int
+    bits_per_weight: float
+    memory: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One row for each type, the best first; `fits` is the best one within `limit` bytes."""
+
+    context: int
+    context_memory: int
+    rows: tuple[TypeRow, ...]
+    limit: int | None
+    fits: TypeRow | None
+
+
+def overview_of(
+    model: Model,
+    stored: Collection[str],
+    settings: Settings,
+    context: int | None,
+    limit: int | None,
+) -> Overview:
+    """`stored` are the dtypes of the source, `context` the tokens that count as memory.
+
+    None are 4096, or as many as the model was made for if that is less. Raises UsageError if no
+    type fits into `limit` bytes.
+    """
+    if context is None:
+        context = min(_CONTEXT, longest_context(model.arch, model.kvs) or _CONTEXT)
+    beside = context_memory(model.arch, model.kvs, context)
+    found = sizes(model)
+    fits = None if limit is None else best_that_fits(found, stored, beside, limit)
+    times = seconds_of([row.elements for row in found], settings)
+    rows = tuple(
+        TypeRow(
+            row.file_type.name,
+            row.file_type.description,
+            row.size,
+            row.bits_per_weight,
+            row.nbytes + beside,
+            seconds,
+        )
+        for row, seconds in zip(found, times, strict=True)
+    )
+    chosen = None if fits is None else rows[found.index(fits)]
+    return Overview(context, beside, rows, limit, chosen)

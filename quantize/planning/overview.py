@@ -1,0 +1,81 @@
+"""All file types of one model beside each other: what each would weigh, and which one fits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from quantize.errors import UsageError
+from quantize.formats.gguf import data_offsets
+from quantize.planning.outputs import Model
+from quantize.planning.planner import choices_of, make_plans
+from quantize.recipes import FTYPES, FileType
+from quantize.tensors import count, tensor_nbytes
+from quantize.units import format_bytes
+
+# A type of floats is worth its size only where the source has them.
+_FLOATS = frozenset({"F32", "F16", "BF16"})
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSize:
+    """`size` is that of the file in bytes, `nbytes` that of its tensors.
+
+    `elements` says how many weights have which ggml type.
+    """
+
+    file_type: FileType
+    size: int
+    nbytes: int
+    elements: Mapping[str, int]
+
+    @property
+    def bits_per_weight(self) -> float:
+        return 8 * self.nbytes / sum(self.elements.values())
+
+
+def sizes(model: Model) -> list[TypeSize]:
+    """One row for each file type that can be written without an imatrix, the best first.
+
+    The header is made once: it has the same length whatever the types are.
+    """
+    wanted = [file_type for file_type in FTYPES.values() if not file_type.needs_imatrix]
+    (plan,) = make_plans(model, wanted[:1])
+    header = len(plan.header)
+    rows = []
+    for file_type in wanted:
+        types = [choice.type for choice in choices_of(model, file_type)]
+        nbytes = [
+            tensor_nbytes(type, tensor.shape)
+            for type, tensor in zip(types, plan.tensors, strict=True)
+        ]
+        elements = Counter[str]()
+        for type, tensor in zip(types, plan.tensors, strict=True):
+            elements[type] += count(tensor.shape)
+        size = header + data_offsets(nbytes)[1]
+        rows.append(TypeSize(file_type, size, sum(nbytes), elements))
+    return rows
+
+
+def best_that_fits(
+    rows: Sequence[TypeSize], stored: Collection[str], beside: int, limit: int
+) -> TypeSize:
+    """The best type whose weights fit into `limit` bytes with the `beside` bytes of a context.
+
+    `stored` are the dtypes of the source: no type of floats is better than those. Raises UsageError
+    if none fits.
+    """
+    candidates = [row for row in rows if row.file_type.default not in _FLOATS - set(stored)]
+    for row in candidates:
+        if row.nbytes + beside <= limit:
+            return row
+    smallest = min(candidates, key=lambda row: row.nbytes)
+    raise UsageError(
+        "nothing-fits",
+        f"no type fits into {format_bytes(limit)}",
+        where="--fits",
+        reason=f"{smallest.file_type.name} is the smallest and needs "
+        f"{format_bytes(smallest.nbytes + beside)}, {format_bytes(beside)} of it for the context",
+        hint="try a shorter --context, or a smaller model",
+    )
