@@ -60,7 +60,7 @@ LLAMA = Family(
         # Told by their size alone: CodeLlama's end of an infill, and small Granite's missing BOS.
         "by_size": {
             32016: (kv.u32("tokenizer.ggml.eot_token_id", 32010),),
-            49152: (kv.boolean("tokenizer.ggml.add_bos_token", False),),
+            49152: (kv.boolean("tokenizer.ggml.add_bos_token", value=False),),
         },
     },
 )
