@@ -60,11 +60,8 @@ def fit_scale_min(x: F32Array, weights: F32Array, candidates: Candidates) -> Fit
     `x` and `weights` are `(elements, B)`, C-contiguous: one block per column.
     """
     nmax = np.float32(candidates.nmax)
-    low = np.minimum.reduce(x, axis=0)
+    low = smallest(x)
     high = np.maximum.reduce(x, axis=0)
-    # Of zeros with both signs the first one counts: Q4_1 and Q5_1 store it.
-    zero = np.flatnonzero(low == 0)
-    low[zero] = x[np.argmin(x[:, zero], axis=0), zero]
     bottom = low.copy()
     low[low > 0] = 0
     flat = high == low
@@ -107,6 +104,14 @@ def fit_scale_min(x: F32Array, weights: F32Array, candidates: Candidates) -> Fit
 
     scale[flat] = 0
     return Fit(scale, low, level_range, level_low, high, flat)
+
+
+def smallest(x: F32Array) -> F32Array:
+    """The smallest value of each column; of zeros with both signs the first, whose sign is kept."""
+    low: F32Array = np.minimum.reduce(x, axis=0)
+    zero = np.flatnonzero(low == 0)
+    low[zero] = x[np.argmin(x[:, zero], axis=0), zero]
+    return low
 
 
 def search_levels(x: F32Array, fit: Fit, nmax: int, columns: NDArray[np.intp]) -> F32Array:

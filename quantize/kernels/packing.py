@@ -15,6 +15,7 @@ F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
 
 _PLANES = np.arange(8, dtype=np.uint8)[:, None]
+_BITS = np.arange(8, dtype=np.uint8)
 _PAIRS = np.arange(0, 8, 2, dtype=np.uint8)[:, None]
 
 
@@ -68,8 +69,9 @@ def unpack_pairs(packed: U8Array) -> U8Array:
 
 def pack_halves(levels: U8Array, out: U8Array) -> None:
     """Blocks in rows: element i and element i + 16 share a byte, `(B, 32)` to `(B, 16)`."""
-    np.left_shift(levels[:, 16:], 4, out=out)
-    np.bitwise_or(out, levels[:, :16] & 15, out=out)
+    high = np.left_shift(levels[:, 16:], 4)  # in the order of memory, which rows may not be
+    np.bitwise_or(high, levels[:, :16] & 15, out=high)
+    out[...] = high
 
 
 def unpack_halves(packed: U8Array) -> U8Array:
@@ -98,7 +100,10 @@ def unpack_scales(packed: U8Array) -> tuple[U8Array, U8Array]:
 
 def pack_fifth_bits(levels: U8Array) -> U8Array:
     """The fifth bits of 32 levels `(B, 32)` as four bytes `(B, 4)`, element 0 lowest."""
-    return np.packbits(np.right_shift(levels, 4), axis=1, bitorder="little")
+    bits = np.right_shift(levels, 4).reshape(-1, 4, 8)
+    np.left_shift(bits, _BITS, out=bits)
+    packed: U8Array = np.bitwise_or.reduce(bits, axis=2)
+    return packed
 
 
 def unpack_fifth_bits(packed: U8Array) -> U8Array:

@@ -44,4 +44,4 @@ def _columns(blocks: F32Array, importance: F32Array, energy: F32Array) -> tuple[
 
 
 def _rows(levels: F32Array) -> U8Array:
-    return np.ascontiguousarray(levels.T).astype(np.uint8)
+    return levels.astype(np.uint8).T
