@@ -142,7 +142,12 @@ def describe(spec: Json, kit: Kit, saved: Path) -> tuple[Json, list[Json]]:
     else:
         config, shapes, dtypes = save(str(spec.get("class", architecture)), given, spec, saved)
         config["architectures"] = [architecture]
-    config.update(dict.fromkeys(spec.get("null", ())))
+    for path in spec.get("null", ()):
+        *parents, key = path.split(".")
+        holder: Any = config
+        for parent in parents:
+            holder = holder[int(parent) if isinstance(holder, list) else parent]
+        holder[key] = None
     for absent in spec.get("absent", ()):
         config.pop(absent, None)
     for old, new in spec.get("rename", ()):

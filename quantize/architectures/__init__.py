@@ -176,5 +176,6 @@ ARCHITECTURES: Registry[Family] = Registry(
         "JanusForConditionalGeneration": "quantize.architectures.llava:JANUS",
         "Qwen2VLModel": "quantize.architectures.qwen_vl:QWEN2_VL",
         "Qwen2_5OmniModel": "quantize.architectures.qwen_vl:QWEN25_OMNI",
+        "DeciLMForCausalLM": "quantize.architectures.deci:DECI",
     },
 )
