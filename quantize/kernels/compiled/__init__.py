@@ -27,6 +27,15 @@ def compiled(function: F) -> F:
         return _jit(function, cache=False)
 
 
+def part(function: F) -> F:
+    """A part of kernels, compiled into them.
+
+    It is not kept: its vectors would be in the cache by the names of their classes, and Numba does
+    not forgive a name that a later version has lost.
+    """
+    return _jit(function, cache=False)
+
+
 def _jit(function: F, *, cache: bool) -> F:
     # The error model makes division by zero give infinity, as in NumPy and C, not an exception.
     options = numba.njit(cache=cache, nogil=True, fastmath=False, error_model="numpy")

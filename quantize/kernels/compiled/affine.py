@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled
+from quantize.kernels.compiled import compiled, part
 from quantize.kernels.compiled.lanes import spread
 from quantize.kernels.compiled.rounding import (
     at_least,
@@ -76,7 +76,7 @@ def encode(blocks: F32Array, nmax: int, ranges: F32Array, packed: U8Array, work:
     return plain
 
 
-@compiled
+@part
 def _search(
     x: F32Array, weights: F32Array, levels: F32Array, nmax: int, ranges: F32Array, known: F32Array
 ) -> bool:
@@ -137,12 +137,12 @@ def _search(
     return mask_bits(~exact) == 0
 
 
-@compiled
+@part
 def _level(value: Floats, low: Floats, inverse: Floats, top: Floats) -> Floats:
     return at_most(at_least(rint((value - low) * inverse), splat(0.0)), top)
 
 
-@compiled
+@part
 def _error(x: F32Array, weights: F32Array, levels: F32Array, scale: Floats, low: Floats) -> Floats:
     total = splat(0.0)
     for i in range(SUB):
@@ -151,7 +151,7 @@ def _error(x: F32Array, weights: F32Array, levels: F32Array, scale: Floats, low:
     return total
 
 
-@compiled
+@part
 def _round(values: Floats, known: F32Array, levels_at: int, half_at: int, product_at: int) -> None:
     """Values as levels up to 63 of the largest among eight neighbours, and what they stand for."""
     largest = at_least(values, peers(values, 1))
@@ -171,7 +171,7 @@ def _round(values: Floats, known: F32Array, levels_at: int, half_at: int, produc
     store(known, product_at, half_value(half) * to_float(levels))
 
 
-@compiled
+@part
 def _pack_scales(known: NDArray[np.int32], out: U8Array) -> None:
     """`kernels.packing.pack_scales`, after the two float16."""
     store_half(out, 0, known[D])
@@ -184,7 +184,7 @@ def _pack_scales(known: NDArray[np.int32], out: U8Array) -> None:
         out[12 + i] = (last_scale & 15) | (last_low & 15) << 4
 
 
-@compiled
+@part
 def _pack_levels(block: F32Array, known: F32Array, nmax: int, out: U8Array) -> None:
     """Sub-blocks in pairs share the last 128 bytes; fifth bits stand before these."""
     at = out.size - 128
@@ -201,7 +201,7 @@ def _pack_levels(block: F32Array, known: F32Array, nmax: int, out: U8Array) -> N
             store(out, at - SUB + i, fifths)
 
 
-@compiled
+@part
 def _stored_level(value: Floats, known: F32Array, sub: int, nmax: int) -> Ints:
     """By the scale as it will be read back; where that is zero, the level of the search."""
     step = known[STEP + sub]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled
+from quantize.kernels.compiled import part
 from quantize.kernels.compiled.vector import LANES
 
 F32Array = NDArray[np.float32]
 
 
-@compiled
+@part
 def spread(blocks: F32Array, first: int, size: int, x: F32Array) -> None:
     """Element i of LANES blocks into vector i of `x`; lanes after the last block repeat it."""
     last = blocks.size // size - 1

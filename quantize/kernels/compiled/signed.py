@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled
+from quantize.kernels.compiled import compiled, part
 from quantize.kernels.compiled.lanes import spread
 from quantize.kernels.compiled.rounding import (
     at_least,
@@ -68,7 +68,7 @@ def encode(blocks: F32Array, reaches: F32Array, packed: U8Array, work: F32Array)
             out[:] = 0
 
 
-@compiled
+@part
 def _search(
     x: F32Array, squares: F32Array, cubes: F32Array, reaches: F32Array, known: F32Array
 ) -> None:
@@ -100,7 +100,7 @@ def _search(
     store(known, INVERSE, choose(nothing, zero, inverse))
 
 
-@compiled
+@part
 def _sums(
     x: F32Array, squares: F32Array, cubes: F32Array, inverse: Floats
 ) -> tuple[Floats, Floats]:
@@ -114,7 +114,7 @@ def _sums(
     return sum_lx, sum_l2
 
 
-@compiled
+@part
 def _store_scales(known: F32Array, out: U8Array) -> bool:
     """Scales as shares of the largest; false where all are zero."""
     largest = np.float32(0)
@@ -134,7 +134,7 @@ def _store_scales(known: F32Array, out: U8Array) -> bool:
     return True
 
 
-@compiled
+@part
 def _pack_levels(block: F32Array, known: F32Array, out: U8Array) -> None:
     """`quantizers.q6_k` has the order: four runs of 32 in either half of the superblock."""
     low, two, four, six = splat_int(15), splat_int(2), splat_int(4), splat_int(6)
@@ -150,7 +150,7 @@ def _pack_levels(block: F32Array, known: F32Array, out: U8Array) -> None:
             store(out, QH + 32 * half + SUB * i, high)
 
 
-@compiled
+@part
 def _level(block: F32Array, known: F32Array, sub: int) -> Ints:
     """By the scale as it will be read back; where that is zero, the level of the search."""
     value = load(block, SUB * sub)
