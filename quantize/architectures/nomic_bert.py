@@ -110,7 +110,7 @@ def _context(hp: Hparams) -> int:
 
 _KEYS = (*ENCODER_KEYS, u32("context_length", _context))
 
-NOMIC_BERT_MOE = Family(
+_WITH_EXPERTS = Family(
     arch="nomic-bert-moe",
     keys=(
         *_KEYS,
@@ -130,5 +130,5 @@ NOMIC_BERT = Family(
     unused=UNUSED,
     prefixes=PREFIXES,
     vocab=("wordpiece", "unigram"),
-    variant=lambda config: NOMIC_BERT_MOE if config.get("moe_every_n_layers") else None,
+    variant=lambda config: _WITH_EXPERTS if config.get("moe_every_n_layers") else None,
 )
