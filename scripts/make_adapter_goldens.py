@@ -12,14 +12,17 @@ other. The GGUF files beside it are made from the adapters of the conformance ki
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-import torch
-from peft import LoraConfig, get_peft_model
-from tokenizers import Tokenizer
-from transformers import AutoModelForCausalLM
+# Of an environment that nothing else here needs.
+torch: Any = importlib.import_module("torch")
+peft: Any = importlib.import_module("peft")
+transformers: Any = importlib.import_module("transformers")
+tokenizers: Any = importlib.import_module("tokenizers")
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "data" / "adapters" / "tinyrust-lora"
 PROMPTS = ("A closure is", "In Rust, a variable", "The compiler will")
@@ -30,16 +33,16 @@ STRENGTH = 0.15
 
 def main() -> int:
     source = sys.argv[1]
-    tokenizer = Tokenizer.from_file(f"{source}/tokenizer.json")
-    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-    settings = LoraConfig(
+    tokenizer = tokenizers.Tokenizer.from_file(f"{source}/tokenizer.json")
+    model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+    settings = peft.LoraConfig(
         r=4,
         lora_alpha=8,
         target_modules=["q_proj", "v_proj", "down_proj"],
         layers_to_transform=[1, 4, 6],
         task_type="CAUSAL_LM",
     )
-    adapted = get_peft_model(model, settings)
+    adapted = peft.get_peft_model(model, settings)
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, weight in adapted.named_parameters():
