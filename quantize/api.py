@@ -153,7 +153,7 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     opened: Opened
     facts: SourceFacts
     plans: tuple[Plan, ...]
@@ -165,7 +165,7 @@ class _Prepared:
 def plan(source: str, options: Options) -> Planned:
     """Read headers only, and say what `convert` would write."""
     prepared = _prepare(source, options)
-    needs = needs_of(prepared.plans, _settings(options))
+    needs = needs_of(prepared.plans, settings_of(options))
     return Planned(prepared.facts, prepared.plans, needs, prepared.notes)
 
 
@@ -173,9 +173,9 @@ def overview(
     source: str, options: Options, *, context: int | None = None, limit: int | None = None
 ) -> tuple[SourceFacts, Overview]:
     """Read headers only, and say what each file type would give; see overview_of."""
-    prepared = _plan(source, options)
+    prepared = prepare(source, options)
     stored = {weight.dtype for weight in prepared.opened.source.weights.values()}
-    found = overview_of(prepared.model, stored, _settings(options), context, limit)
+    found = overview_of(prepared.model, stored, settings_of(options), context, limit)
     return prepared.facts, found
 
 
@@ -189,7 +189,7 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
     plans, origin = prepared.plans, prepared.opened.source
     make_folder(options.output)
     paths = [options.output / f"{plan.name}-{plan.ftype}.gguf" for plan in plans]
-    settings = _settings(options)
+    settings = settings_of(options)
     if options.stream:
         settings = settings.without(stream(prepared.opened, options.max_memory))
     else:
@@ -248,21 +248,22 @@ def architectures() -> Mapping[str, str]:
     return {name: ARCHITECTURES[name].arch for name in sorted(ARCHITECTURES, key=str.casefold)}
 
 
-def _prepare(source: str, options: Options) -> _Prepared:
-    return _prepare_adapter(source, options) if options.adapter_only else _plan(source, options)
+def _prepare(source: str, options: Options) -> Prepared:
+    return _prepare_adapter(source, options) if options.adapter_only else prepare(source, options)
 
 
-def _prepare_adapter(source: str, options: Options) -> _Prepared:
+def _prepare_adapter(source: str, options: Options) -> Prepared:
     file_types = file_types_of(options.types) or (FTYPES["F32"],)
     found = open_adapter(source, options.token)
     origin = open_alone(found, options.base, options.token)
     model = model_of_adapter(origin, arch=options.arch, name=options.name)
     plans = plan_adapter(model, file_types)
     opened = opened_alone(found, origin)
-    return _Prepared(opened, _facts(opened, model, plans), plans, (), (found,), model)
+    return Prepared(opened, _facts(opened, model, plans), plans, (), (found,), model)
 
 
-def _plan(source: str, options: Options) -> _Prepared:
+def prepare(source: str, options: Options) -> Prepared:
+    """A model opened and planned: what every verb begins with."""
     # Before anything is read: a mistyped type must not cost a download.
     file_types = file_types_of(options.types)
     opened = open_source(source, options.token)
@@ -277,7 +278,7 @@ def _plan(source: str, options: Options) -> _Prepared:
         automatic = choose_automatically(opened.source, model)
         plans = make_plans(model, [automatic.file_type], automatic.label)
         notes += (automatic.why,) if automatic.why else ()
-    return _Prepared(opened, _facts(opened, model, plans), plans, notes, adapters, model)
+    return Prepared(opened, _facts(opened, model, plans), plans, notes, adapters, model)
 
 
 def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts:
@@ -304,7 +305,7 @@ def _model(opened: Opened, options: Options) -> Model:
     )
 
 
-def _settings(options: Options) -> Settings:
+def settings_of(options: Options) -> Settings:
     return Settings(
         jobs=options.jobs,
         max_memory=options.max_memory,
@@ -314,7 +315,7 @@ def _settings(options: Options) -> Settings:
 
 
 def _write_modelfiles(
-    prepared: _Prepared, files: tuple[OutputFile, ...], folder: Path
+    prepared: Prepared, files: tuple[OutputFile, ...], folder: Path
 ) -> tuple[Path, ...]:
     """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well."""
     prompt = _prompt(prepared.plans[0])
@@ -334,7 +335,7 @@ def _prompt(plan: Plan) -> Prompt | None:
     return None if source is None or is_embedder else prompt_of(plan.arch, source)
 
 
-def _modelfile(prepared: _Prepared, file: str, prompt: Prompt | None) -> str:
+def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None) -> str:
     origin, plan = prepared.opened.source, prepared.plans[0]
     is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
     if isinstance(origin, LoneAdapter):
@@ -353,7 +354,7 @@ def _modelfile(prepared: _Prepared, file: str, prompt: Prompt | None) -> str:
 
 
 def _write_manifest(
-    prepared: _Prepared,
+    prepared: Prepared,
     written: tuple[Written, ...],
     options: Options,
     of_weights: Mapping[str, str],

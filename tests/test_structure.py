@@ -33,7 +33,7 @@ FLOORS = (
     {"planning"},
     {"execution"},
     {"ollama", "publish"},
-    {"api"},
+    {"api", "verify", "push"},
     {"cli"},
     {"__main__"},
 )

@@ -19,6 +19,7 @@ COMMANDS: Registry[Callable[..., None]] = Registry(
         "convert": "quantize.cli.convert:convert",
         "plan": "quantize.cli.plan:plan",
         "inspect": "quantize.cli.inspect:inspect",
+        "verify": "quantize.cli.verify:verify",
         "types": "quantize.cli.types:types",
         "architectures": "quantize.cli.architectures:architectures",
     },

@@ -140,6 +140,16 @@ class OverviewEvent(TypedDict):
     context_memory: NBytes
 
 
+class VerifiedEvent(TypedDict):
+    """The file is fine."""
+
+    event: Literal["verified"]
+    path: str
+    tensors: int
+    by_manifest: Annotated[bool, "whether a manifest lies beside the file"]
+    compared: Annotated[int | None, "tensors that were made again from the source"]
+
+
 class InspectionEvent(TypedDict):
     """What `inspect` found; its key-values and tensors follow."""
 
@@ -218,6 +228,7 @@ Event = (
     | SizeEvent
     | FitsEvent
     | OverviewEvent
+    | VerifiedEvent
     | InspectionEvent
     | KVEvent
     | TensorEvent

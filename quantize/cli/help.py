@@ -36,6 +36,11 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize inspect model-Q4_K_M.gguf", "a GGUF file"),
         Example("quantize inspect ./Qwen3-0.6B", "a checkpoint"),
     ),
+    "verify": (
+        Example("quantize verify model-Q4_K_M.gguf", "by itself, and by its manifest"),
+        Example("quantize verify model-Q4_K_M.gguf --source ./Qwen3-0.6B", "made again"),
+        Example("quantize verify model-Q4_K_M.gguf --source Qwen/Qwen3-0.6B --sample 5", "partly"),
+    ),
     "types": (Example("quantize types", "a table"),),
     "architectures": (Example("quantize architectures", "a table"),),
 }

@@ -37,6 +37,29 @@ AnySource = Annotated[
         show_default=False,
     ),
 ]
+GGUF = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="A GGUF file.", show_default=False),
+]
+FromSource = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="SOURCE",
+        help="What it was made from: a folder, a Hub id or a GGUF file.",
+        show_default=False,
+    ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        min=1,
+        metavar="N",
+        help="Make only N tensors again, always the same ones. All by default.",
+        show_default=False,
+    ),
+]
 Types = Annotated[
     list[str],
     typer.Option(

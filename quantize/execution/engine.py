@@ -35,9 +35,10 @@ def run(
 
     The plans are of one model: the same tensors in the same order, with other types. `identity`
     is a text that changes when the source's bytes do: an interrupted run is continued only on the
-    same source; `by_source` takes the weights in the order of its files. Raises CheckpointError for weights that cannot be written, DiskError, UsageError;
-    KeyboardInterrupt passes through after a clean stop. After an error that another try may not
-    meet, the partial files and their journals stay, and the same call continues.
+    same source. `by_source` takes the weights in the order of its files. Raises CheckpointError
+    for weights that cannot be written, DiskError, UsageError; KeyboardInterrupt passes through
+    after a clean stop. After an error that another try may not meet, the partial files and their
+    journals stay, and the same call continues.
     """
     kernels = choose_kernels(settings.kernels)
     limits = limits_of(settings, plans[0].weights)

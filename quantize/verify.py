@@ -1,0 +1,108 @@
+"""Whether a GGUF file is what it should be: by itself, by its manifest, by its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quantize.api import Options, prepare, settings_of
+from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.errors import UsageError
+from quantize.execution.comparison import compare_header, compare_with_source
+from quantize.execution.structure import check_structure, open_gguf
+from quantize.planning.fetching import stream
+from quantize.progress import NullProgress, Progress
+from quantize.publish.recorded import Recorded, check_digests, recorded
+from quantize.recipes import FTYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked: the structure always, `compared` tensors with the source if one was given.
+
+    `by_manifest` is False where there is no manifest beside the file.
+    """
+
+    path: Path
+    tensors: int
+    by_manifest: bool
+    compared: int | None
+
+
+def verify(
+    file: Path,
+    source: str | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    *,
+    sample: int | None = None,
+) -> Verified:
+    """Check a GGUF file. `sample` bounds how many tensors are made again from `source`.
+
+    Raises VerificationError with the name of what is wrong, UsageError, DiskError.
+    """
+    if not file.is_file():
+        raise UsageError("no-such-source", "no such file", where=str(file))
+    progress = progress or NullProgress()
+    options = options or Options()
+    record = recorded(file)
+    if record is not None:
+        check_digests(file, record, progress)
+    opened = open_gguf(file)
+    check_structure(opened, progress)
+    compared = None
+    if source is not None:
+        compared = _compare(opened, record, source, options, progress, sample)
+    return Verified(file, len(opened.weights), record is not None, compared)
+
+
+def _compare(
+    opened: GGUFFile,
+    record: Recorded | None,
+    source: str,
+    options: Options,
+    progress: Progress,
+    sample: int | None,
+) -> int:
+    prepared = prepare(source, _as_made(options, opened, record))
+    plan = prepared.plans[0]
+    if record is not None and plan.digest != record.output["plan"]:
+        # A type that the source chose itself is recorded by its name alone.
+        automatic = prepare(source, replace(_as_made(options, opened, record), types=("auto",)))
+        if automatic.plans[0].digest == record.output["plan"]:
+            prepared, plan = automatic, automatic.plans[0]
+    if record is not None:
+        compare_header(opened, plan)
+    if sample is None and prepared.opened.remote is not None:
+        stream(prepared.opened, options.max_memory)
+    try:
+        return compare_with_source(
+            opened, plan, prepared.opened.source, settings_of(options), progress, sample=sample
+        )
+    finally:
+        prepared.opened.source.files.close()
+
+
+def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
+    """The options that the file was made with: the manifest's, else what its header tells."""
+    if record is None:
+        number = next((kv.value for kv in opened.header.kvs if kv.key == "general.file_type"), None)
+        named = [one.name for one in FTYPES.values() if one.id == number]
+        return replace(options, types=tuple(named[:1]) or ("auto",))
+    if record.source.get("adapters") and not options.lora:
+        raise UsageError(
+            "merged-source",
+            "adapters were merged into the model",
+            where=opened.file,
+            reason=f"they are {', '.join(str(one['name']) for one in record.source['adapters'])}",
+            hint="verify without --source: the manifest has the digests of all tensors",
+        )
+    made = record.options
+    return replace(
+        options,
+        types=(str(record.output["type"]),),
+        keep_grid=bool(made.get("keep_grid")),
+        arch=made.get("arch"),
+        pre=made.get("pre"),
+        name=made.get("name"),
+    )
