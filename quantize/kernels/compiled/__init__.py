@@ -4,27 +4,60 @@ Nothing here may reorder a sum or fuse a multiplication with an addition: `fastm
 LLVM contracts nothing without it. Loops run over lanes, one block per lane, because only the order
 within a block decides bytes. Importing this package imports Numba.
 
-A kernel is compiled again when its own file changes. Installing a version touches every file; who
-edits one that others import deletes `__pycache__` (the tests keep a cache of their own).
+Machine code is kept in the user's cache, in a folder named after the sources of all kernels: Numba
+itself only looks at the file that a function stands in, and would run stale code after an upgrade.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import sys
 from collections.abc import Callable
-from typing import TypeVar, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
+def _cache_folder() -> str:
+    """Where machine code is kept: NUMBA_CACHE_DIR if set, else a folder for just these sources."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if chosen:
+        return chosen
+    sha = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        sha.update(source.read_bytes())
+    return str(_user_cache() / "quantize" / f"numba-{sha.hexdigest()[:16]}")
+
+
+def _user_cache() -> Path:
+    home = Path("~").expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home)
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+
+
+_CACHE_FOLDER = _cache_folder()
+
+
 def compiled(function: F) -> F:
     """Compile on first call; keep the machine code on disk where some place is writable."""
+    # Numba asks its global setting while it decorates; other users of Numba keep theirs.
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = _CACHE_FOLDER
     try:
         return _jit(function, cache=True)
     except RuntimeError:
-        # Numba found no locator: neither beside the source nor in the user's cache.
+        # No folder can be written to.
         return _jit(function, cache=False)
+    finally:
+        settings.CACHE_DIR = before
 
 
 def part(function: F) -> F:
