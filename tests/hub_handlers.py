@@ -260,7 +260,8 @@ class HubHandler(Handler):
         if not self.token:
             self.send_error_page(401, "", "Invalid username or password")
         elif name in self.hub.repos:
-            self.send_body(409, json.dumps({"error": "exists"}).encode(), _JSON)
+            said = {"error": "You already created this model repo", "url": f"{self.hub.url}/{name}"}
+            self.send_body(409, json.dumps(said).encode(), _JSON)
         elif self.token not in self.hub.writers:
             self.send_error_page(403, "", "you may not write here")
         else:

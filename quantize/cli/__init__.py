@@ -20,6 +20,7 @@ COMMANDS: Registry[Callable[..., None]] = Registry(
         "plan": "quantize.cli.plan:plan",
         "inspect": "quantize.cli.inspect:inspect",
         "verify": "quantize.cli.verify:verify",
+        "push": "quantize.cli.push:push",
         "types": "quantize.cli.types:types",
         "architectures": "quantize.cli.architectures:architectures",
     },

@@ -25,6 +25,9 @@ def convert(  # noqa: PLR0913 (one for each option)
     arch: opt.Arch = None,
     pre: opt.Pre = None,
     stream: opt.Stream = False,
+    push: opt.Push = None,
+    private: opt.Private = False,
+    force: opt.Force = False,
     token: opt.Token = None,
     jobs: opt.Jobs = None,
     max_memory: opt.MaxMemory = None,
@@ -38,8 +41,10 @@ def convert(  # noqa: PLR0913 (one for each option)
     with session(json=json, quiet=quiet, when_interrupted=_INTERRUPTED) as out:
         # Here and in the other commands: what --help does not need is imported after parsing.
         from quantize import api
+        from quantize import push as publishing
         from quantize.cli.views.converted import converted_events, converted_view
         from quantize.cli.views.plan import plan_events, plan_view
+        from quantize.cli.views.pushed import pushed_events, pushed_view
 
         options = api.Options(
             types=tuple(types),
@@ -62,6 +67,20 @@ def convert(  # noqa: PLR0913 (one for each option)
             planned = api.plan(source, options)
             out.show(plan_view(planned, every=every), plan_events(planned))
             return
+        if push is not None:
+            # Before hours of work: whether the repository can be written to at all.
+            publishing.target(push, token, private=private)
         with out.progress() as progress:
             done = api.convert(source, options, progress)
         out.show(converted_view(done), converted_events(done))
+        if push is not None:
+            with out.progress() as progress:
+                pushed = publishing.push(
+                    [file.path for file in done.files],
+                    push,
+                    token=token,
+                    private=private,
+                    force=force,
+                    progress=progress,
+                )
+            out.show(pushed_view(pushed), pushed_events(pushed))

@@ -150,6 +150,17 @@ class VerifiedEvent(TypedDict):
     compared: Annotated[int | None, "tensors that were made again from the source"]
 
 
+class PushedEvent(TypedDict):
+    """Files are on the Hub."""
+
+    event: Literal["pushed"]
+    repo: str
+    commit: str
+    url: str
+    uploaded: list[str]
+    unchanged: Annotated[list[str], "files that were there before"]
+
+
 class InspectionEvent(TypedDict):
     """What `inspect` found; its key-values and tensors follow."""
 
@@ -229,6 +240,7 @@ Event = (
     | FitsEvent
     | OverviewEvent
     | VerifiedEvent
+    | PushedEvent
     | InspectionEvent
     | KVEvent
     | TensorEvent

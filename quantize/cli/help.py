@@ -41,6 +41,10 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize verify model-Q4_K_M.gguf --source ./Qwen3-0.6B", "made again"),
         Example("quantize verify model-Q4_K_M.gguf --source Qwen/Qwen3-0.6B --sample 5", "partly"),
     ),
+    "push": (
+        Example("quantize push ./out user/Qwen3-0.6B-GGUF", "all files of a folder"),
+        Example("quantize push model-Q4_K_M.gguf user/name --private", "one file"),
+    ),
     "types": (Example("quantize types", "a table"),),
     "architectures": (Example("quantize architectures", "a table"),),
 }

@@ -60,6 +60,44 @@ Sample = Annotated[
         show_default=False,
     ),
 ]
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILES...",
+        help="GGUF files of one folder, or the folder itself.",
+        show_default=False,
+    ),
+]
+Repo = Annotated[
+    str,
+    typer.Argument(metavar="USER/NAME", help="The repository.", show_default=False),
+]
+Push = Annotated[
+    str | None,
+    typer.Option(
+        "--push",
+        metavar="USER/NAME",
+        help="Publish the files in this repository when they are done, see `quantize push`.",
+        show_default=False,
+        rich_help_panel=_HUB,
+    ),
+]
+Private = Annotated[
+    bool,
+    typer.Option(
+        "--private",
+        help="If the repository is made now, hide it from others.",
+        rich_help_panel=_HUB,
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Replace other files of the same name in the repository.",
+        rich_help_panel=_HUB,
+    ),
+]
 Types = Annotated[
     list[str],
     typer.Option(

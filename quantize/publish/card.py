@@ -1,0 +1,101 @@
+"""The model card of quantized files: what they are, how to run them, what they were made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quantize import __version__
+from quantize.units import format_bytes
+
+_HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True, slots=True)
+class CardFile:
+    """A GGUF file of the card: its file type, size in bytes and SHA-256."""
+
+    name: str
+    type: str
+    size: int
+    bits_per_weight: float
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What the card says of the model. `base` and `commit` are of the Hub, where that is known.
+
+    `values` are the general key-values of the files, from which license and languages come.
+    """
+
+    name: str
+    repo: str
+    values: Mapping[str, Any]
+    base: str | None = None
+    commit: str | None = None
+
+
+def model_card(facts: CardFacts, files: Sequence[CardFile]) -> str:
+    """README.md of a repository that holds `files`. The same facts give the same text."""
+    return "\n".join([*_front(facts), *_body(facts, files), ""])
+
+
+def _front(facts: CardFacts) -> Iterator[str]:
+    """The YAML at the top. Strings are written as JSON, which is YAML."""
+    yield "---"
+    if facts.base:
+        yield f"base_model: {_text(facts.base)}"
+        yield "base_model_relation: quantized"
+    for key, name in (
+        ("general.license", "license"),
+        ("general.license.name", "license_name"),
+        ("general.license.link", "license_link"),
+    ):
+        if facts.values.get(key):
+            yield f"{name}: {_text(str(facts.values[key]))}"
+    languages = facts.values.get("general.languages")
+    if isinstance(languages, tuple) and languages:
+        yield f"language: [{', '.join(_text(str(one)) for one in languages)}]"
+    yield "library_name: gguf"
+    yield "tags: [gguf, llama.cpp, ollama, quantized]"
+    yield "---"
+
+
+def _body(facts: CardFacts, files: Sequence[CardFile]) -> Iterator[str]:
+    yield f"\n# {facts.name}, quantized\n"
+    if facts.base:
+        commit = f" at commit `{facts.commit}`" if facts.commit else ""
+        yield f"Made from [{facts.base}]({_HUB}/{facts.base}){commit}, with quantize {__version__}."
+    else:
+        yield f"Made with quantize {__version__}."
+    yield "The tensors are what llama.cpp's own converter and quantizer write.\n"
+    yield "| file | type | size | bits per weight |"
+    yield "|---|---|---:|---:|"
+    for file in files:
+        size, bits = format_bytes(file.size), f"{file.bits_per_weight:.2f}"
+        yield f"| [{file.name}](./{_link(file.name)}) | {file.type} | {size} | {bits} |"
+    first = files[0].type
+    yield "\n## Run\n"
+    yield f"    ollama run hf.co/{facts.repo}:{first}"
+    yield f"    llama-server -hf {facts.repo}:{first}"
+    yield "\n## Verify\n"
+    yield "`manifest.json` records the source's files and every tensor's digest:\n"
+    yield f"    quantize verify {_shell(files[0].name)}\n"
+    yield "SHA-256 of the files:\n"
+    for file in files:
+        yield f"    {file.sha256}  {file.name}"
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _link(name: str) -> str:
+    return name.replace("%", "%25").replace(" ", "%20")
+
+
+def _shell(name: str) -> str:
+    return f'"{name}"' if " " in name else name
