@@ -20,9 +20,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.go_engine import Engine
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
@@ -100,6 +103,14 @@ def minilm() -> Path:
 def checkpoint(conformance_data: Path, kit: Path) -> Callable[[str], Path]:
     """A kit model's name -> its checkpoint, written out as a Hugging Face folder on first use."""
     return lambda name: materialized(kit, kit, name, conformance_data / "checkpoints")
+
+
+@pytest.fixture(scope="session")
+def go_engine(pytestconfig: pytest.Config) -> Engine:
+    """Go's own text/template, as Ollama uses it."""
+    from tests.go_engine import engine
+
+    return engine(pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ _MONTHS = [
     "December",
 ]
 
-_SPECIAL = re.compile(r"(\{\{|\{\Z|\"\"\"|[^\x20-\x7e]|" + "|".join(map(re.escape, _DATES)) + ")")
+_SPECIAL = re.compile(r"(\{\{|\"\"\"|[^\x20-\x7e]|" + "|".join(map(re.escape, _DATES)) + ")")
 
 
 class Writer:
@@ -57,7 +57,7 @@ class Writer:
         for piece in filter(None, _SPECIAL.split(text)):
             if piece in _DATES:
                 self._date(_DATES[piece])
-            elif piece in ("{{", "{") or not all(map(is_kept, piece)):
+            elif piece == "{{" or not all(map(is_kept, piece)):
                 self.code(go_string(piece))
             elif piece == '"""':
                 # At the end of a line it would end the Modelfile's value.
@@ -88,6 +88,9 @@ class Writer:
         return "\n".join(defines) + main
 
     def _add(self, piece: str) -> None:
+        if piece.startswith("{{") and self._source and self._source[-1].endswith("{"):
+            # A brace before an action would be read as part of it.
+            self._source[-1] = f'{self._source[-1][:-1]}{{{{ "{{" }}}}'
         self._source.append(piece)
         self._may_break = not piece[-1].isspace()
 

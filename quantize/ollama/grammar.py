@@ -72,6 +72,8 @@ class Derivation:
 
     def __init__(self, observations: Sequence[Observation]) -> None:
         """Raises NotDerivableError."""
+        if not any(slot.kind == "user" for _, plain, _ in observations for slot in plain.slots):
+            raise NotDerivableError("the prompts never hold a user's text")
         self._places = _places(observations)
         self._rows = _Rows()
         self._found: dict[str, list[Node]] = defaultdict(list)
@@ -84,6 +86,10 @@ class Derivation:
                 raise NotDerivableError("white space around a text changes the text around it")
             trimmed = dict(zip(plain.slots, sides, strict=True))
             _collect(self._rows, conversation, self._places, present, end, trimmed)
+
+    def parts(self, kind: str) -> set[str]:
+        """Which parts of a kind of node stand in the prompts."""
+        return {slot.part for node in self._found.get(kind, ()) for slot in node.slots}
 
     def grammar(self) -> Grammar:
         """Raises NotDerivableError."""

@@ -19,7 +19,7 @@ from quantize.ollama.go_interpreter import GoTemplate
 from quantize.ollama.go_syntax import GoTemplateError
 from quantize.ollama.go_template import go_template
 from quantize.ollama.go_writer import NOW
-from quantize.ollama.grammar import Derivation, Grammar, NotDerivableError, Observation, observe
+from quantize.ollama.grammar import Derivation, NotDerivableError, Observation, observe
 from quantize.ollama.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.probes import LEVELS, Level, emptied, padded, probes
 from quantize.ollama.proof import Render, difference, held_out
@@ -60,7 +60,7 @@ def translate(source: Source) -> Translation:
     reasons: list[str] = []
     for level in _levels(source.jinja):
         for as_text in (False, True) if level.tools else (False,):
-            render = _renders(template, source, as_text=as_text)
+            render = renderer(template, source, as_text=as_text)
             try:
                 return Translation(_proven(render, level), level, "; ".join(reasons))
             except (NotDerivableError, GoTemplateError) as error:
@@ -75,7 +75,9 @@ def _levels(jinja: str) -> Iterator[Level]:
     )
 
 
-def _renders(template: JinjaTemplate, source: Source, *, as_text: bool) -> Render:
+def renderer(template: JinjaTemplate, source: Source, *, as_text: bool = False) -> Render:
+    """How a chat template writes a conversation's prompt, without the tokenizer's BOS."""
+
     def render(conversation: Conversation, now: datetime) -> str:
         prompt = template.render(
             jinja_messages(conversation, arguments_as_text=as_text),
@@ -91,7 +93,9 @@ def _renders(template: JinjaTemplate, source: Source, *, as_text: bool) -> Rende
 def _proven(render: Render, level: Level) -> str:
     """Source of a proven template. Raises NotDerivableError with the reason if there is none."""
     derivation = Derivation(list(_observations(render, level)))
-    _require(derivation.grammar(), level)
+    _require(derivation, level)
+    if level.tools and not common_suffix(derivation.grammar().before["calls"]).strip():
+        raise NotDerivableError("no text tells calls from an answer")
     skipped: frozenset[str] = frozenset()
     for role in ("system", "user", "assistant"):
         skipped |= _empty(render, derivation, level, role)
@@ -123,16 +127,16 @@ def _observations(render: Render, level: Level) -> Iterator[Observation]:
                 raise NotDerivableError(f"the template refuses it: {refusal}")
 
 
-def _require(grammar: Grammar, level: Level) -> None:
-    """What a level is about must be in the prompts."""
-    wanted = [("tools", level.tools), ("calls", level.tools), ("thinking", level.thinking)]
-    for kind, is_wanted in wanted:
-        if is_wanted and kind not in grammar.before:
-            raise NotDerivableError(f"the prompts never hold {kind}")
-    if level.tools and not common_suffix(grammar.before["calls"]).strip():
-        raise NotDerivableError("calls begin with no text that tells them from an answer")
-    if "user" not in grammar.before:
-        raise NotDerivableError("the prompts never hold a user's text")
+def _require(derivation: Derivation, level: Level) -> None:
+    """What a level is about must be in the prompts, in a form that Ollama can write."""
+    if level.tools:
+        for kind in ("tools", "calls"):
+            if not derivation.parts(kind):
+                raise NotDerivableError(f"the prompts never hold {kind} as JSON or by name")
+        if "arguments" not in derivation.parts("calls"):
+            raise NotDerivableError("the arguments of calls are not written as JSON")
+    if level.thinking and not derivation.parts("thinking"):
+        raise NotDerivableError("the prompts never hold reasoning of the history")
 
 
 def _empty(render: Render, derivation: Derivation, level: Level, role: str) -> frozenset[str]:

@@ -1,0 +1,83 @@
+"""The real chat templates of ../shared: how many are proven, and none of them wrongly."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from quantize.ollama.conversations import Conversation, go_data
+from quantize.ollama.go_interpreter import GoTemplate
+from quantize.ollama.jinja_render import JinjaTemplate, RenderError
+from quantize.ollama.proof import DAYS, held_out, normalized
+from quantize.ollama.translate import Source, Translation, renderer, translate
+from tests.go_engine import Engine
+
+ROOT = Path(__file__).resolve().parents[2]
+BOS, EOS = "<s>", "</s>"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "write_templates", ROOT / "scripts" / "write_templates.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def translations(shared: Path, script: ModuleType) -> dict[str, tuple[str, Translation]]:
+    found: dict[str, str] = script.templates(shared)
+    return {name: (jinja, translate(Source(jinja, BOS, EOS))) for name, jinja in found.items()}
+
+
+def test_most_are_proven(translations: dict[str, tuple[str, Translation]]) -> None:
+    levels = [found.level for _, found in translations.values()]
+    assert len(levels) == 115
+    assert sum(level is not None for level in levels) >= 85
+    assert sum(level is not None and level.tools for level in levels) >= 15
+
+
+def conversations(found: Translation) -> Iterator[tuple[Conversation, datetime]]:
+    assert found.level is not None
+    for number, one in enumerate(held_out(found.level)):
+        yield one, DAYS[number % len(DAYS)]
+
+
+def test_gos_engine_agrees_on_every_conversation(
+    translations: dict[str, tuple[str, Translation]], go_engine: Engine
+) -> None:
+    for name, (jinja, found) in translations.items():
+        if found.template is None:
+            continue
+        template = JinjaTemplate(jinja, bos=BOS, eos=EOS)
+        source, own = Source(jinja, BOS, EOS), GoTemplate(found.template)
+        renders = [renderer(template, source, as_text=as_text) for as_text in (False, True)]
+        held = list(conversations(found))
+        for (one, day), prompt in zip(held, go_engine.render(found.template, held), strict=True):
+            written = normalized(prompt, one)
+            assert written == normalized(own.render(go_data(one), day), one), name
+            wanted = set()
+            for render in renders:
+                try:
+                    wanted.add(normalized(render(one, day), one))
+                except RenderError:
+                    continue
+            # The Jinja takes the arguments of calls in one form or the other.
+            assert not wanted or written in wanted, name
+
+
+def test_the_table_in_the_documentation_is_that_of_today(
+    translations: dict[str, tuple[str, Translation]], script: ModuleType
+) -> None:
+    rows = [script.row(name, jinja, found) for name, (jinja, found) in translations.items()]
+    written = (ROOT / "docs" / "templates.md").read_text(encoding="utf-8")
+    assert [line for line in written.splitlines() if line in rows] == rows
