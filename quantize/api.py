@@ -13,8 +13,10 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.execution import Needs, Settings, Written, needs_of, run
 from quantize.execution.overview import Overview, overview_of
 from quantize.formats.kv import KV
+from quantize.ollama import create, doctor
 from quantize.ollama.adapter import adapter_modelfile
-from quantize.ollama.modelfile import license_file, modelfile
+from quantize.ollama.existing import modelfile_beside, modelfile_of_gguf
+from quantize.ollama.modelfile import NOTHING_CHOSEN, Chosen, license_file, modelfile
 from quantize.ollama.prompt import Prompt, prompt_of, source_of
 from quantize.planning.adapters import (
     OpenedAdapter,
@@ -60,7 +62,7 @@ class Options:
     merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not to be taken as it is.
     `stream`: read the weights of a repository over HTTP and keep none of them.
     `adapter_only`: the source is an adapter, to become a GGUF adapter; `base` is where its base's
-    config.json is, if not where the adapter says.
+    config.json is, if not where the adapter says. `chosen` is for the Modelfile.
     """
 
     types: tuple[str, ...] = (AUTOMATIC,)
@@ -78,6 +80,7 @@ class Options:
     max_memory: int | None = None
     kernels: str = "auto"
     fresh: bool = False
+    chosen: Chosen = NOTHING_CHOSEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +217,7 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
     return Converted(
         source=prepared.facts,
         files=files,
-        modelfiles=_write_modelfiles(prepared, files, options.output),
+        modelfiles=_write_modelfiles(prepared, files, options),
         manifest=_write_manifest(prepared, written, options, digests.wait()),
         seconds=time.perf_counter() - started,
         kernels=written[0].kernels,
@@ -236,6 +239,26 @@ def inspect(source: str, token: str | None = None) -> Inspection:
         for weight in origin.weights.values()
     )
     return Inspection(kind, origin.name, arch, kvs, tensors)
+
+
+def modelfile_text(file: Path, folder: Path, chosen: Chosen = NOTHING_CHOSEN) -> str:
+    """A Modelfile in `folder` for a GGUF file, whoever made it."""
+    return modelfile_beside(file, folder, chosen)
+
+
+def diagnose(file: Path, modelfile: Path | None = None) -> tuple[doctor.Finding, ...]:
+    """What Ollama will make of a GGUF file and its Modelfile."""
+    return doctor.diagnose(file, modelfile)
+
+
+def create_in_ollama(
+    name: str,
+    place: Path,
+    progress: Progress | None = None,
+    digests: Mapping[Path, str] | None = None,
+) -> create.Created:
+    """Make a model in Ollama from a Modelfile, or a folder with one, and look what became of it."""
+    return create.create(name, place, progress or NullProgress(), digests)
 
 
 def types() -> tuple[FileType, ...]:
@@ -315,17 +338,17 @@ def settings_of(options: Options) -> Settings:
 
 
 def _write_modelfiles(
-    prepared: Prepared, files: tuple[OutputFile, ...], folder: Path
+    prepared: Prepared, files: tuple[OutputFile, ...], options: Options
 ) -> tuple[Path, ...]:
     """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well."""
     prompt = _prompt(prepared.plans[0])
-    texts = [_modelfile(prepared, file.path.name, prompt) for file in files]
+    texts = [_modelfile(prepared, file.path.name, prompt, options.chosen) for file in files]
     named = {"Modelfile": texts[0]}
     if len(files) > 1:
         named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
     for name, text in named.items():
-        write_text(folder / name, text)
-    return tuple(folder / name for name in named)
+        write_text(options.output / name, text)
+    return tuple(options.output / name for name in named)
 
 
 def _prompt(plan: Plan) -> Prompt | None:
@@ -335,13 +358,12 @@ def _prompt(plan: Plan) -> Prompt | None:
     return None if source is None or is_embedder else prompt_of(plan.arch, source)
 
 
-def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None) -> str:
+def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None, chosen: Chosen) -> str:
     origin, plan = prepared.opened.source, prepared.plans[0]
-    is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
     if isinstance(origin, LoneAdapter):
         return adapter_modelfile(origin.adapter.settings.base, file)
     if isinstance(origin, GGUFFile):
-        return modelfile(file, prompt=prompt, is_embedder=is_embedder)
+        return modelfile_of_gguf(file, plan.kvs, prompt, chosen)
     license_name = license_file(origin.names())
     return modelfile(
         file,
@@ -349,7 +371,8 @@ def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None) -> str:
         generation=origin.read_json("generation_config.json"),
         license_text=origin.read(license_name) if license_name else None,
         prompt=prompt,
-        is_embedder=is_embedder,
+        is_embedder=plan.value(f"{plan.arch}.pooling_type") is not None,
+        chosen=chosen,
     )
 
 

@@ -5,7 +5,7 @@
     ├── UnsupportedError   exit 3    an architecture, tokenizer, type or encoding we do not know
     ├── CheckpointError    exit 4    a source that contradicts itself or holds bad values
     ├── AuthError          exit 5    the Hub wants a token, or another one
-    ├── NetworkError       exit 6    the Hub cannot be reached or breaks off
+    ├── NetworkError       exit 6    the Hub or Ollama cannot be reached or breaks off
     ├── DiskError          exit 7    no room, no permission, no such folder
     └── VerificationError  exit 8    a file is not what its manifest or source says
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
 
 from quantize.cli import options as opt
-from quantize.cli.output import session
+from quantize.cli.output import Output, session
+from quantize.errors import EXIT_VERIFICATION
 from quantize.units import parse_size
+
+if TYPE_CHECKING:
+    from quantize.api import Converted
 
 _INTERRUPTED = "Nothing incomplete has a final name. Run it again to continue."
 
@@ -33,6 +40,11 @@ def convert(  # noqa: PLR0913 (one for each option)
     max_memory: opt.MaxMemory = None,
     kernels: opt.Kernels = opt.KernelSet.AUTO,
     fresh: opt.Fresh = False,
+    ollama: opt.Ollama = None,
+    system: opt.System = None,
+    num_ctx: opt.NumCtx = None,
+    parameter: opt.Parameter = [],  # noqa: B006 (as above)
+    license_file: opt.License = None,
     every: opt.All = False,
     quiet: opt.Quiet = False,
     json: opt.Json = False,
@@ -45,6 +57,7 @@ def convert(  # noqa: PLR0913 (one for each option)
         from quantize.cli.views.converted import converted_events, converted_view
         from quantize.cli.views.plan import plan_events, plan_view
         from quantize.cli.views.pushed import pushed_events, pushed_view
+        from quantize.ollama.create import check_name
 
         options = api.Options(
             types=tuple(types),
@@ -62,7 +75,10 @@ def convert(  # noqa: PLR0913 (one for each option)
             max_memory=None if max_memory is None else parse_size(max_memory),
             kernels=kernels.value,
             fresh=fresh,
+            chosen=opt.chosen(system, num_ctx, parameter, license_file),
         )
+        if ollama is not None:
+            check_name(ollama)
         if dry_run:
             planned = api.plan(source, options)
             out.show(plan_view(planned, every=every), plan_events(planned))
@@ -84,3 +100,22 @@ def convert(  # noqa: PLR0913 (one for each option)
                     progress=progress,
                 )
             out.show(pushed_view(pushed), pushed_events(pushed))
+        if ollama is not None:
+            _into_ollama(out, done, ollama)
+
+
+def _into_ollama(out: Output, done: Converted, name: str) -> None:
+    """A model for each type: the first has the plain name, the others have theirs as a tag."""
+    from quantize import api
+    from quantize.cli.views.converted import ollama_models
+    from quantize.cli.views.created import created_events, created_view
+
+    digests = {file.path.resolve(): file.sha256 for file in done.files}
+    differs = False
+    for model, path in ollama_models(done, name):
+        with out.progress() as progress:
+            created = api.create_in_ollama(model, path, progress, digests)
+        out.show(created_view(created), created_events(created))
+        differs = differs or bool(created.differences)
+    if differs:
+        raise typer.Exit(EXIT_VERIFICATION)

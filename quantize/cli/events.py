@@ -209,6 +209,36 @@ class ArchitectureEvent(TypedDict):
     arch: Annotated[str, "as GGUF has it"]
 
 
+class ModelfileEvent(TypedDict):
+    """A Modelfile."""
+
+    event: Literal["modelfile"]
+    path: Annotated[str | None, "null if it was only to be printed"]
+    text: str
+
+
+class FindingEvent(TypedDict):
+    """What one check of `doctor` found."""
+
+    event: Literal["finding"]
+    level: Annotated[str, "fine, warning or error"]
+    check: str
+    message: str
+    remedy: str
+
+
+class CreatedEvent(TypedDict):
+    """A model that was made in Ollama, as the server reports it."""
+
+    event: Literal["created"]
+    name: str
+    server: str
+    capabilities: list[str]
+    context_length: int | None
+    quantization: str
+    differences: Annotated[list[dict[str, str]], "what differs, as it was meant and is reported"]
+
+
 class ErrorEvent(TypedDict):
     """The last line of a command that failed. stderr has the same for people."""
 
@@ -246,6 +276,9 @@ Event = (
     | TensorEvent
     | TypeEvent
     | ArchitectureEvent
+    | ModelfileEvent
+    | FindingEvent
+    | CreatedEvent
     | ErrorEvent
     | InterruptedEvent
 )

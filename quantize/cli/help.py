@@ -25,6 +25,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize convert Qwen/Qwen3-0.6B --stream", "with no copy of the weights"),
         Example("quantize convert model-BF16.gguf -t Q4_K_S", "a GGUF file"),
         Example("quantize convert ./Qwen3-0.6B --dry-run", "look first"),
+        Example("quantize convert ./Qwen3-0.6B --ollama qwen3", "into Ollama"),
     ),
     "plan": (
         Example("quantize plan Qwen/Qwen3-0.6B --fits 1GB", "all types, and the best for 1 GB"),
@@ -35,6 +36,15 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     "inspect": (
         Example("quantize inspect model-Q4_K_M.gguf", "a GGUF file"),
         Example("quantize inspect ./Qwen3-0.6B", "a checkpoint"),
+    ),
+    "modelfile": (
+        Example("quantize modelfile model-Q4_K_M.gguf", "beside the file"),
+        Example("quantize modelfile model.gguf -o - --num-ctx 8192", "to look at"),
+    ),
+    "ollama": (Example("quantize ollama create my-model ./out", "what convert wrote"),),
+    "doctor": (
+        Example("quantize doctor model-Q4_K_M.gguf", "the file alone"),
+        Example("quantize doctor model-Q4_K_M.gguf Modelfile", "with its Modelfile"),
     ),
     "verify": (
         Example("quantize verify model-Q4_K_M.gguf", "by itself, and by its manifest"),
@@ -55,9 +65,9 @@ EXIT_CODES: Mapping[int, str] = {
     errors.EXIT_UNSUPPORTED: "an architecture, tokenizer, type or encoding that is not known",
     errors.EXIT_CHECKPOINT: "a source that contradicts itself or holds bad values",
     errors.EXIT_AUTH: "the Hub wants a token, or another one",
-    errors.EXIT_NETWORK: "the Hub cannot be reached, or breaks off",
+    errors.EXIT_NETWORK: "the Hub or Ollama cannot be reached, or breaks off",
     errors.EXIT_DISK: "no room, no permission, no such folder",
-    errors.EXIT_VERIFICATION: "a file is not what its manifest or source says",
+    errors.EXIT_VERIFICATION: "a file or model is not what it should be",
     errors.EXIT_INTERRUPTED: "interrupted",
 }
 

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from quantize.errors import DiskError
+
+if TYPE_CHECKING:
+    from quantize.ollama.modelfile import Chosen
 
 _MODEL = "The model"
 _HUB = "The Hub"
 _RUN = "The run"
+_OLLAMA = "Ollama"
 _PRINTED = "What is printed"
+
+
+class Action(StrEnum):
+    CREATE = "create"
 
 
 class KernelSet(StrEnum):
@@ -263,6 +273,84 @@ Fresh = Annotated[
         rich_help_panel=_RUN,
     ),
 ]
+GGUFPath = Annotated[
+    Path, typer.Argument(metavar="FILE.gguf", help="A GGUF file.", show_default=False)
+]
+ModelfilePath = Annotated[
+    Path | None,
+    typer.Argument(metavar="[MODELFILE]", help="Its Modelfile.", show_default=False),
+]
+ModelfilePlace = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", help="A folder with a Modelfile, or a Modelfile.", show_default=False
+    ),
+]
+OllamaAction = Annotated[
+    Action, typer.Argument(metavar="create", help="What to do.", show_default=False)
+]
+OllamaModel = Annotated[
+    str, typer.Argument(metavar="NAME", help="The model's name in Ollama.", show_default=False)
+]
+ModelfileOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="Where it goes, `Modelfile` beside FILE.gguf by default; - prints it.",
+        show_default=False,
+    ),
+]
+Ollama = Annotated[
+    str | None,
+    typer.Option(
+        "--ollama",
+        metavar="NAME",
+        help="Make a model in Ollama of it, at the server of OLLAMA_HOST.",
+        show_default=False,
+        rich_help_panel=_OLLAMA,
+    ),
+]
+System = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="SYSTEM of the Modelfile: the text that every chat begins with.",
+        show_default=False,
+        rich_help_panel=_OLLAMA,
+    ),
+]
+NumCtx = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="num_ctx of the Modelfile: tokens of a conversation that are kept.",
+        show_default=False,
+        rich_help_panel=_OLLAMA,
+    ),
+]
+Parameter = Annotated[
+    list[str],
+    typer.Option(
+        "--parameter",
+        metavar="NAME=VALUE",
+        help="A PARAMETER of the Modelfile, in place of the model's own; a stop is added.",
+        show_default=False,
+        rich_help_panel=_OLLAMA,
+    ),
+]
+License = Annotated[
+    Path | None,
+    typer.Option(
+        "--license",
+        metavar="FILE",
+        help="LICENSE of the Modelfile, in place of the model's own.",
+        show_default=False,
+        rich_help_panel=_OLLAMA,
+    ),
+]
 All = Annotated[
     bool,
     typer.Option("--all", help="A line for every tensor.", rich_help_panel=_PRINTED),
@@ -277,3 +365,24 @@ Json = Annotated[
         "--json", help="One JSON object a line, see docs/cli.md.", rich_help_panel=_PRINTED
     ),
 ]
+
+
+def chosen(
+    system: str | None, num_ctx: int | None, parameters: list[str], license_file: Path | None
+) -> Chosen:
+    """What these options say of the Modelfile. Raises UsageError, DiskError."""
+    from quantize.ollama.modelfile import Chosen
+    from quantize.ollama.parameters import parse_parameter
+
+    wanted = tuple(map(parse_parameter, parameters))
+    wanted += () if num_ctx is None else (("num_ctx", str(num_ctx)),)
+    try:
+        text = None if license_file is None else license_file.read_bytes()
+    except OSError as error:
+        raise DiskError(
+            "unreadable",
+            "cannot be read",
+            where=str(license_file),
+            reason=error.strerror or str(error),
+        ) from error
+    return Chosen(system, wanted, text)

@@ -25,13 +25,15 @@ _NO_CHAT_TEMPLATE = "# The model has no chat template: prompts reach it as they 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a person wants in the Modelfile: a SYSTEM text, and parameters as (name, value).
+    """What a person wants in the Modelfile: a SYSTEM text, parameters as (name, value), a license.
 
-    A parameter takes the place of the model's own; stops are added to them.
+    A parameter takes the place of the model's own, stops are added to them; the license takes the
+    place of the repository's.
     """
 
     system: str | None = None
     parameters: tuple[tuple[str, str], ...] = ()
+    license_text: bytes | None = None
 
     def stops(self) -> tuple[str, ...]:
         return tuple(value for name, value in self.parameters if name == "stop")
@@ -79,6 +81,7 @@ def modelfile(
         sections.append(_stop_lines((*stops, *wanted, *chosen.stops())))
         sections.append(_sampling_lines(generation or {}, generation_source, chosen.others()))
     sections.append(_chosen_lines(chosen))
+    license_text = license_text if chosen.license_text is None else chosen.license_text
     if license_text is not None:
         sections.append(_license_lines(license_text))
     return "\n".join("".join(f"{line}\n" for line in section) for section in sections if section)

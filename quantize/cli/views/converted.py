@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -42,15 +43,20 @@ def converted_view(done: Converted) -> Iterator[RenderableType]:
 
 
 def ollama_lines(done: Converted) -> list[str]:
-    """The `ollama create` line of each file: the first takes the model's name, others a tag."""
-    name = ollama_name(done.source.name)
-    lines = []
+    """The `ollama create` line of each file."""
+    models = ollama_models(done, ollama_name(done.source.name))
+    return [f"ollama create {model} -f {shlex.quote(str(path))}" for model, path in models]
+
+
+def ollama_models(done: Converted, name: str) -> Iterator[tuple[str, Path]]:
+    """What each file is called in Ollama, and its Modelfile.
+
+    The first takes the name as it is, others their type as a tag.
+    """
     for index, file in enumerate(done.files):
         # The first Modelfile is the first type's; with several types, each has its own besides.
         path = done.modelfiles[0 if index == 0 else index + 1]
-        model = name if index == 0 else f"{name}:{file.type.lower()}"
-        lines.append(f"ollama create {model} -f {shlex.quote(str(path))}")
-    return lines
+        yield (name if index == 0 else f"{name.partition(':')[0]}:{file.type.lower()}"), path
 
 
 def ollama_name(name: str) -> str:

@@ -1,0 +1,44 @@
+"""All checks of a GGUF file and its Modelfile, by the name that each has in a report.
+
+They are the pitfalls that make a second-class model of an otherwise good file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quantize.ollama.checks import file, instructions, prompts, vocabulary
+from quantize.ollama.checks.base import Check
+
+CHECKS: Mapping[str, Check] = {
+    "alignment": file.alignment,
+    "scalar types": file.scalar_types,
+    "architecture": file.architecture,
+    "hyper-parameters": file.hparams,
+    "file type": file.file_type,
+    "quantization version": file.quantization_version,
+    "finite values": file.finite_values,
+    "context length": file.context_length,
+    "tensors": file.tensors,
+    "tensor types": file.tensor_types,
+    "shards": file.split,
+    "vision": file.embedded_vision,
+    "pooling": file.pooling,
+    "vocabulary": vocabulary.vocabulary,
+    "end of text": vocabulary.end_ids,
+    "token types": vocabulary.token_types,
+    "chat template": prompts.chat_template,
+    "Jinja": prompts.jinja,
+    "known templates": prompts.hijack,
+    "capabilities": prompts.tools_lost,
+    "renderer": prompts.renderer,
+    "doubled BOS": prompts.doubled_bos,
+    "names in TEMPLATE": prompts.template_fields,
+    "harmony": prompts.thinking_tags,
+    "FROM": instructions.source,
+    "parameters": instructions.parameters,
+    "num_ctx": instructions.num_ctx,
+    "stops": instructions.stops,
+    "sampling": instructions.sampling,
+    "characters": instructions.texts,
+}

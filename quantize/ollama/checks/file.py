@@ -1,0 +1,188 @@
+"""Checks of a GGUF file's layout, hyper-parameters and tensors."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from quantize.architectures import ARCHITECTURES
+from quantize.ollama.checks.base import Pair, Problem, error, warning
+from quantize.tensors import GGML_TYPES
+
+_AGAIN = "convert it again with a current converter"
+
+# Every key whose exact type Ollama insists on; "?" stands for the architecture.
+_TYPES = {
+    "general.alignment": "UINT32",
+    "general.file_type": "UINT32",
+    "general.quantization_version": "UINT32",
+    "general.architecture": "STRING",
+    "general.type": "STRING",
+    "tokenizer.chat_template": "STRING",
+    "tokenizer.ggml.model": "STRING",
+    "tokenizer.ggml.pre": "STRING",
+    "tokenizer.ggml.add_bos_token": "BOOL",
+    "tokenizer.ggml.bos_token_id": "UINT32",
+    "tokenizer.ggml.eos_token_id": "UINT32",
+    "?.block_count": "UINT32",
+    "?.context_length": "UINT32",
+    "?.embedding_length": "UINT32",
+    "?.pooling_type": "UINT32",
+    "?.nextn_predict_layers": "UINT32",
+}
+_NEEDED = ("block_count", "context_length", "embedding_length")
+# GGUF architectures of Ollama's own converter, and what llama.cpp has for the same models.
+_OLLAMA_ONLY = {
+    "qwen25vl": "qwen2vl",
+    "deepseekocr": "deepseek2-ocr",
+    "glmocr": "glm4 with an mmproj file",
+    "mllama": "nothing",
+    "nemotron_h_omni": "nemotron_h with an mmproj file",
+}
+_NO_SIZE_IN_OLLAMA = frozenset({"TQ1_0", "TQ2_0"})
+_EMBEDDED = ("a.", "mm.", "mtp.", "s.", "v.")
+_BLOCK = re.compile(r"blk\.(\d+)\.")
+_SHARD = re.compile(r".+-(\d{5})-of-(\d{5})\.gguf")
+
+
+def alignment(pair: Pair) -> Iterator[Problem]:
+    value = pair.file.value("general.alignment")
+    if value not in (None, 32):
+        yield error(
+            f"general.alignment is {value}: Ollama fails to create the model, or damages it",
+            "convert it again without general.alignment, which means 32",
+        )
+
+
+def file_type(pair: Pair) -> Iterator[Problem]:
+    value = pair.file.value("general.file_type")
+    if not pair.file.is_model or value:
+        return
+    said = "missing" if value is None else "0, which is F32"
+    yield warning(
+        f"general.file_type is {said}: Ollama calls its quantization unknown",
+        "quantize it: quantize convert FILE.gguf -t Q8_0",
+    )
+
+
+def quantization_version(pair: Pair) -> Iterator[Problem]:
+    is_quantized = any(GGML_TYPES[t.dtype].block_size > 1 for t in pair.file.tensors.values())
+    value = pair.file.value("general.quantization_version")
+    if is_quantized and value != 2:
+        yield warning(f"general.quantization_version is {value}, not 2", _AGAIN)
+
+
+def scalar_types(pair: Pair) -> Iterator[Problem]:
+    for pattern, wanted in _TYPES.items():
+        kv = pair.file.kvs.get(pattern.replace("?", pair.file.arch))
+        if kv is not None and kv.type != wanted:
+            yield error(
+                f"{kv.key} is {kv.type}, not {wanted}: to Ollama it is missing",
+                f"write it as {wanted}; {_AGAIN}",
+            )
+
+
+def hparams(pair: Pair) -> Iterator[Problem]:
+    if not pair.file.is_model:
+        return
+    for name in _NEEDED:
+        if not pair.file.hparam(name):
+            yield error(f"{pair.file.arch}.{name} is missing", _AGAIN)
+
+
+def architecture(pair: Pair) -> Iterator[Problem]:
+    arch = pair.file.arch
+    if not arch:
+        yield error("general.architecture is missing", _AGAIN)
+    elif arch in _OLLAMA_ONLY:
+        yield error(
+            f"only Ollama's own converter writes {arch}; llama.cpp does not know it",
+            f"convert it with quantize or llama.cpp, which write {_OLLAMA_ONLY[arch]}",
+        )
+    elif pair.file.is_model and arch not in {ARCHITECTURES[name].arch for name in ARCHITECTURES}:
+        yield warning(
+            f"{arch} is an architecture that quantize does not know",
+            "if `ollama create` fails with exit status 1, llama.cpp does not know it either",
+        )
+
+
+def context_length(pair: Pair) -> Iterator[Problem]:
+    length = pair.file.hparam("context_length")
+    trained = pair.file.hparam("rope.scaling.original_context_length")
+    if isinstance(length, int) and isinstance(trained, int) and length < trained:
+        yield warning(
+            f"context_length is {length}, but the model was trained with {trained}", _AGAIN
+        )
+
+
+def finite_values(pair: Pair) -> Iterator[Problem]:
+    for kv in pair.file.kvs.values():
+        values = kv.value if isinstance(kv.value, tuple) else (kv.value,)
+        if "FLOAT" in kv.type and not all(map(math.isfinite, values)):
+            yield error(
+                f"{kv.key} is not finite: `ollama show` fails",
+                "leave the key out, or give it a number",
+            )
+
+
+def tensor_types(pair: Pair) -> Iterator[Problem]:
+    found = {t.dtype for t in pair.file.tensors.values()} & _NO_SIZE_IN_OLLAMA
+    if found:
+        yield error(
+            f"Ollama has no size for {', '.join(sorted(found))}: it answers `size overflow`",
+            "quantize to another type, such as Q2_K",
+        )
+
+
+def tensors(pair: Pair) -> Iterator[Problem]:
+    if not pair.file.is_model:
+        return
+    names = pair.file.tensors
+    if "token_embd.weight" not in names:
+        yield error("there is no token_embd.weight: creating works, loading fails", _AGAIN)
+    count = pair.file.hparam("block_count")
+    blocks = {int(match[1]) for match in map(_BLOCK.match, names) if match}
+    if isinstance(count, int) and blocks and blocks != set(range(count)):
+        yield error(
+            f"block_count is {count}, but the tensors are of {len(blocks)} blocks"
+            f" up to {max(blocks)}: creating works, loading fails",
+            _AGAIN,
+        )
+
+
+def embedded_vision(pair: Pair) -> Iterator[Problem]:
+    if pair.file.is_model and any(name.startswith(_EMBEDDED) for name in pair.file.tensors):
+        yield warning(
+            "the encoder of images or sound is inside the file: Ollama stores it unchecked",
+            "make it a file of its own, an mmproj, with a second FROM line",
+        )
+
+
+def pooling(pair: Pair) -> Iterator[Problem]:
+    if pair.file.is_embedder and pair.file.jinja:
+        yield error(
+            "pooling_type stands beside a chat template: Ollama only embeds with it",
+            f"leave {pair.file.arch}.pooling_type out",
+        )
+
+
+def split(pair: Pair) -> Iterator[Problem]:
+    count = pair.file.value("split.count")
+    if not isinstance(count, int) or count < 2:
+        return
+    name = pair.file.path.name
+    shard = _SHARD.fullmatch(name)
+    number = pair.file.value("split.no")
+    if number is None:
+        yield error(f"one of {count} shards, without split.no", _AGAIN)
+    elif not shard or (int(shard[1]) - 1, int(shard[2])) != (number, count):
+        yield error(
+            f"shard {number + 1} of {count} is called {name}",
+            f"call it NAME-{number + 1:05}-of-{count:05}.gguf",
+        )
+    listed = pair.modelfile.values("from") if pair.modelfile else None
+    if listed is not None and len(listed) < count:
+        yield error(
+            f"the Modelfile names {len(listed)} of {count} shards", "write a FROM line for each"
+        )

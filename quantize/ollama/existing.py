@@ -1,0 +1,84 @@
+"""Modelfiles of GGUF files, also of those that somebody else made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from quantize.errors import UsageError
+from quantize.formats.kv import KV
+from quantize.ollama.facts import read_facts
+from quantize.ollama.modelfile import Chosen, modelfile
+from quantize.ollama.prompt import Prompt, prompt_of
+from quantize.vocab import end_tokens
+
+# GGUF key -> the name that generation_config.json has for the same.
+SAMPLING_KEYS = {
+    "general.sampling.temp": "temperature",
+    "general.sampling.top_k": "top_k",
+    "general.sampling.top_p": "top_p",
+    "general.sampling.min_p": "min_p",
+    "general.sampling.penalty_repeat": "repetition_penalty",
+}
+
+
+def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
+    """The text of a Modelfile in `folder` for the GGUF file `path`.
+
+    Renders the chat template: takes a second or two. Raises what reading the file raises, and
+    UsageError("no-model") for an adapter or a projector.
+    """
+    file = read_facts(path)
+    if not file.is_model:
+        raise UsageError(
+            "no-model",
+            "no model, but what stands beside one",
+            where=str(path),
+            reason=f"general.type is {file.value('general.type')}, the architecture {file.arch}",
+            hint="name it in the Modelfile of its model: ADAPTER, or a second FROM line",
+        )
+    source = None if file.is_embedder else file.source
+    prompt = None if source is None else prompt_of(file.arch, source)
+    name = os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/")
+    return modelfile_of_gguf(name, file.kvs.values(), prompt, chosen)
+
+
+def modelfile_of_gguf(file: str, kvs: Iterable[KV], prompt: Prompt | None, chosen: Chosen) -> str:
+    """The text of a Modelfile, from the key-values of the GGUF file that it names."""
+    found = {kv.key: kv for kv in kvs}
+    values = {key: kv.value for key, kv in found.items()}
+    return modelfile(
+        file,
+        stops=end_tokens(_NoFiles(), found.values()),
+        generation=sampling_of(values.get),
+        generation_source="the GGUF file",
+        prompt=prompt,
+        is_embedder=f"{values.get('general.architecture')}.pooling_type" in values,
+        chosen=chosen,
+    )
+
+
+def sampling_of(value: Callable[[str], Any]) -> dict[str, float]:
+    """The sampling defaults in a GGUF file, under generation_config.json's names."""
+    return {
+        name: _shortest(value(key))
+        for key, name in SAMPLING_KEYS.items()
+        if isinstance(value(key), int | float)
+    }
+
+
+def _shortest(value: float) -> float:
+    """A float32 that was 0.7 is 0.7 again: seven digits are what it holds."""
+    return float(f"{value:.7g}")
+
+
+class _NoFiles:
+    """A GGUF file has nothing beside it."""
+
+    def read(self, name: str) -> bytes | None:
+        return None
+
+    def names(self) -> Iterable[str]:
+        return ()

@@ -1,0 +1,312 @@
+"""The doctor: each pitfall in a file crafted for it, and silence on what convert writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from quantize import api
+from quantize.formats.gguf import ALIGNMENT_KEY, TensorEntry, encode_header
+from quantize.formats.kv import KV, array, boolean, f32, string, u32
+from quantize.ollama.checks import CHECKS
+from quantize.tensors import tensor_nbytes
+from tests.cli_runner import Cli, runner
+
+CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+CHAT += "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+CHAT += "{#- " + "A comment keeps Ollama from taking it for a template that it knows. " * 3 + "#}"
+WITH_TOOLS = "{% if tools %}{{ tools | tojson }}{% endif %}" + CHAT
+TOKENS = ["<s>", "</s>", "a", "<|im_start|>", "<|im_end|>"]
+TYPES = [3, 3, 1, 3, 3]
+GO = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+GO_TOOLS = GO.replace("{{ end }}", "{{ end }}{{ .Tools }}")
+
+GOOD = {
+    kv.key: kv
+    for kv in (
+        string("general.architecture", "llama"),
+        u32("general.file_type", 7),
+        u32("general.quantization_version", 2),
+        u32("llama.block_count", 1),
+        u32("llama.context_length", 128),
+        u32("llama.embedding_length", 32),
+        f32("llama.attention.layer_norm_rms_epsilon", 1e-5),
+        string("tokenizer.ggml.model", "gpt2"),
+        string("tokenizer.ggml.pre", "llama-bpe"),
+        array("tokenizer.ggml.tokens", "STRING", TOKENS),
+        array("tokenizer.ggml.token_type", "INT32", TYPES),
+        array("tokenizer.ggml.merges", "STRING", ["a a"]),
+        u32("tokenizer.ggml.bos_token_id", 0),
+        u32("tokenizer.ggml.eos_token_id", 4),
+        boolean("tokenizer.ggml.add_bos_token", value=True),
+        string("tokenizer.chat_template", CHAT),
+    )
+}
+GOOD_MODELFILE = 'FROM ./m.gguf\nPARAMETER stop "<|im_end|>"\n'
+TENSORS = {"token_embd.weight": "Q8_0", "blk.0.attn_q.weight": "Q8_0"}
+
+
+def write_gguf(
+    path: Path, kvs: Mapping[str, KV], tensors: Mapping[str, str], cols: int = 256
+) -> Path:
+    """A file with one row of zeros in each tensor."""
+    alignment = kvs[ALIGNMENT_KEY].value if ALIGNMENT_KEY in kvs else 32
+    entries, end = [], 0
+    for name, kind in tensors.items():
+        entries.append(TensorEntry(name, (1, cols), kind, end))
+        end += -(-tensor_nbytes(kind, (1, cols)) // alignment) * alignment
+    path.write_bytes(encode_header(list(kvs.values()), entries) + bytes(end))
+    return path
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a good pair becomes one with a pitfall. A KV of None goes."""
+
+    check: str
+    level: str
+    says: str
+    kvs: Mapping[str, KV | None] = field(default_factory=dict)
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    modelfile: str | None = None
+    file: str = "m.gguf"
+    beside: tuple[str, ...] = ()
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        kvs = {key: kv for key, kv in {**GOOD, **self.kvs}.items() if kv is not None}
+        path = write_gguf(folder / self.file, kvs, {**TENSORS, **self.tensors})
+        text = GOOD_MODELFILE if self.modelfile is None else self.modelfile
+        (folder / "Modelfile").write_text(text, "utf-8")
+        for name in self.beside:
+            (folder / name).write_text("{}")
+        return path, folder / "Modelfile"
+
+
+def changed(*kvs: KV) -> dict[str, KV | None]:
+    return {kv.key: kv for kv in kvs}
+
+
+def template(text: str) -> dict[str, KV | None]:
+    return changed(string("tokenizer.chat_template", text))
+
+
+def lines(*more: str) -> str:
+    return GOOD_MODELFILE + "".join(f"{line}\n" for line in more)
+
+
+def go(text: str) -> str:
+    return lines(f'TEMPLATE """{text}"""')
+
+
+SHORT = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' +"
+SHORT += " message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
+PLACEHOLDER = "m-00001-of-00002.gguf"
+EMBEDDED = {"v.patch_embd.weight": "F32"}
+TERNARY = {"blk.0.ffn_up.weight": "TQ1_0"}
+EPSILON = "llama.attention.layer_norm_rms_epsilon"
+LONG = u32("llama.rope.scaling.original_context_length", 4096)
+NORMAL = array("tokenizer.ggml.token_type", "INT32", [3, 3, 1, 1, 3])
+NORMAL_END = array("tokenizer.ggml.token_type", "INT32", [3, 3, 1, 3, 1])
+FEWER = array("tokenizer.ggml.token_type", "INT32", [3])
+LENGTH = "llama.context_length"
+OWN_END = CHAT.replace("<|im_end|>", "<|over|>")
+EOS = "tokenizer.ggml.eos_token_id"
+
+CASES = {
+    "alignment": Case("alignment", "error", "is 64", changed(u32(ALIGNMENT_KEY, 64))),
+    "u64": Case("scalar types", "error", "is UINT64", changed(KV(LENGTH, "UINT64", 128))),
+    "i32": Case("scalar types", "error", "is INT32", changed(KV("general.file_type", "INT32", 7))),
+    "id of another type": Case("scalar types", "error", "is INT32", changed(KV(EOS, "INT32", 4))),
+    "no architecture": Case("architecture", "error", "is missing", {"general.architecture": None}),
+    "unknown architecture": Case(
+        "architecture", "warning", "does not know", changed(string("general.architecture", "yi9"))
+    ),
+    "Ollama's architecture": Case(
+        "architecture", "error", "qwen2vl", changed(string("general.architecture", "qwen25vl"))
+    ),
+    "no context length": Case("hyper-parameters", "error", LENGTH, {LENGTH: None}),
+    "no file type": Case("file type", "warning", "missing", {"general.file_type": None}),
+    "file type of F32": Case("file type", "warning", "is 0", changed(u32("general.file_type", 0))),
+    "no version": Case(
+        "quantization version", "warning", "None", {"general.quantization_version": None}
+    ),
+    "NaN": Case("finite values", "error", EPSILON, changed(f32(EPSILON, math.nan))),
+    "infinity in an array": Case(
+        "finite values", "error", "x.y", changed(array("x.y", "FLOAT32", [1.0, math.inf]))
+    ),
+    "short context": Case("context length", "warning", "4096", changed(LONG)),
+    "no embeddings": Case(
+        "tensors", "error", "block_count is 2", changed(u32("llama.block_count", 2))
+    ),
+    "ternary": Case("tensor types", "error", "TQ1_0", tensors=TERNARY),
+    "misnamed shard": Case(
+        "shards",
+        "error",
+        "is called m.gguf",
+        changed(KV("split.count", "UINT16", 2), KV("split.no", "UINT16", 0)),
+    ),
+    "one shard of two": Case(
+        "shards",
+        "error",
+        "1 of 2 shards",
+        changed(KV("split.count", "UINT16", 2), KV("split.no", "UINT16", 0)),
+        file=PLACEHOLDER,
+        modelfile=GOOD_MODELFILE.replace("m.gguf", PLACEHOLDER),
+    ),
+    "vision inside": Case("vision", "warning", "inside the file", tensors=EMBEDDED),
+    "pooling": Case("pooling", "error", "only embeds", changed(u32("llama.pooling_type", 1))),
+    "no vocabulary": Case("vocabulary", "error", "loading fails", {"tokenizer.ggml.model": None}),
+    "no merges": Case("vocabulary", "error", "without merges", {"tokenizer.ggml.merges": None}),
+    "no pre": Case("vocabulary", "warning", "pre is missing", {"tokenizer.ggml.pre": None}),
+    "no end": Case("end of text", "error", "never end", {EOS: None}),
+    "end out of range": Case("end of text", "error", "of 5 tokens", changed(u32(EOS, 99))),
+    "end of another model": Case(
+        "end of text", "warning", "</s>", template(OWN_END) | changed(u32(EOS, 1))
+    ),
+    "normal special": Case("token types", "warning", "<|im_start|>", changed(NORMAL)),
+    "normal end": Case("token types", "warning", "the eos token", changed(NORMAL_END)),
+    "types missing": Case("token types", "error", "1 token types for 5", changed(FEWER)),
+    "no chat template": Case(
+        "chat template", "warning", "<|im_end|>", {"tokenizer.chat_template": None}
+    ),
+    "broken Jinja": Case("Jinja", "error", "cannot be loaded", template("{% for %}" + CHAT)),
+    "short Jinja": Case("known templates", "warning", "chatml", template(SHORT)),
+    "TEMPLATE ignored": Case(
+        "capabilities", "warning", "ignores TEMPLATE", template(WITH_TOOLS), modelfile=go(GO)
+    ),
+    "tools taken away": Case(
+        "capabilities",
+        "error",
+        "takes thinking away",
+        template("<think></think>" + CHAT),
+        modelfile=go(GO_TOOLS + '{{ if eq .Role "tool" }}{{ .ToolCalls }}{{ end }}'),
+    ),
+    "unknown renderer": Case(
+        "renderer", "error", "no renderer", modelfile=lines("RENDERER qwen3coder", "PARSER qwen3")
+    ),
+    "unknown parser": Case(
+        "renderer", "error", "no parser", modelfile=lines("RENDERER gemma4", "PARSER gemma")
+    ),
+    "renderer alone": Case(
+        "renderer", "warning", "without PARSER", modelfile=lines("RENDERER gemma4")
+    ),
+    "parser alone": Case("renderer", "error", "no format at all", modelfile=lines("PARSER qwen3")),
+    "doubled BOS": Case("doubled BOS", "error", "<s>", modelfile=go("<s>" + GO)),
+    "doubled BOS behind": Case(
+        "doubled BOS", "error", "<s>", modelfile=go("{{- if .System }}<s>x{{ end }}" + GO)
+    ),
+    "misspelt name": Case(
+        "names in TEMPLATE", "error", "Contents", modelfile=go(GO.replace(".Content", ".Contents"))
+    ),
+    "harmony without its marks": Case(
+        "harmony",
+        "error",
+        "gets no parser",
+        changed(string("general.architecture", "gpt-oss")),
+        modelfile=go(GO),
+    ),
+    "mistyped path": Case("FROM", "error", "is no file", modelfile="FROM ./n.gguf\n"),
+    "file and name": Case("FROM", "error", "ignores the file", modelfile=lines("FROM llama3")),
+    "folder with JSON": Case(
+        "FROM", "error", "folder with .json", modelfile="FROM .\n", beside=("config.json",)
+    ),
+    "another file": Case(
+        "FROM", "warning", "no FROM line", modelfile="FROM ./o.gguf\n", beside=("o.gguf",)
+    ),
+    "unknown parameter": Case("parameters", "error", "tfs_z", modelfile=lines("PARAMETER tfs_z 1")),
+    "deprecated parameter": Case(
+        "parameters", "warning", "no effect", modelfile=lines("PARAMETER mirostat 1")
+    ),
+    "wrong type": Case("parameters", "error", "4k", modelfile=lines("PARAMETER num_ctx 4k")),
+    "too much context": Case(
+        "num_ctx", "warning", "of 128", modelfile=lines("PARAMETER num_ctx 129")
+    ),
+    "no stop": Case("stops", "warning", "no PARAMETER stop", modelfile="FROM ./m.gguf\n"),
+    "empty stop": Case("stops", "error", "empty", modelfile=lines('PARAMETER stop ""')),
+    "sampling lost": Case(
+        "sampling", "warning", "temperature", changed(f32("general.sampling.temp", 0.5))
+    ),
+    "dropped characters": Case(
+        "characters", "warning", "U+00A0", modelfile=lines("SYSTEM a\u00a0b")
+    ),
+}  # fmt: skip
+
+
+def found(path: Path, modelfile: Path | None) -> list[tuple[str, str, str]]:
+    """Check, level, and message with remedy, of all that is not fine."""
+    return [
+        (one.check, one.level, f"{one.message} / {one.remedy}")
+        for one in api.diagnose(path, modelfile)
+        if one.level != "fine"
+    ]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_pitfall_is_flagged(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    (text,) = (
+        text
+        for check, level, text in found(*case.write(tmp_path))
+        if (check, level) == (case.check, case.level) and case.says in text
+    )
+    # Something to do about it is always said.
+    assert not text.endswith("/ ")
+
+
+def test_every_check_has_a_pitfall() -> None:
+    assert {case.check for case in CASES.values()} == set(CHECKS)
+
+
+def test_a_good_pair_is_fine(tmp_path: Path) -> None:
+    path, modelfile = Case("", "", "").write(tmp_path)
+    assert found(path, modelfile) == []
+    assert found(path, None) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["llama31-bpe", "qwen3-tied", "gemma3-text", "gemma4", "gptoss", "mistral-spm", "bert"]
+)
+def test_silence_on_what_convert_writes(
+    checkpoint: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    options = api.Options(types=("Q8_0",), output=tmp_path)
+    done = api.convert(str(checkpoint(name)), options)
+    assert found(done.files[0].path, done.modelfiles[0]) == []
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return runner(monkeypatch, capsys)
+
+
+def test_a_line_for_each_finding(cli: Cli, tmp_path: Path) -> None:
+    path, modelfile = CASES["alignment"].write(tmp_path)
+    ran = cli("doctor", str(path), str(modelfile))
+    assert ran.code == 8
+    shown = ran.out.splitlines()
+    assert len(shown) == len(CHECKS)
+    assert [line.split("  ")[0] for line in shown].count("error") == 1
+    assert "general.alignment is 64" in shown[0]
+    assert "try: " in shown[0]
+    events = cli("doctor", str(path), "--json").events
+    assert [event["check"] for event in events] == list(CHECKS)
+    assert [event["level"] for event in events if event["level"] != "fine"] == ["error"]
+
+
+def test_warnings_are_no_failure(cli: Cli, tmp_path: Path) -> None:
+    path, modelfile = CASES["no stop"].write(tmp_path)
+    ran = cli("doctor", str(path), str(modelfile))
+    assert ran.code == 0
+    assert "\nwarning" in ran.out
+
+
+def test_a_modelfile_that_ollama_refuses(cli: Cli, tmp_path: Path) -> None:
+    path, modelfile = Case("", "", "", modelfile="FROM ./m.gguf\nSYSTEM\n").write(tmp_path)
+    ran = cli("doctor", str(path), str(modelfile))
+    assert ran.code == 2
+    assert "error[bad-modelfile]" in ran.err
+    assert "line 2" in ran.err
