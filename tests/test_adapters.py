@@ -348,6 +348,22 @@ def test_what_would_be_merged_wrongly_is_refused(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("value", [-1, 0, 1.5, True, "x", "(", [], [1], {"a": "x"}, {"(": 1}])
+def test_nonsense_in_a_config_is_an_error_of_ours(
+    value: Any, encodings: Path, tmp_path: Path
+) -> None:
+    source = encodings / "lora-patterns"
+    refused: list[QuantizeError] = []
+    for key in json.loads((source / "adapter_config.json").read_text("utf-8")):
+        copy = edited_copy(source, tmp_path / key, {key: value})
+        try:
+            merged(encodings, "lora-base", copy)
+        except QuantizeError as error:
+            refused.append(error)
+    assert refused
+    assert all(error.hint for error in refused)
+
+
 def test_an_adapter_of_another_model_is_refused(encodings: Path) -> None:
     """By its shapes where names are the same, by its names where they are not."""
     with pytest.raises(CheckpointError) as shapes:

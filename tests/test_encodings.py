@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,8 +24,9 @@ from safetensors.numpy import save_file
 
 from quantize import api
 from quantize.checkpoints.checkpoint import Checkpoint
-from quantize.checkpoints.encodings import ENCODINGS
-from quantize.errors import CheckpointError, UnsupportedError, UsageError
+from quantize.checkpoints.encodings import ENCODINGS, encoding_of, understanding
+from quantize.errors import CheckpointError, QuantizeError, UnsupportedError, UsageError
+from quantize.kernels.small_floats import decode_e5m2
 from quantize.storage.local import LocalFolder
 from quantize.tensors import as_rows
 from tests.conftest import kit_module
@@ -326,6 +327,48 @@ def test_groups_that_do_not_exist_are_refused(encodings: Path, tmp_path: Path) -
     with pytest.raises(CheckpointError) as caught:
         opened(tmp_path / "copy").decode_rows(f"{DOWN}.weight", 0, 1)
     assert caught.value.reference == "bad-group-index"
+
+
+NONSENSE: tuple[Any, ...] = (
+    None, -1, 0, 10**9, 1.5, True, "x", "re:(", [], [1], [None], {}, {"a": 1}, {"(": {}},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nonsense_in_a_config_is_an_error_of_ours(case: str, encodings: Path) -> None:
+    """Every setting, replaced: it does not matter, or it is refused."""
+    source = opened(encodings / case)
+    config = source.config["quantization_config"]
+    refused: list[QuantizeError] = []
+    for path in setting_paths(config):
+        for value in NONSENSE:
+            declared = {"quantization_config": replaced(config, path, value)}
+            try:
+                with understanding():
+                    encoding = encoding_of(declared, lambda name: None)
+                    encoding.resolve(source.stored, source._read)
+            except QuantizeError as error:
+                refused.append(error)
+    assert refused  # quant_method itself, if nothing else
+    assert all(error.reason for error in refused)
+
+
+def setting_paths(config: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield (*above, key)
+            yield from setting_paths(value, (*above, key))
+
+
+def replaced(config: Mapping[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    key, *below = path
+    return {**config, key: replaced(config[key], tuple(below), value) if below else value}
+
+
+def test_e5m2_is_the_upper_half_of_float16() -> None:
+    codes = np.arange(256, dtype=np.uint8)
+    halves = (codes.astype(np.uint16) << 8).view(np.float16).astype(np.float32)
+    assert np.array_equal(decode_e5m2(codes), halves, equal_nan=True)
 
 
 def test_settings_beside_config_json_are_read(encodings: Path, tmp_path: Path) -> None:

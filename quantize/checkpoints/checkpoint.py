@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from quantize.checkpoints.base import F32Array, U8Array, Weight
-from quantize.checkpoints.encodings import encoding_of
+from quantize.checkpoints.encodings import encoding_of, understanding
 from quantize.errors import CheckpointError
 from quantize.formats.safetensors import Header, read_header
 from quantize.formats.safetensors_index import check_files, join_shards, read_index
@@ -36,8 +36,9 @@ class Checkpoint:
         self.name = name
         self.config: Mapping[str, Any] = self._config()
         self.stored = self._stored_tensors()
-        self.encoding = encoding_of(self.config, self.read_json)
-        self.weights: Mapping[str, Weight] = self.encoding.resolve(self.stored, self._read)
+        with understanding():
+            self.encoding = encoding_of(self.config, self.read_json)
+            self.weights: Mapping[str, Weight] = self.encoding.resolve(self.stored, self._read)
 
     def read(self, name: str) -> bytes | None:
         """A small file, whole; None if there is no such file."""

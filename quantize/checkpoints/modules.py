@@ -63,6 +63,19 @@ class Modules:
         }
 
 
+def check_matrix(tensor: StoredTensor, dtypes: Collection[str]) -> StoredTensor:
+    """The tensor itself. Raises CheckpointError("bad-part") unless it is a matrix, not empty."""
+    if tensor.dtype in dtypes and len(tensor.shape) == 2 and all(tensor.shape):
+        return tensor
+    raise CheckpointError(
+        "bad-part",
+        f"{tensor.dtype} {list(tensor.shape)} where a matrix of {'/'.join(dtypes)} belongs",
+        where=f"{tensor.file}:{tensor.name}",
+        reason="it holds the codes of a weight, or their scales",
+        hint="download config.json and the weights from the same revision",
+    )
+
+
 def check_part(tensor: StoredTensor, dtypes: Collection[str], *shapes: Shape) -> StoredTensor:
     """The tensor itself. Raises CheckpointError("bad-part") unless it has one of `shapes`."""
     if tensor.dtype not in dtypes or (shapes and tensor.shape not in shapes):

@@ -70,7 +70,10 @@ def read_all(tensor: StoredTensor, read: Reader) -> NDArray[Any]:
 def widen(values: NDArray[Any], dtype: str) -> F32Array:
     """Stored values of a safetensors dtype as float32, always a fresh array."""
     decoder = _DECODERS.get(dtype)
-    return values.astype(np.float32) if decoder is None else decoder(values)
+    if decoder is not None:
+        return decoder(values)
+    with np.errstate(over="ignore"):  # of F64: infinities are refused by whoever reads them
+        return values.astype(np.float32)
 
 
 def read_bytes(tensor: StoredTensor, lo: int, hi: int, read: Reader) -> U8Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,10 @@ def read_settings(config: Any, where: str) -> Settings:
         )
     _refuse_unknown(config, where)
     try:
+
+        def patterns(key: str) -> Iterable[tuple[str, Any]]:
+            return (config.get(key) or {}).items()
+
         tokens = config.get("trainable_token_indices") or {}
         if isinstance(tokens, list):
             tokens = {"embed_tokens": tokens}
@@ -76,12 +80,12 @@ def read_settings(config: Any, where: str) -> Settings:
             rslora=bool(config.get("use_rslora")),
             fan_in_fan_out=bool(config.get("fan_in_fan_out")),
             dora=bool(config.get("use_dora")),
-            rank_pattern=dict(config.get("rank_pattern") or {}),
-            alpha_pattern=dict(config.get("alpha_pattern") or {}),
+            rank_pattern={_pattern(k): int(v) for k, v in patterns("rank_pattern")},
+            alpha_pattern={_pattern(k): float(v) for k, v in patterns("alpha_pattern")},
             trainable_tokens={str(name): tuple(map(int, ids)) for name, ids in tokens.items()},
             invocation_tokens=tuple(map(int, config.get("alora_invocation_tokens") or ())),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, re.error) as error:
         raise CheckpointError(
             "bad-adapter-config",
             "a setting is missing or makes no sense",
@@ -119,9 +123,14 @@ def _unsupported(where: str, what: str, reason: str) -> UnsupportedError:
     )
 
 
+def _pattern(key: str) -> str:
+    """The key, once it is known to be a regular expression."""
+    return re.compile(rf"(.*\.)?({key})$").pattern
+
+
 def _of_pattern(patterns: Mapping[str, float], module: str, default: float) -> float:
     """Peft's rule: the first key that is the module's name, or the end of it after a dot."""
-    for key, value in patterns.items():
-        if re.match(rf"(.*\.)?({key})$", module):
+    for pattern, value in patterns.items():
+        if re.match(pattern, module):
             return value
     return default

@@ -6,7 +6,9 @@ A row's value is a factory: it takes the quantization_config and gives the encod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from quantize.checkpoints.base import Encoding
@@ -33,6 +35,21 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
 # Where programs write their settings when not into config.json, and the method that this means.
 _OTHER_FILES = {"quantize_config.json": "gptq", "hf_quant_config.json": "modelopt"}
 _OTHER_KEYS = {"load_in_4bit": "bitsandbytes", "load_in_8bit": "bitsandbytes"}
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Turn whatever a config of nonsense leads to into CheckpointError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, re.error) as error:
+        raise CheckpointError(
+            "bad-quantization-config",
+            "it makes no sense, or not with these weights",
+            where="config.json: quantization_config",
+            reason=f"{type(error).__name__}: {error}",
+            hint="download config.json and the weights from the same revision",
+        ) from error
 
 
 def encoding_of(config: Mapping[str, Any], read_json: Callable[[str], Any]) -> Encoding:

@@ -12,7 +12,7 @@ from quantize.checkpoints.base import Reader, Weight
 from quantize.checkpoints.layouts.affine import Affine
 from quantize.checkpoints.layouts.matrices import PackedAcross, Transposed
 from quantize.checkpoints.layouts.scaled import SCALE_DTYPES
-from quantize.checkpoints.modules import Modules, check_part
+from quantize.checkpoints.modules import Modules, check_matrix, check_part
 from quantize.errors import UnsupportedError
 from quantize.kernels.bitstream import ordered
 from quantize.tensors import StoredTensor
@@ -48,7 +48,7 @@ class AWQ:
         return modules.plain() | weights
 
     def _weight(self, module: str, modules: Modules) -> Weight:
-        codes = check_part(modules.need(module, ".qweight"), ("I32",))
+        codes = check_matrix(modules.need(module, ".qweight"), ("I32",))
         cols, words = codes.shape
         rows = words * _PACKING.codes
         size = self._group if isinstance(self._group, int) and self._group > 0 else cols

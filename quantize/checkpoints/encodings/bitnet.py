@@ -17,7 +17,7 @@ from quantize.checkpoints.base import Reader, U8Array, Weight
 from quantize.checkpoints.layouts.affine import Affine
 from quantize.checkpoints.layouts.matrices import Matrix, Quotient, Single
 from quantize.checkpoints.layouts.scaled import SCALE_DTYPES
-from quantize.checkpoints.modules import Modules, check_part
+from quantize.checkpoints.modules import Modules, check_matrix, check_part
 from quantize.checkpoints.stored import read_rows
 from quantize.errors import UnsupportedError
 from quantize.tensors import StoredTensor
@@ -62,7 +62,7 @@ class BitNet:
         modules = Modules(stored)
         weights = {}
         for module in modules.having(".weight", ("U8",)):
-            codes = modules.need(module, ".weight")
+            codes = check_matrix(modules.need(module, ".weight"), ("U8",))
             scale = check_part(modules.need(module, ".weight_scale"), SCALE_DTYPES, (1,), ())
             factor: Matrix = Single(scale)
             if self._divides:

@@ -24,7 +24,7 @@ from quantize.checkpoints.layouts.matrices import (
 )
 from quantize.checkpoints.layouts.mxfp4 import BLOCK, MXFP4Layout
 from quantize.checkpoints.layouts.scaled import FLOAT8, SCALE_DTYPES, scaled_weight, spread
-from quantize.checkpoints.modules import ACTIVATIONS, Modules, check_part
+from quantize.checkpoints.modules import ACTIVATIONS, Modules, check_matrix, check_part
 from quantize.checkpoints.stored import read_all
 from quantize.errors import CheckpointError, UnsupportedError
 from quantize.kernels.bitstream import Packing, in_words, stream
@@ -63,7 +63,7 @@ class CompressedTensors:
         modules = Modules(stored)
         weights = {}
         for module in modules.having(".weight_packed"):
-            codes = modules.need(module, ".weight_packed")
+            codes = check_matrix(modules.need(module, ".weight_packed"), ("U8", "I32"))
             if codes.dtype == "U8":
                 weight = self._four_bit_floats(module, modules, codes)
             else:
@@ -80,10 +80,9 @@ class CompressedTensors:
         zero = modules.take(module, ".weight_zero_point")
         settings = self._settings(module)
         block = None
-        if settings.get("strategy") == "block" and isinstance(
-            settings.get("block_structure"), list
-        ):
-            block = settings["block_structure"][0], settings["block_structure"][1]
+        if settings.get("strategy") == "block":
+            height, width = settings["block_structure"]
+            block = int(height), int(width)
         return scaled_weight(
             f"{module}.weight",
             self.name,
@@ -109,7 +108,6 @@ class CompressedTensors:
         return Weight(name, (rows, cols), "BF16", floats, (codes, scale, common))
 
     def _packed(self, module: str, modules: Modules, codes: StoredTensor, read: Reader) -> Weight:
-        check_part(codes, ("I32",))
         shape = check_part(modules.need(module, ".weight_shape"), ("I64", "I32"), (2,))
         rows, cols = map(int, read_all(shape, read))
         bits = self._bits(module)

@@ -24,7 +24,7 @@ from quantize.checkpoints.layouts.matrices import (
     Transposed,
 )
 from quantize.checkpoints.layouts.scaled import SCALE_DTYPES
-from quantize.checkpoints.modules import Modules, check_part
+from quantize.checkpoints.modules import Modules, check_matrix, check_part
 from quantize.checkpoints.stored import read_all
 from quantize.errors import CheckpointError, UnsupportedError
 from quantize.kernels.bitstream import Packing, stream
@@ -76,8 +76,8 @@ class GPTQ:
 
     def _weight(self, module: str, modules: Modules) -> Weight:
         packing = stream(self._bits(module))
-        codes = check_part(modules.need(module, ".qweight"), ("I32",))
-        scales = check_part(modules.need(module, ".scales"), SCALE_DTYPES)
+        codes = check_matrix(modules.need(module, ".qweight"), ("I32",))
+        scales = check_matrix(modules.need(module, ".scales"), SCALE_DTYPES)
         rows, cols = codes.shape[1], codes.shape[0] * 32 // packing.bits
         groups = scales.shape[0]
         check_part(scales, SCALE_DTYPES, (groups, rows))

@@ -13,7 +13,7 @@ from quantize.checkpoints.base import Reader, Weight
 from quantize.checkpoints.layouts.affine import Affine
 from quantize.checkpoints.layouts.matrices import E2M1Pairs, Numbers, Product, Single
 from quantize.checkpoints.layouts.scaled import FLOAT8, scaled_weight
-from quantize.checkpoints.modules import ACTIVATIONS, Modules, check_part
+from quantize.checkpoints.modules import ACTIVATIONS, Modules, check_matrix, check_part
 from quantize.errors import UnsupportedError
 from quantize.tensors import StoredTensor
 
@@ -50,7 +50,7 @@ class ModelOpt:
         return modules.plain(drop=ACTIVATIONS) | weights
 
     def _nvfp4(self, module: str, modules: Modules) -> Weight:
-        codes = check_part(modules.need(module, ".weight"), ("U8",))
+        codes = check_matrix(modules.need(module, ".weight"), ("U8",))
         rows, cols = codes.shape[0], codes.shape[1] * 2
         scale = check_part(
             modules.need(module, ".weight_scale"), ("F8_E4M3",), (rows, cols // _GROUP)
