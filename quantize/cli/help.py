@@ -22,13 +22,13 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     "convert": (
         Example("quantize convert ./Qwen3-0.6B", "a folder"),
         Example("quantize convert Qwen/Qwen3-0.6B -t Q4_K_M -t Q8_0", "from the Hub"),
-        Example("quantize convert Qwen/Qwen3-0.6B --stream", "with no copy of the weights"),
+        Example("quantize convert Qwen/Qwen3-0.6B --stream", "keeping no weights"),
         Example("quantize convert model-BF16.gguf -t Q4_K_S", "a GGUF file"),
         Example("quantize convert ./Qwen3-0.6B --dry-run", "look first"),
         Example("quantize convert ./Qwen3-0.6B --ollama qwen3", "into Ollama"),
     ),
     "plan": (
-        Example("quantize plan Qwen/Qwen3-0.6B --fits 1GB", "all types, and the best for 1 GB"),
+        Example("quantize plan Qwen/Qwen3-0.6B --fits 1GB", "what fits into 1 GB"),
         Example("quantize plan ./Qwen3-0.6B -t Q4_K_M -t Q8_0", "by type and reason"),
         Example("quantize plan ./Qwen3-0.6B --all", "every tensor"),
         Example("quantize plan ./Qwen3-0.6B --json", "for a program"),
@@ -47,9 +47,9 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize doctor model-Q4_K_M.gguf Modelfile", "with its Modelfile"),
     ),
     "verify": (
-        Example("quantize verify model-Q4_K_M.gguf", "by itself, and by its manifest"),
-        Example("quantize verify model-Q4_K_M.gguf --source ./Qwen3-0.6B", "made again"),
-        Example("quantize verify model-Q4_K_M.gguf --source Qwen/Qwen3-0.6B --sample 5", "partly"),
+        Example("quantize verify model.gguf", "by its manifest"),
+        Example("quantize verify model.gguf --source ./Qwen3-0.6B", "made again"),
+        Example("quantize verify model.gguf --source ./Qwen3-0.6B --sample 5", "partly"),
     ),
     "push": (
         Example("quantize push ./out user/Qwen3-0.6B-GGUF", "all files of a folder"),
