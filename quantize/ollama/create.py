@@ -183,7 +183,12 @@ def _upload(
         digest = f"sha256:{sha256}" if sha256 else digest_of(path, progress)
         if not client.has_blob(digest):
             progress.start("upload", path.stat().st_size)
-            client.upload(path, digest, progress)
+            try:
+                client.upload(path, digest, progress)
+            except NetworkError:
+                # Another upload of the file may have ended first: the server hangs up then.
+                if not client.has_blob(digest):
+                    raise
             progress.finish()
         found[path.name] = digest
     return found
