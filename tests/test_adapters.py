@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 import pytest
 import xllamacpp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
@@ -70,6 +70,7 @@ def test_a_merge_is_peft_s(case: str, encodings: Path) -> None:
 
 
 @pytest.mark.parametrize("case", BASES)
+@settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_rows_do_not_depend_on_the_range_they_are_read_in(
     case: str, encodings: Path, data: st.DataObject

@@ -17,7 +17,7 @@ import gguf
 import numpy as np
 import pytest
 from gguf.quants import dequantize
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
@@ -87,6 +87,7 @@ def test_a_case_decodes_to_its_expectation(case: str, encodings: Path, judge: Mo
 
 
 @pytest.mark.parametrize("case", CASES)
+@settings(deadline=None, max_examples=25)
 @given(data=st.data())
 def test_rows_do_not_depend_on_the_range_they_are_read_in(
     case: str, encodings: Path, data: st.DataObject
