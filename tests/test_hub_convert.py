@@ -156,6 +156,33 @@ class Watcher(NullProgress):
         self.notes[text] = self.done
 
 
+def test_what_is_in_the_cache_is_converted_offline(
+    hub: HubServer,
+    convert: Callable[..., Ran],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect(monkeypatch, hub.url, tmp_path / "home", offline=True)
+    ran = convert()
+    assert ran.code == 6
+    assert "error[offline]" in ran.err
+    connect(monkeypatch, hub.url, tmp_path / "home")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    convert("--dry-run")
+    connect(monkeypatch, hub.url, tmp_path / "home", offline=True)
+    ran = convert()
+    assert ran.code in {4, 6}, "headers alone are no checkpoint"
+    connect(monkeypatch, hub.url, tmp_path / "home")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    convert()
+    connect(monkeypatch, hub.url, tmp_path / "home", offline=True)
+    hub.requests.clear()
+    assert convert("--fresh").code == 0
+    assert digest(tmp_path) == expected
+    assert not hub.requests
+
+
 def test_conversion_begins_before_the_last_shard_is_here(
     hub: HubServer, folder: Path, tmp_path: Path
 ) -> None:

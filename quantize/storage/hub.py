@@ -44,6 +44,7 @@ _UNWANTED = (
 _HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@(?P<revision>\S+))?")
 _HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 _PAGES = ("tree", "blob", "resolve", "commit")
+_NO_MODELS = ("api", "collections", "datasets", "docs", "papers", "spaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _parse_url(text: str) -> tuple[str, str | None] | None:
         return None
     org, name, *rest = [*filter(None, url.path.split("/")), "", ""][:5]
     found = _HUB_ID.fullmatch(f"{org}/{name}")
-    if found is None or found["revision"]:
+    if found is None or found["revision"] or org in _NO_MODELS:
         return None
     revision = unquote(rest[1]) if len(rest) > 1 and rest[0] in _PAGES else None
     return found["repo"], revision or None

@@ -7,6 +7,7 @@ once for all of them, and the following ones before anybody asks.
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -15,12 +16,13 @@ from functools import partial
 
 from quantize.storage.background import Background
 
-# Takes a name, an offset and how many bytes.
-Fetch = Callable[[str, int, int], bytes]
+# Takes a name, an offset and what to fill with the bytes there.
+Fetch = Callable[[str, int, memoryview], None]
 # Called with the name and the SHA-256 in hex of a file that has been read from end to end.
 Whole = Callable[[str, str], None]
 
-CONNECTIONS = 8
+# Connections wait for the network, but what arrives costs time of a core, which quantizing needs.
+CONNECTIONS = max(2, min(8, os.cpu_count() or 2))
 _LARGEST_BLOCK = 4 << 20
 _SMALLEST_BLOCK = 1 << 18
 
@@ -41,7 +43,7 @@ class Blocks:
         self._room = max(memory // self.block, 2)
         self._ahead = min(CONNECTIONS, self._room // 2)
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int], Future[bytes]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Future[bytearray]] = OrderedDict()
         self._hashing = threading.Lock()
         self._hashes: dict[str, _Hash] = {}
         self._refused: Exception | None = None
@@ -65,7 +67,7 @@ class Blocks:
                 future.cancel()
         self._background.close()
 
-    def _block(self, name: str, index: int) -> Future[bytes]:
+    def _block(self, name: str, index: int) -> Future[bytearray]:
         """A block that is here or on its way; those after it are sent for as well."""
         last = -(-self._sizes[name] // self.block)
         with self._lock:
@@ -76,7 +78,7 @@ class Blocks:
                 self._kept.popitem(last=False)
         return wanted
 
-    def _submitted(self, name: str, index: int) -> Future[bytes]:
+    def _submitted(self, name: str, index: int) -> Future[bytearray]:
         found = self._kept.get((name, index))
         if found is None or (found.done() and found.exception() is not None):
             found = self._background.submit(partial(self._get, name, index))
@@ -84,9 +86,10 @@ class Blocks:
         self._kept.move_to_end((name, index))
         return found
 
-    def _get(self, name: str, index: int) -> bytes:
+    def _get(self, name: str, index: int) -> bytearray:
         offset = index * self.block
-        data = self._fetch(name, offset, min(self.block, self._sizes[name] - offset))
+        data = bytearray(min(self.block, self._sizes[name] - offset))
+        self._fetch(name, offset, memoryview(data))
         with self._hashing:
             passing = self._hashes.setdefault(name, _Hash(self._room))
             passing.add(index, data)
@@ -108,9 +111,9 @@ class _Hash:
         self.following = 0  # the block whose turn it is
         self.reported = False
         self._patience = patience
-        self._waiting: dict[int, bytes] = {}
+        self._waiting: dict[int, bytearray] = {}
 
-    def add(self, index: int, data: bytes) -> None:
+    def add(self, index: int, data: bytearray) -> None:
         if index >= self.following and self._patience:
             self._waiting[index] = data
         while (block := self._waiting.pop(self.following, None)) is not None:

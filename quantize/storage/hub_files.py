@@ -54,7 +54,7 @@ class HubFiles:
 
     def stream(self, memory: int) -> None:
         """From here on weights are read ahead, in blocks that take `memory` bytes."""
-        self._blocks = Blocks(self._ranges.read, self._sizes, memory, self._check)
+        self._blocks = Blocks(self._ranges.read_into, self._sizes, memory, self._check)
 
     def download(self, names: Sequence[str], arrived: Arrived) -> None:
         """Fetch whole files, in this order. `arrived` is told of each, from any thread."""
@@ -82,7 +82,7 @@ class HubFiles:
         elif offset < _HEAD:
             self._read_head(name, offset, view)
         else:
-            view[:] = self._ranges.read(name, offset, len(view))
+            self._ranges.read_into(name, offset, view)
 
     def read_all(self, name: str, limit: int) -> bytes:
         size = self._size(name)
@@ -131,14 +131,15 @@ class HubFiles:
         with self._lock:
             head = self._heads.get(name)
         if head is None:
-            head = self._ranges.read(name, 0, min(_HEAD, self._sizes[name]))
+            data = bytearray(min(_HEAD, self._sizes[name]))
+            self._ranges.read_into(name, 0, memoryview(data))
+            head = bytes(data)
             with self._lock:
                 self._heads[name] = head
         found = head[offset : offset + len(view)]
         view[: len(found)] = found
         if len(found) < len(view):
-            rest = len(view) - len(found)
-            view[len(found) :] = self._ranges.read(name, offset + len(found), rest)
+            self._ranges.read_into(name, offset + len(found), view[len(found) :])
 
     def _check(self, name: str, sha256: str) -> None:
         expected = self.repository.files[name].sha256

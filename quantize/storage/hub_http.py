@@ -56,23 +56,23 @@ class RangeReader:
         vars(self).update(state)
         self._lock = threading.Lock()
 
-    def read(self, name: str, offset: int, nbytes: int) -> bytes:
-        """Exactly `nbytes` bytes. What arrived before a connection broke is not asked for again.
+    def read_into(self, name: str, offset: int, view: memoryview) -> None:
+        """Fill `view`. What arrived before a connection broke is not asked for again.
 
         Raises NetworkError when nothing arrives any more, AuthError, and CheckpointError when the
         file is not the one of the commit.
         """
-        data = bytearray()
+        done = 0
         backoff = Backoff()
-        while len(data) < nbytes:
+        while done < len(view):
             try:
-                for piece in self._pieces(name, offset + len(data), nbytes - len(data)):
-                    data += piece
+                for piece in self._pieces(name, offset + done, len(view) - done):
+                    view[done : done + len(piece)] = piece
+                    done += len(piece)
                     backoff.progress()
             except (_PassingError, http_library().TransportError) as error:
                 if not backoff.wait(getattr(error, "ordered", None)):
                     raise _gave_up(self.repository.repo, name, error) from error
-        return bytes(data)
 
     def _pieces(self, name: str, offset: int, nbytes: int) -> Iterator[bytes]:
         """The bytes of one answer, which may break off."""
