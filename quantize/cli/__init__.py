@@ -11,6 +11,7 @@ import typer
 
 from quantize import __version__
 from quantize.cli.help import Command, Program
+from quantize.errors import EXIT_INTERRUPTED
 from quantize.registry import Registry
 
 COMMANDS: Registry[Callable[..., None]] = Registry(
@@ -52,7 +53,11 @@ def main() -> None:
         # A model's name may hold what a terminal's encoding lacks: no reason to fail.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    build_app()(prog_name="quantize")
+    try:
+        build_app()(prog_name="quantize")
+    except KeyboardInterrupt:
+        # Between commands' own sessions: while options are read, or when a command has ended.
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 (Typer calls it so)
