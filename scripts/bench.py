@@ -6,7 +6,7 @@
 What is compared runs in turns in one session; numbers are medians. `--quick` shows on small models
 that everything runs, prints the tables and writes nothing. The oracle is a virtual environment with
 llama-cpp-python (`make oracle`); without it the columns of llama.cpp stay empty. The full run needs
-25 GB of disk in DIR and the machine for itself.
+10 GB of disk in DIR and the machine for itself.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from quantize.units import format_bytes, format_count
 
 RESULTS = ROOT / "docs" / "benchmarks.md"
 _SMALL = LlamaShape(layers=4, hidden=1024, intermediate=2048, heads=16, vocabulary=32000)
+
+_STEP = 1 << 20  # elements of a task
 
 # kernel -> at least so many times as fast as ggml's C
 _KERNEL_TARGETS = {
@@ -88,7 +90,7 @@ def main() -> None:
         shape = _SMALL if quick else LLAMA_1B
         _jobs(report, bench, shape)
         _workers(report, bench, replace(shape, layers=shape.layers // 4))
-        _growth(report, bench, shape)
+        _growth(report, bench, replace(shape, layers=shape.layers // 4))
         _start_up(report, bench)
     report.add("## Targets", "")
     report.table(["what", "target", "measured", "met"], report.targets)
@@ -171,11 +173,7 @@ def _jobs(report: Report, bench: Bench, shape: LlamaShape) -> None:
             memory = job.resident / theirs.resident
             report.target(f"{what}, memory of llama-quantize", memory, _MEMORY_TARGET, least=False)
     if theirs is not None:
-        one_thread = bench.llama_quantize(model, threads=1)
-        assert one_thread is not None
-        gain = one_thread.seconds / theirs.seconds
-        extra = [f"{one_thread.seconds:.1f}", f"{gain:.2f}"]
-        rows.append(_job_row("llama-quantize alone", theirs, extra))
+        rows.append(_job_row("llama-quantize alone", theirs, ["", ""]))
     head = ["", "seconds", "on one core", "gain", "memory", "anonymous"]
     report.table(head, rows)
 
@@ -191,19 +189,18 @@ def _workers(report: Report, bench: Bench, shape: LlamaShape) -> None:
         "## Threads or processes",
         "",
         f"Seconds for {format_count(shape.weights)} weights to Q4_K_M: one worker on one core, "
-        f"then {bench.jobs} workers as threads and as processes, by the elements of a task.",
+        f"then {bench.jobs} workers as threads and as processes, with tasks of {_STEP} elements.",
         "",
     )
     rows = []
     for kernels in available():
-        for step in (1 << 18, 1 << 20):
-            one = bench.workers(model, kernels, "threads", 1, step)
-            row = [f"{kernels}, {step}", f"{one.seconds:.1f}"]
-            for kind in ("threads", "processes"):
-                job = bench.workers(model, kernels, kind, bench.jobs, step)
-                row += [f"{job.seconds:.1f}", format_bytes(job.resident)]
-            rows.append(row)
-    report.table(["kernels, elements", "one", "threads", "memory", "processes", "memory"], rows)
+        one = bench.workers(model, kernels, "threads", 1, _STEP)
+        row = [kernels, f"{one.seconds:.1f}"]
+        for kind in ("threads", "processes"):
+            job = bench.workers(model, kernels, kind, bench.jobs, _STEP)
+            row += [f"{job.seconds:.1f}", format_bytes(job.resident)]
+        rows.append(row)
+    report.table(["kernels", "one", "threads", "memory", "processes", "memory"], rows)
 
 
 def _growth(report: Report, bench: Bench, shape: LlamaShape) -> None:
