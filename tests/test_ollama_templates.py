@@ -18,6 +18,7 @@ from quantize.ollama.translate import Source, Translation, renderer, translate
 from tests import chat_templates
 from tests.chat_templates import CLASSICS
 from tests.go_engine import DAY, Engine, on, talk
+from tests.go_tags import Tags, tags_of
 
 CHAT = Level(tools=False, thinking=False)
 WITH_TOOLS = Level(tools=True, thinking=False)
@@ -128,6 +129,11 @@ def test_a_call_and_its_result_are_written_between_their_tags(go_engine: Engine)
     )
 
 
+def test_ollama_finds_the_tags_of_calls_and_reasoning() -> None:
+    template, _ = proven(chat_templates.THINKING)
+    assert tags_of(template) == Tags("<tool_call>", "<think>", "</think>")
+
+
 def test_thinking_is_switched_as_the_request_says(go_engine: Engine) -> None:
     template, _ = proven(chat_templates.THINKING)
     off, on_, unset = (
@@ -148,6 +154,23 @@ def test_reasoning_is_kept_after_the_last_user_only(go_engine: Engine) -> None:
     [prompt] = go_engine.render(template, on(DAY, [chat]))
     assert prompt.count("<think>\nHm.\n</think>\n\nYes.") == 1
     assert prompt.index("<think>") > prompt.index("B?")
+
+
+def test_a_later_system_text_stands_where_the_jinja_puts_it(go_engine: Engine) -> None:
+    template, _ = proven(chat_templates.CHATML.jinja)
+    chat = Conversation(
+        (
+            Message("user", "A"),
+            Message("assistant", "B"),
+            Message("system", "C"),
+            Message("user", "D"),
+        )
+    )
+    [prompt] = go_engine.render(template, on(DAY, [chat]))
+    assert prompt == (
+        "<|im_start|>user\nA<|im_end|>\n<|im_start|>assistant\nB<|im_end|>\n"
+        "<|im_start|>system\nC<|im_end|>\n<|im_start|>user\nD<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_the_date_is_that_of_the_request(go_engine: Engine) -> None:

@@ -29,7 +29,8 @@ _CONDITIONS: dict[Test, str] = {
     ("think", "off"): "and $.IsThinkSet (not $.Think)",
     ("think", "unset"): "not $.IsThinkSet",
     ("content", "yes"): ".Content",
-    ("calls", "yes"): ".ToolCalls",
+    # Not plain .ToolCalls: the first `if .ToolCalls` tells Ollama how calls begin.
+    ("calls", "yes"): "gt (len .ToolCalls) 0",
     ("last", "yes"): "$last",
     ("final user", "yes"): "eq $i $final",
     ("after final user", "yes"): "gt $i $final",
@@ -50,7 +51,7 @@ _PARTS = {
 _WORTH_SHARING = 12
 _FIRST_USER = '(or (eq $i 0) (and (eq $i 1) (eq (index $.Messages 0).Role "system")))'
 # The tag that opens reasoning, at the end of what stands before it.
-_OPENING = re.compile(r"(<[^<>\s]+>|\[[^\[\]\s]+\])\s*\Z")
+OPENING = re.compile(r"(<[^<>\s]+>|\[[^\[\]\s]+\])\s*\Z")
 
 
 def go_template(grammar: Grammar, skipped: frozenset[str] = frozenset()) -> str:
@@ -201,7 +202,7 @@ class _Emitter:
     def _thinking(self, value: str) -> None:
         """Ollama takes the first and last text around .Thinking for the tags of reasoning."""
         before = self._grammar.before["thinking"]
-        opening = _OPENING.search(common_suffix(before))
+        opening = OPENING.search(common_suffix(before))
         tag = opening[0] if opening else ""
         self._choice(_map(before, lambda text: text.removesuffix(tag)), self._writer.text)
         self._writer.code(f"if {value}")

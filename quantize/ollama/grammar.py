@@ -20,7 +20,8 @@ from quantize.ollama.slots import TOOLS, Node, Reading, Slot, nodes, read, trims
 
 END = "end"
 # The tag that closes reasoning, with the white space around it.
-_CLOSING = re.compile(r"\s*(</?[^<>\s]+>|\[/?[^\[\]\s]+\])\s*")
+CLOSING = re.compile(r"\s*(</?[^<>\s]+>|\[/?[^\[\]\s]+\])\s*")
+_OPEN_TAG = re.compile(r"[<\[][^<>\[\]\s]*\Z")
 
 
 class NotDerivableError(Exception):
@@ -218,7 +219,7 @@ def features(conversation: Conversation, owner: int, previous: str) -> Features:
     following = messages[owner + 1].role if owner + 1 < len(messages) else ""
     return {
         "previous": previous,
-        "system": _yes(any(one.role == "system" for one in messages)),
+        "system": _yes(messages[0].role == "system"),
         "tools": _yes(bool(conversation.tools)),
         "think": {None: "unset", True: "on", False: "off"}[conversation.think],
         "content": _yes(bool(message.content)),
@@ -294,7 +295,10 @@ def _after(before: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     after = {"": ""}
     for kind, texts in following.items():
         if kind:
-            after[kind] = _without_next_turn(common_prefix(texts), starts, kind)
+            # A tag that begins alike belongs to what follows, as a whole.
+            common = common_prefix(texts)
+            common = common if common in texts else _OPEN_TAG.sub("", common)
+            after[kind] = _without_next_turn(common, starts, kind)
     return after
 
 
@@ -304,7 +308,7 @@ def _without_next_turn(text: str, starts: Sequence[str], kind: str) -> str:
     Where to cut changes nothing in a prompt: this is how a person would write the template.
     """
     if kind == "thinking":
-        closing = _CLOSING.match(text)
+        closing = CLOSING.match(text)
         return closing[0] if closing else text
     likeness = [max(len(common_prefix([text[at:], s])) for s in starts) for at in range(len(text))]
     best = max(likeness, default=0)

@@ -32,6 +32,7 @@ class Level:
 LEVELS = (Level(True, True), Level(True, False), Level(False, True), Level(False, False))  # noqa: FBT003
 
 _CHAT = ("U", "UA", "UAU", "UAUA", "UAUAU")
+_LATER_SYSTEM = ("UASU", "UASUA", "UASUAU")
 _CALLS = ("UCT", "UCTA", "UCTAU", "UCTCT", "UAUCT", "UCTAUCT", "UBT", "UBTAU", "UDTT", "UDTTAU")
 _REASONED = ("UR", "URU", "URURU", "UAURU")
 _REASONED_CALLS = ("UQT", "UQTR", "UQTA", "UQTQT", "UQTRU", "URUQT")
@@ -39,8 +40,9 @@ _REASONED_CALLS = ("UQT", "UQTR", "UQTA", "UQTQT", "UQTRU", "URUQT")
 NEEDED = {False: ("U", "UAU"), True: ("U", "UAU", "UCT")}
 
 
-def patterns(level: Level, *, with_tools: bool) -> Iterator[str]:
+def patterns(level: Level, *, with_tools: bool, later_system: bool) -> Iterator[str]:
     found = [*_CHAT]
+    found += _LATER_SYSTEM if later_system else ()
     found += _CALLS if with_tools else ()
     found += _REASONED if level.thinking else ()
     found += _REASONED_CALLS if with_tools and level.thinking else ()
@@ -49,11 +51,11 @@ def patterns(level: Level, *, with_tools: bool) -> Iterator[str]:
         yield f"S{pattern}"
 
 
-def probes(level: Level) -> Iterator[tuple[str, Conversation]]:
+def probes(level: Level, *, later_system: bool = False) -> Iterator[tuple[str, Conversation]]:
     """Patterns and their conversations, every text of which is a mark."""
     for with_tools in (False, True) if level.tools else (False,):
         for think in (None, True, False) if level.thinking else (None,):
-            for pattern in patterns(level, with_tools=with_tools):
+            for pattern in patterns(level, with_tools=with_tools, later_system=later_system):
                 yield (
                     pattern,
                     conversation(pattern, _mark, tools=TOOLS if with_tools else (), think=think),

@@ -38,21 +38,29 @@ _TEXTS = (
 _EMPTY = ("system", "user", "text")
 
 
-def held_out(level: Level) -> Iterator[Conversation]:
+def held_out(level: Level, *, later_system: bool = False) -> Iterator[Conversation]:
     """Conversations with every text in every place, empty ones, and longer ones than the probes."""
     for with_tools in (False, True) if level.tools else (False,):
+        more = ("UAUBTAUCTCTAU", "SUCTAUAUDTTAU") if with_tools else ()
+        chosen = (
+            *patterns(level, with_tools=with_tools, later_system=later_system),
+            *("UAUAUAUAU", "SUAUAUAUAU"),
+            *more,
+        )
+        tools = TOOLS if with_tools else ()
         for think in (None, True, False) if level.thinking else (None,):
-            tools = TOOLS if with_tools else ()
-            longer = ("UAUAUAUAU", "SUAUAUAUAU")
-            more = ("UAUBTAUCTCTAU", "SUCTAUAUDTTAU") if with_tools else ()
-            for shift, pattern in enumerate(
-                (*patterns(level, with_tools=with_tools), *longer, *more)
-            ):
+            for shift, pattern in enumerate(chosen):
                 yield conversation(pattern, _texts(shift), tools=tools, think=think)
                 yield conversation(pattern, _texts(3 * shift + 5), tools=tools[:1], think=think)
             for kind in _EMPTY:
                 for pattern in ("U", "SU", "UAU", "SUAUAU"):
                     yield conversation(pattern, _texts(1, kind), tools=tools, think=think)
+
+
+def with_later_systems() -> Iterator[Conversation]:
+    """Conversations in which a system text comes after the first message."""
+    for shift, pattern in enumerate(("UASU", "SUASU", "UASUAU", "SUASUAUASU")):
+        yield conversation(pattern, _texts(shift))
 
 
 def _texts(shift: int, empty: str = "") -> Callable[[str, int], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from datetime import datetime
 from quantize.ollama import capabilities
 from quantize.ollama.conversations import (
     Conversation,
+    Message,
     go_data,
     jinja_flags,
     jinja_messages,
@@ -17,12 +18,19 @@ from quantize.ollama.conversations import (
 from quantize.ollama.decisions import common_suffix
 from quantize.ollama.go_interpreter import GoTemplate
 from quantize.ollama.go_syntax import GoTemplateError
-from quantize.ollama.go_template import go_template
+from quantize.ollama.go_template import OPENING, go_template
 from quantize.ollama.go_writer import NOW
-from quantize.ollama.grammar import Derivation, NotDerivableError, Observation, observe
+from quantize.ollama.grammar import (
+    CLOSING,
+    Derivation,
+    Grammar,
+    NotDerivableError,
+    Observation,
+    observe,
+)
 from quantize.ollama.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.probes import LEVELS, Level, emptied, padded, probes
-from quantize.ollama.proof import Render, difference, held_out
+from quantize.ollama.proof import Render, difference, held_out, with_later_systems
 from quantize.ollama.slots import KINDS, read
 
 # Turns of the probes that are rendered without texts, too.
@@ -91,16 +99,31 @@ def renderer(template: JinjaTemplate, source: Source, *, as_text: bool = False) 
 
 
 def _proven(render: Render, level: Level) -> str:
-    """Source of a proven template. Raises NotDerivableError with the reason if there is none."""
-    derivation = Derivation(list(_observations(render, level)))
+    """Source of a proven template. Raises NotDerivableError with the reason if there is none.
+
+    System texts after the first message are no part of a level: many chat templates refuse them or
+    lose them. Where they can be translated as well, they are.
+    """
+    source = _attempt(render, level, later_system=False)
+    if difference(render, _go(source), with_later_systems()) is None:
+        return source
+    # A template that refuses a first system text has no idea of system texts.
+    with suppress(NotDerivableError, GoTemplateError, RenderError):
+        render(Conversation((Message("system", "S"), Message("user", "U"))), NOW)
+        return _attempt(render, level, later_system=True)
+    return source
+
+
+def _attempt(render: Render, level: Level, *, later_system: bool) -> str:
+    probed = list(probes(level, later_system=later_system))
+    derivation = Derivation(list(_observations(render, level, probed)))
     _require(derivation, level)
-    if level.tools and not common_suffix(derivation.grammar().before["calls"]).strip():
-        raise NotDerivableError("no text tells calls from an answer")
+    _require_tags(derivation.grammar(), level)
     skipped: frozenset[str] = frozenset()
     for role in ("system", "user", "assistant"):
-        skipped |= _empty(render, derivation, level, role)
+        skipped |= _empty(render, derivation, probed, role)
     source = go_template(derivation.grammar(), skipped)
-    found = difference(render, _go(source), held_out(level))
+    found = difference(render, _go(source), held_out(level, later_system=later_system))
     if found is not None:
         raise NotDerivableError(f"the prompts of {_turns(found.conversation)} differ")
     return source
@@ -111,9 +134,11 @@ def _go(source: str) -> Render:
     return lambda conversation, now: template.render(go_data(conversation), now)
 
 
-def _observations(render: Render, level: Level) -> Iterator[Observation]:
+def _observations(
+    render: Render, level: Level, probed: Iterable[tuple[str, Conversation]]
+) -> Iterator[Observation]:
     accepted, refusal = set(), ""
-    for pattern, probe in probes(level):
+    for pattern, probe in probed:
         try:
             yield observe(lambda one: render(one, NOW), probe, padded(probe))
         except RenderError as error:
@@ -139,13 +164,28 @@ def _require(derivation: Derivation, level: Level) -> None:
         raise NotDerivableError("the prompts never hold reasoning of the history")
 
 
-def _empty(render: Render, derivation: Derivation, level: Level, role: str) -> frozenset[str]:
+def _require_tags(grammar: Grammar, level: Level) -> None:
+    """Ollama finds calls and reasoning in an answer by the text around them in the template."""
+    if level.tools and not common_suffix(grammar.before["calls"]).strip():
+        raise NotDerivableError("no text tells calls from an answer")
+    if level.thinking:
+        opened = OPENING.search(common_suffix(grammar.before["thinking"]))
+        if not opened or not CLOSING.fullmatch(grammar.after["thinking"]):
+            raise NotDerivableError("no tags tell reasoning from an answer")
+
+
+def _empty(
+    render: Render,
+    derivation: Derivation,
+    probed: Iterable[tuple[str, Conversation]],
+    role: str,
+) -> frozenset[str]:
     """What a message without text does: written as any other, left out, or in a way of its own.
 
     The kind of such messages if they are left out.
     """
     kind = KINDS[role]
-    without = [emptied(probe, role) for pattern, probe in probes(level) if len(pattern) <= _SHORT]
+    without = [emptied(probe, role) for pattern, probe in probed if len(pattern) <= _SHORT]
     grammar = derivation.grammar()
     for choice in (frozenset[str](), frozenset({kind})):
         if difference(render, _go(go_template(grammar, choice)), without) is None:

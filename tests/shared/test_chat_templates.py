@@ -16,6 +16,7 @@ from quantize.ollama.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.proof import DAYS, held_out, normalized
 from quantize.ollama.translate import Source, Translation, renderer, translate
 from tests.go_engine import Engine
+from tests.go_tags import tags_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BOS, EOS = "<s>", "</s>"
@@ -73,6 +74,22 @@ def test_gos_engine_agrees_on_every_conversation(
                     continue
             # The Jinja takes the arguments of calls in one form or the other.
             assert not wanted or written in wanted, name
+
+
+def test_ollama_finds_the_tags_of_calls_and_reasoning(
+    translations: dict[str, tuple[str, Translation]],
+) -> None:
+    for name, (jinja, found) in translations.items():
+        if found.template is None or found.level is None:
+            continue
+        tags = tags_of(found.template)
+        if found.level.tools:
+            # Without a tag of its own, any JSON object may be a call.
+            assert tags.calls == "{" or tags.calls in jinja, name
+        if found.level.thinking:
+            assert tags.opening, name
+            assert tags.opening in jinja, name
+            assert tags.closing in jinja, name
 
 
 def test_the_table_in_the_documentation_is_that_of_today(
