@@ -2,7 +2,7 @@
 
 cli.md: the commands' own declarations, and the events of --json. errors.md: the exit codes, and
 every error that the package raises, found in its syntax trees. sources.md: the registry of source
-encodings, and the adapters that are refused.
+encodings, and the adapters that are refused. architectures.md: the registry of architectures.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from quantize import errors
+from quantize.architectures import ARCHITECTURES
 from quantize.checkpoints.adapters.settings import OTHER_ARITHMETIC
 from quantize.checkpoints.encodings import ENCODINGS
 from quantize.cli import build_app, events
@@ -132,6 +133,31 @@ def sources_page() -> str:
     return "".join(parts)
 
 
+ARCHITECTURES_HEAD = """\
+# Architectures
+
+Written by `python scripts/write_docs.py` from the registry.
+
+A name is what config.json has under "architectures". Each stands for a checkpoint that the tests
+convert and compare with llama.cpp's own file of it: every key-value, and the SHA-256 of every
+tensor. Of a multimodal checkpoint the text part is converted. Another name, such as that of a
+fine-tune's own class, can be converted as one of these with `--arch NAME`. To add one:
+[adding-a-family.md](adding-a-family.md).
+
+| name | GGUF architecture | family |
+|---|---|---|
+"""
+
+
+def architectures_page() -> str:
+    rows = []
+    for name in sorted(ARCHITECTURES, key=str.casefold):
+        module = ARCHITECTURES.table[name].partition(":")[0].rpartition(".")[2]
+        link = f"[{module}.py](../quantize/architectures/{module}.py)"
+        rows.append(f"| {name} | {ARCHITECTURES[name].arch} | {link} |\n")
+    return "".join([ARCHITECTURES_HEAD, *rows, f"\n{len(rows)} names.\n"])
+
+
 def cli_page() -> str:
     program: Any = typer.main.get_command(build_app())
     parts = [CLI_HEAD]
@@ -238,6 +264,7 @@ def _content(path: Path) -> str | None:
 def main() -> int:
     docs = ROOT / "docs"
     pages = {
+        docs / "architectures.md": architectures_page(),
         docs / "cli.md": cli_page(),
         docs / "errors.md": errors_page(),
         docs / "sources.md": sources_page(),

@@ -199,8 +199,10 @@ def test_architectures_lists_both_names(cli: Cli) -> None:
     assert ("LlamaForCausalLM", "llama") in {(event["name"], event["arch"]) for event in events}
     text = cli("architectures").out
     for event in events:
-        (line,) = [line for line in text.splitlines() if line.split()[0] == event["arch"]]
+        (line,) = [line for line in text.splitlines() if line.split()[:1] == [event["arch"]]]
         assert event["name"] in line
+        assert event["status"] == "verified"
+    assert f"{len(events)} names, all verified" in text
 
 
 @pytest.mark.parametrize(

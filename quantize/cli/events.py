@@ -207,6 +207,7 @@ class ArchitectureEvent(TypedDict):
     event: Literal["architecture"]
     name: Annotated[str, "as config.json has it"]
     arch: Annotated[str, "as GGUF has it"]
+    status: Annotated[str, "verified: files of it are compared with llama.cpp's own"]
 
 
 class ModelfileEvent(TypedDict):
