@@ -49,8 +49,8 @@ The tests run the same templates on Go's real engine.
 
 Not covered by the proof: messages that Ollama changes before any template sees them (neighbours of
 one role are joined), conversations that do not begin with a user after the system text, texts of
-nothing but white space, pictures, and answers in the history that still hold the tags of their
-reasoning, which Ollama takes out. System texts after the first message are translated where that
+nothing but white space, pictures, and texts that hold the tags of reasoning, which some Jinja cuts
+out of the history and Ollama out of the answers. System texts after the first message are translated where that
 can be proven. Where the Jinja refuses a system text, the Go template writes it before the first
 user's text, as llama.cpp does.
 
