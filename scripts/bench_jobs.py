@@ -67,10 +67,9 @@ class Bench:
             write_llama(folder, shape)
         return folder
 
-    def convert(self, model: Path, kernels: str, *, cores: int | None = None) -> Job:
-        """Q4_K_M of a checkpoint with a worker for each core, or on one core only."""
-        command = self._convert(model, "Q4_K_M", kernels, cores or self.jobs)
-        return self._median(command if cores is None else _on_one_core(command))
+    def convert(self, model: Path, kernels: str) -> Job:
+        """Q4_K_M of a checkpoint with a worker for each core."""
+        return self._median(self._convert(model, "Q4_K_M", kernels, self.jobs))
 
     def bf16(self, model: Path) -> Path:
         """The BF16 file of a checkpoint, which llama.cpp's quantizer starts from."""
@@ -83,14 +82,14 @@ class Bench:
             found = list(self.work.glob("bf16/*.gguf"))
         return found[0]
 
-    def llama_quantize(self, model: Path, *, threads: int | None = None) -> Job | None:
+    def llama_quantize(self, model: Path) -> Job | None:
         """What llama.cpp's quantizer takes from the BF16 file on; None without an oracle."""
         if self.oracle is None:
             return None
         script = ROOT / "scripts" / "llama_quantize.py"
         command = [
             str(self.oracle), str(script), str(self.bf16(model)),
-            str(self.work / "llama.gguf"), "Q4_K_M", str(threads or self.jobs),
+            str(self.work / "llama.gguf"), "Q4_K_M", str(self.jobs),
         ]  # fmt: skip
         return self._median(command)
 
