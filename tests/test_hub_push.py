@@ -137,7 +137,7 @@ def test_an_interrupted_push_sends_only_what_is_missing(
 
 def test_a_push_survives_a_storm(cli: Cli, hub: HubServer, folder: Path) -> None:
     # A commit is not repeated by itself; everything else is.
-    hub.faults.waiting += [Fault("commit", times=None), *storm(0.25)]
+    hub.faults.waiting += [Fault("commit", times=None), *storm(0.15)]
     ran = cli("push", str(folder), TARGET)
     assert ran.code == 0, ran.err
     assert {name for name in stored(hub) if name.endswith(".gguf")} == {

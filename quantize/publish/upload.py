@@ -124,7 +124,7 @@ class Target:
         progress.finish()
         return str(done.oid)
 
-    def _ask(self, action: Any, tries: int = 4) -> Any:
+    def _ask(self, action: Any, tries: int = 7) -> Any:
         try:
             return persistently(action, tries)
         except hub_failures() as error:

@@ -128,7 +128,7 @@ def pin(repo: str, revision: str | None, token: str | None = None) -> Repository
         return Repository(repo, commit, files, token)
 
     try:
-        found = persistently(ask, tries=3)
+        found = persistently(ask, tries=5)
     except hub_failures() as error:
         raise explained(error, repo, revision, token) from error
     _remember(repo, revision or "main", found.commit)

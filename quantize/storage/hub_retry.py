@@ -46,7 +46,7 @@ class Backoff:
         return True
 
 
-def persistently(action: Callable[[], Result], tries: int = 4) -> Result:
+def persistently(action: Callable[[], Result], tries: int = 7) -> Result:
     """What `action` returns, tried again while its trouble may pass. Raises what it raised last."""
     backoff = Backoff(tries)
     while True:
