@@ -15,14 +15,18 @@ from numpy.typing import NDArray
 # GGUF architectures whose tokens see those after them: they have vectors, but no next token.
 NON_CAUSAL = frozenset({
     "bert", "dream", "eurobert", "gemma-embedding", "jina-bert-v2", "jina-bert-v3", "llada",
-    "llama-embed", "modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "t5encoder",
+    "llada-moe", "llama-embed", "modern-bert", "neo-bert", "nomic-bert", "nomic-bert-moe", "rnd1",
+    "t5encoder",
 })  # fmt: skip
 
-# Keys and values as float32 and no flash attention: what is left is the order of sums.
+NO_FLASH_ATTENTION = {
+    "flash_attn_type": xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+}
+# Keys and values as float32 too: what is left is the order of sums.
 EXACT = {
     "cache_type_k": xllamacpp.ggml_type.GGML_TYPE_F32,
     "cache_type_v": xllamacpp.ggml_type.GGML_TYPE_F32,
-    "flash_attn_type": xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+    **NO_FLASH_ATTENTION,
 }
 # A vector of each token, as the last layer leaves it.
 VECTORS = {

@@ -13,7 +13,14 @@ import pytest
 
 from quantize import api
 from tests.cousins import COUSINS, Cousin, cousin
-from tests.engine import NON_CAUSAL, VECTORS, log_probabilities, serve, token_vectors
+from tests.engine import (
+    NO_FLASH_ATTENTION,
+    NON_CAUSAL,
+    VECTORS,
+    log_probabilities,
+    serve,
+    token_vectors,
+)
 from tests.kit_models import MODELS
 
 __all__ = ["cousin"]
@@ -27,6 +34,12 @@ REFUSED = {
     # An encoder and a decoder, which this server does not run one after the other.
     "t5": "llama_encode must be called first",
 }
+# Settings that the engine needs for an architecture.
+SETTINGS = {
+    # Flash attention is on by itself, and has no place for PLM's values, shorter than its keys.
+    "plm": NO_FLASH_ATTENTION,
+}
+
 LOAD = "import sys, pathlib, tests.engine; tests.engine.serve(pathlib.Path(sys.argv[1]))"
 
 
@@ -50,13 +63,14 @@ def check_that_it_computes(checkpoint: Path, output: Path) -> None:
     elif arch in NON_CAUSAL:
         assert np.isfinite(token_vectors(serve(path, **VECTORS), IDS)).all()
     else:
-        assert np.isfinite(log_probabilities(serve(path), IDS)).all()
+        assert np.isfinite(log_probabilities(serve(path, **SETTINGS.get(arch, {})), IDS)).all()
 
 
 def last_words(file: Path) -> str:
     """What llama.cpp says when it aborts, which takes the whole process with it."""
     run = subprocess.run(
         [sys.executable, "-c", LOAD, str(file)],
+        cwd=Path(__file__).parents[1],
         env={**os.environ, "GGML_NO_BACKTRACE": "1"},
         capture_output=True,
         text=True,
