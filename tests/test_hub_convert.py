@@ -345,3 +345,15 @@ def test_an_error_of_a_stream_reaches_the_caller_of_the_api(hub: HubServer, tmp_
     with pytest.raises(QuantizeError) as raised:
         api.convert(NAME, options)
     assert raised.value.reference == "connection-lost"
+
+
+def test_a_file_is_verified_against_a_part_of_its_repository(
+    hub: HubServer, folder: Path, cli: Cli, convert: Callable[..., Ran], tmp_path: Path
+) -> None:
+    convert(*STREAM)
+    hub.requests.clear()
+    file = str(tmp_path / "out" / f"{MODEL}-Q8_0.gguf")
+    arguments = ("--source", NAME, "--kernels", "numpy", "--json")
+    assert cli("verify", file, *arguments, "--sample", "2").event("verified")["compared"] == 2
+    assert weights_sent(hub) < weights_size(folder) // 2
+    assert cli("verify", file, *arguments).event("verified")["compared"] > 10
