@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from quantize.execution import Settings, memory
 from tests.process_memory import measure
 
 ROOT = Path(__file__).parent.parent
@@ -66,3 +67,12 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path, kernels: str) -> No
     assert large < 600e6
     # A tenth for what the allocator does with the same requests in another order.
     assert large < 1.1 * small
+
+
+def test_a_large_program_may_convert_without_a_bound_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "_resident", lambda: 5 * 10**9)
+    limits = memory.limits_of(Settings(jobs=2, kernels="numpy"), weights=10**6)
+    assert limits.jobs == 2
+    assert limits.budget > 100 * 10**6

@@ -77,9 +77,9 @@ def cores() -> int:
 def limits_of(settings: Settings, weights: int) -> Limits:
     """Share the bound among lanes: where it is tight, first smaller tasks, then fewer lanes.
 
-    `weights` is how many there are to convert. Without a bound of its own a run may take 256 MB,
-    and 128 MB for each lane. Raises UsageError when one lane with small tasks does not fit into the
-    bound that was given.
+    `weights` is how many there are to convert. Without a bound of its own a run may take 256 MB
+    (or what the process takes already), and 128 MB for each lane. Raises UsageError when one lane
+    with small tasks does not fit into the bound that was given.
     """
     wanted = cores() if settings.jobs is None else settings.jobs
     if wanted < 1:
@@ -91,7 +91,8 @@ def limits_of(settings: Settings, weights: int) -> Limits:
     smallest = IN_FLIGHT * _SMALLEST_STEP * _PER_ELEMENT
     bound = settings.max_memory
     if bound is None:
-        bound = max(256 * _MB + 128 * _MB * wanted, ours + lane + smallest)
+        # A program that is large before it calls us keeps what it has.
+        bound = max(256 * _MB, ours) + 128 * _MB * wanted
     jobs = min(wanted, (bound - ours) // (lane + smallest))
     if jobs < 1:
         raise UsageError(
