@@ -163,6 +163,13 @@ def test_a_bound_that_nothing_fits_in_is_refused(source: Checkpoint, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def _a_small_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else the test process has loaded."""
+    monkeypatch.setattr(memory, "_resident", lambda: 100_000_000)
+
+
+@pytest.mark.usefixtures("_a_small_program")
 def test_the_bound_decides_how_many_workers_there_are() -> None:
     def jobs(bound: int) -> int:
         wanted = Settings(jobs=64, max_memory=bound, kernels="numpy")
@@ -193,6 +200,7 @@ def test_a_tensor_that_is_needed_whole_must_fit(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("_a_small_program")
 def test_needs_are_known_from_the_plan() -> None:
     plans = [plan_of(OUTPUTS, type) for type in ("F32", "Q8_0")]
     needs = needs_of(plans, NUMPY)
