@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
 
+from quantize.execution import memory
+
 if TYPE_CHECKING:
     from tests.go_engine import Engine
 
@@ -111,6 +113,18 @@ def go_engine(pytestconfig: pytest.Config) -> Engine:
     from tests.go_engine import engine
 
     return engine(pytestconfig)
+
+
+@pytest.fixture
+def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tasks in a small model."""
+    monkeypatch.setattr(memory, "LARGEST_STEP", 1 << 14)
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes for however little work."""
+    monkeypatch.setattr(memory, "WORTH_PROCESSES", 0)
 
 
 @pytest.fixture(scope="session")

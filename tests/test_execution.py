@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from quantize.architectures.transforms import Scale
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError
-from quantize.execution import Settings, memory, run
+from quantize.execution import Settings, run
 from quantize.execution.worker import Worker
 from quantize.planning.outputs import Output
 from quantize.planning.plan import tasks
@@ -36,18 +36,6 @@ from tests.execution_models import (
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return open_checkpoint(write_checkpoint(tmp_path_factory.mktemp("model"), weights()))
-
-
-@pytest.fixture
-def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many tasks in a small model."""
-    monkeypatch.setattr(memory, "LARGEST_STEP", 1 << 14)
-
-
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes for however little work."""
-    monkeypatch.setattr(memory, "WORTH_PROCESSES", 0)
 
 
 @pytest.mark.parametrize("type", ["F32", "F16", "BF16", "Q8_0", "Q4_K"])

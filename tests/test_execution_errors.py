@@ -36,18 +36,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return open_checkpoint(write_checkpoint(tmp_path_factory.mktemp("model"), weights()))
 
 
-@pytest.fixture
-def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many tasks in a small model."""
-    monkeypatch.setattr(memory, "LARGEST_STEP", 1 << 14)
-
-
-@pytest.fixture
-def processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes for however little work."""
-    monkeypatch.setattr(memory, "WORTH_PROCESSES", 0)
-
-
 class Failing:
     """A checkpoint that does something else where a certain weight is read."""
 

@@ -213,11 +213,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return open_checkpoint(write_checkpoint(tmp_path_factory.mktemp("model"), weights()))
 
 
-@pytest.fixture
-def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "LARGEST_STEP", 1 << 14)
-
-
 def begin(source: Checkpoint, plans: Sequence[Plan], paths: Sequence[Path]) -> int:
     """Run until something fails; how many elements were read."""
     stopping = Stopping(source, 12)
