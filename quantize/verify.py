@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quantize.api import Options, prepare, settings_of
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.execution.comparison import compare_header, compare_with_source
 from quantize.execution.structure import check_structure, open_gguf
+from quantize.options import Options, settings_of
 from quantize.planning.fetching import stream
+from quantize.preparing import prepare
 from quantize.progress import NullProgress, Progress
 from quantize.publish.recorded import Recorded, check_digests, recorded
 from quantize.recipes import FTYPES

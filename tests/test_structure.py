@@ -33,7 +33,7 @@ FLOORS = (
     {"planning"},
     {"execution"},
     {"ollama", "publish"},
-    {"api", "verify", "push"},
+    {"options", "results", "preparing", "companions", "api", "verify", "push"},
     {"cli"},
     {"__main__"},
 )

@@ -1,0 +1,84 @@
+"""What stands beside the GGUF files: Modelfiles and the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from quantize.checkpoints.adapters.alone import LoneAdapter
+from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.execution import Written
+from quantize.ollama.adapter import adapter_modelfile
+from quantize.ollama.existing import modelfile_of_gguf
+from quantize.ollama.modelfile import Chosen, license_file, modelfile
+from quantize.ollama.prompt import Prompt, prompt_of, source_of
+from quantize.options import Options
+from quantize.planning.plan import Plan
+from quantize.preparing import Prepared
+from quantize.publish.manifest import manifest
+from quantize.publish.records import output_record, source_record
+from quantize.results import OutputFile
+from quantize.storage.sink import write_text
+from quantize.vocab import end_tokens
+
+
+def write_modelfiles(
+    prepared: Prepared, files: tuple[OutputFile, ...], options: Options
+) -> tuple[Path, ...]:
+    """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well."""
+    prompt = _prompt(prepared.plans[0])
+    texts = [_modelfile(prepared, file.path.name, prompt, options.chosen) for file in files]
+    named = {"Modelfile": texts[0]}
+    if len(files) > 1:
+        named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
+    for name, text in named.items():
+        write_text(options.output / name, text)
+    return tuple(options.output / name for name in named)
+
+
+def _prompt(plan: Plan) -> Prompt | None:
+    """None for a model without a chat template, or one that makes no text."""
+    source = source_of(plan.value)
+    is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
+    return None if source is None or is_embedder else prompt_of(plan.arch, source)
+
+
+def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None, chosen: Chosen) -> str:
+    origin, plan = prepared.opened.source, prepared.plans[0]
+    if isinstance(origin, LoneAdapter):
+        return adapter_modelfile(origin.adapter.settings.base, file)
+    if isinstance(origin, GGUFFile):
+        return modelfile_of_gguf(file, plan.kvs, prompt, chosen)
+    license_name = license_file(origin.names())
+    return modelfile(
+        file,
+        stops=end_tokens(origin, plan.kvs),
+        generation=origin.read_json("generation_config.json"),
+        license_text=origin.read(license_name) if license_name else None,
+        prompt=prompt,
+        is_embedder=plan.value(f"{plan.arch}.pooling_type") is not None,
+        chosen=chosen,
+    )
+
+
+def write_manifest(
+    prepared: Prepared,
+    written: tuple[Written, ...],
+    options: Options,
+    of_weights: Mapping[str, str],
+) -> Path:
+    plans = prepared.plans
+    text = manifest(
+        source_record(prepared.opened, plans[0], prepared.adapters, of_weights),
+        {
+            "types": [plan.ftype for plan in plans],
+            "keep_grid": options.keep_grid or None,
+            "arch": options.arch,
+            "pre": options.pre,
+            "name": options.name,
+        },
+        [output_record(plan, one) for plan, one in zip(plans, written, strict=True)],
+    )
+    path = options.output / "manifest.json"
+    write_text(path, text)
+    return path
