@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+import gguf
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from quantize.kernels import floats, packing, rounding
+from quantize.kernels import floats, grids, packing, rounding
 from quantize.kernels.asymmetric import Candidates
 from quantize.kernels.workspace import scratch
 
@@ -136,3 +138,35 @@ def test_scratch_is_the_same_memory_and_aligned() -> None:
     assert np.shares_memory(first, again)
     assert not np.shares_memory(first, scratch("other", (4, 8)))
     assert again.ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize("name", list(grids.TABLES))
+def test_grids_are_those_of_the_gguf_package(name: str) -> None:
+    theirs = vars(gguf.quants)[name]
+    theirs.init_grid()
+    points = grids.grid(name).points
+    expected = theirs.grid.reshape(points.shape)
+    np.testing.assert_array_equal(np.array(theirs.grid_map, np.float32)[points], expected)
+
+
+@pytest.mark.parametrize("name", list(grids.TABLES))
+def test_points_near_a_cell_come_by_distance_and_number(name: str) -> None:
+    grid, shells = grids.grid(name), grids.TABLES[name][2]
+    missing = np.flatnonzero(grid.number < 0)
+    assert len(missing) + len(grid.points) == len(grid.number) == grid.levels**grid.dims
+    for cell in np.random.default_rng(0).choice(missing, 30):
+        place = [cell // grid.levels**i % grid.levels for i in range(grid.dims)]
+        distances = ((grid.points.astype(int) - place) ** 2).sum(axis=1).tolist()
+        reach = sorted(set(distances))[shells - 1]
+        pairs = sorted((distance, i) for i, distance in enumerate(distances))
+        expected = [i for distance, i in pairs if distance <= reach]
+        start = grid.start[cell]
+        assert grid.nearby[start : start + grid.count[cell]].tolist() == expected
+
+
+@pytest.mark.parametrize("name", list(grids.TABLES))
+def test_points_have_the_numbers_of_their_cells(name: str) -> None:
+    grid = grids.grid(name)
+    cells = (grid.points * grid.levels ** np.arange(grid.dims)).sum(axis=1)
+    np.testing.assert_array_equal(grid.number[cells], np.arange(len(grid.points)))
+    assert not grid.count[cells].any()
