@@ -94,6 +94,8 @@ GGML_TYPES = {
         GGMLType("TQ1_0", 34, 256, 54),
         GGMLType("TQ2_0", 35, 256, 66),
         GGMLType("MXFP4", 39, 32, 17),
+        GGMLType("NVFP4", 40, 64, 36),
+        GGMLType("Q1_0", 41, 128, 18),
     )
 }
 GGML_TYPES_BY_ID = {t.id: t for t in GGML_TYPES.values()}

@@ -1,4 +1,4 @@
-"""ggml's own quantizers, by ctypes from the library that llama-cpp-python installs."""
+"""ggml's own quantizers and decoders, by ctypes from the library that llama-cpp-python installs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from quantize.tensors import GGMLType
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)
-_NO_IMATRIX = None
 
 
 class Ggml:
-    """`ggml_quantize_chunk`, the function that llama-quantize calls."""
+    """`ggml_quantize_chunk`, the function that llama-quantize calls, and its way back."""
 
     def __init__(self) -> None:
         """Raises FileNotFoundError where llama-cpp-python is not installed."""
-        library = ctypes.CDLL(str(_library()))
+        self._library = library = ctypes.CDLL(str(_library()))
         self._init = library.ggml_quantize_init
         self._init.argtypes, self._init.restype = [ctypes.c_int], None
         self._quantize = library.ggml_quantize_chunk
@@ -29,15 +28,31 @@ class Ggml:
             ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, _FLOATS,
         ]  # fmt: skip
         self._quantize.restype = ctypes.c_size_t
+        self._needs_imatrix = library.ggml_quantize_requires_imatrix
+        self._needs_imatrix.argtypes, self._needs_imatrix.restype = [ctypes.c_int], ctypes.c_bool
 
-    def quantize(self, kind: GGMLType, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def needs_imatrix(self, kind: GGMLType) -> bool:
+        """Whether `quantize` would end the process without an importance matrix."""
+        return bool(self._needs_imatrix(kind.id))
+
+    def quantize(
+        self, kind: GGMLType, rows: NDArray[np.float32], imatrix: NDArray[np.float32] | None = None
+    ) -> NDArray[np.uint8]:
         """Float32 `(n, cols)`, contiguous, to uint8 `(n, nbytes of a row)`."""
         n, cols = rows.shape
         out = np.empty((n, kind.row_nbytes(cols)), np.uint8)
+        weights = None if imatrix is None else imatrix.ctypes.data_as(_FLOATS)
         self._init(kind.id)
-        self._quantize(
-            kind.id, rows.ctypes.data_as(_FLOATS), out.ctypes.data, 0, n, cols, _NO_IMATRIX
-        )
+        self._quantize(kind.id, rows.ctypes.data_as(_FLOATS), out.ctypes.data, 0, n, cols, weights)
+        return out
+
+    def dequantize(self, kind: GGMLType, data: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The way back, of contiguous `data`."""
+        n, nbytes = data.shape
+        out = np.empty((n, nbytes // kind.type_size * kind.block_size), np.float32)
+        decode = self._library[f"dequantize_row_{kind.name.lower()}"]
+        decode.argtypes, decode.restype = [ctypes.c_void_p, _FLOATS, ctypes.c_int64], None
+        decode(data.ctypes.data, out.ctypes.data_as(_FLOATS), out.size)
         return out
 
 

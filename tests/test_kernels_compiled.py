@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from quantize.kernels import available
 from quantize.quantizers import QUANTIZERS, TWINS, load
+from tests.golden_blocks import golden_blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = list(TWINS)
@@ -50,13 +51,12 @@ def same_bytes(name: str, rows: NDArray[np.float32]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_twins_give_the_golden_bytes(name: str, kit: Path) -> None:
-    golden = np.load(kit / "blocks" / f"{name}.npz")
+    golden = golden_blocks(kit, name)
     quantizer = load(name, kernels="numba")
-    wrong = (quantizer.quantize(golden["rows"]) != golden["expected"]).any(axis=1)
-    assert not wrong.any(), list(golden["labels"][wrong])
-    if "imatrix" in golden:
-        data = quantizer.quantize(golden["rows"], golden["imatrix"][0])
-        np.testing.assert_array_equal(data, golden["expected_imatrix"][0])
+    if golden.expected is not None:
+        assert golden.wrong(quantizer.quantize(golden.rows), golden.expected) == []
+    for imatrix, expected in golden.weighted:
+        assert golden.wrong(quantizer.quantize(golden.rows, imatrix), expected) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 import quantize.quantizers
 from quantize.quantizers import QUANTIZERS, TWINS
 from quantize.quantizers.base import BlockQuantizer
+from tests.golden_blocks import OURS, golden_blocks
 
 NAMES = list(QUANTIZERS)
-GOLDEN = [name for name in NAMES if name != "F32"]  # the kit has no need of F32
+GOLDEN = [name for name in NAMES if name != "F32"]  # nobody has need of F32
 # Types whose golden file has blocks made with an importance matrix.
 WEIGHTED = [
     "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS",
 ]  # fmt: skip
+NEEDY: list[str] = []  # those that ggml does not make without one
 
 # Finite values of every magnitude, with zeros of both signs and many repeated values.
 FLOATS = st.one_of(
@@ -37,23 +39,28 @@ def rows_of(cols: int) -> st.SearchStrategy[NDArray[np.float32]]:
     return hnp.arrays(np.float32, shapes, elements=FLOATS)
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+def plain(name: str, rows: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Quantized without an importance matrix, or with one that knows nothing."""
+    matrix = np.ones(rows.shape[1], np.float32) if name in NEEDY else None
+    return QUANTIZERS[name].quantize(rows, matrix)
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if name not in NEEDY])
 def test_golden_blocks_come_out_byte_for_byte(name: str, kit: Path) -> None:
-    golden = np.load(kit / "blocks" / f"{name}.npz")
-    data = QUANTIZERS[name].quantize(golden["rows"])
-    wrong = (data != golden["expected"]).any(axis=1)
-    assert not wrong.any(), list(golden["labels"][wrong])
+    golden = golden_blocks(kit, name)
+    assert golden.expected is not None
+    data = QUANTIZERS[name].quantize(golden.rows)
+    assert golden.wrong(data, golden.expected) == []
 
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_golden_blocks_come_out_byte_for_byte_with_an_importance_matrix(
     name: str, kit: Path
 ) -> None:
-    golden = np.load(kit / "blocks" / f"{name}.npz")
-    for imatrix, expected in zip(golden["imatrix"], golden["expected_imatrix"], strict=True):
-        data = QUANTIZERS[name].quantize(golden["rows"], imatrix)
-        wrong = (data != expected).any(axis=1)
-        assert not wrong.any(), list(golden["labels"][wrong])
+    golden = golden_blocks(kit, name)
+    for imatrix, expected in golden.weighted:
+        data = QUANTIZERS[name].quantize(golden.rows, imatrix)
+        assert golden.wrong(data, expected) == []
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in WEIGHTED])
@@ -70,11 +77,19 @@ def test_an_importance_matrix_of_another_length_is_an_error(name: str) -> None:
         QUANTIZERS[name].quantize(np.zeros((2, 512), np.float32), np.ones(256, np.float32))
 
 
+def test_a_type_that_needs_an_importance_matrix_says_so() -> None:
+    for name in NEEDY:
+        with pytest.raises(ValueError, match=f"{name} needs an importance matrix"):
+            QUANTIZERS[name].quantize(np.ones((2, 512), np.float32))
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_blocks_decode_as_gguf_decodes_them(name: str, kit: Path) -> None:
-    data = np.load(kit / "blocks" / f"{name}.npz")["expected"]
-    oracle = gguf.quants.dequantize(data, gguf.GGMLQuantizationType[name])
-    np.testing.assert_array_equal(QUANTIZERS[name].dequantize(data), oracle, strict=True)
+    golden = golden_blocks(kit, name)
+    oracle = golden.decoded
+    if oracle is None:
+        oracle = gguf.quants.dequantize(golden.data(), gguf.GGMLQuantizationType[name])
+    np.testing.assert_array_equal(QUANTIZERS[name].dequantize(golden.data()), oracle, strict=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,8 +99,8 @@ def test_a_row_has_the_same_bytes_alone_and_in_company(
     name: str, rows: NDArray[np.float32]
 ) -> None:
     quantizer = QUANTIZERS[name]
-    together = quantizer.quantize(rows)
-    alone = [quantizer.quantize(rows[i : i + 1]) for i in range(len(rows))]
+    together = plain(name, rows)
+    alone = [plain(name, rows[i : i + 1]) for i in range(len(rows))]
     np.testing.assert_array_equal(together, np.concatenate(alone))
     imatrix = np.linspace(0, 2, 256, dtype=np.float32)
     weighted = [quantizer.quantize(rows[i : i + 1], imatrix) for i in range(len(rows))]
@@ -97,22 +112,23 @@ def test_a_row_has_the_same_bytes_alone_and_in_company(
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_beyond_one_chunk_have_the_same_bytes(name: str) -> None:
     rows = np.random.default_rng(1).standard_normal((3, 700 * 256), np.float32)
-    quantizer = QUANTIZERS[name]
-    pieces = [quantizer.quantize(rows[:, lo : lo + 256]) for lo in range(0, rows.shape[1], 256)]
-    np.testing.assert_array_equal(quantizer.quantize(rows), np.concatenate(pieces, axis=1))
+    pieces = [plain(name, rows[:, lo : lo + 256]) for lo in range(0, rows.shape[1], 256)]
+    np.testing.assert_array_equal(plain(name, rows), np.concatenate(pieces, axis=1))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_need_not_be_contiguous(name: str) -> None:
     rows = np.random.default_rng(2).standard_normal((256, 6), np.float32).T
     quantizer = QUANTIZERS[name]
-    data = quantizer.quantize(rows)
-    np.testing.assert_array_equal(data, quantizer.quantize(np.ascontiguousarray(rows)))
+    data = plain(name, rows)
+    np.testing.assert_array_equal(data, plain(name, np.ascontiguousarray(rows)))
     strided = np.repeat(data, 2, axis=1)[:, ::2]
     np.testing.assert_array_equal(quantizer.dequantize(strided), quantizer.dequantize(data))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name in gguf.GGMLQuantizationType.__members__]
+)
 def test_sizes_are_those_of_gguf(name: str) -> None:
     kind = QUANTIZERS[name].type
     assert kind.name == name
@@ -139,8 +155,10 @@ def test_every_module_is_registered() -> None:
 
 
 def test_the_golden_files_agree_on_who_takes_an_importance_matrix(kit: Path) -> None:
-    files = (kit / "blocks").glob("*.npz")
-    assert sorted(path.stem for path in files if "imatrix" in np.load(path)) == sorted(WEIGHTED)
+    files = [*(kit / "blocks").glob("*.npz"), *OURS.glob("*.npz")]
+    names = [path.stem for path in files if path.stem in QUANTIZERS]
+    assert sorted(name for name in names if golden_blocks(kit, name).weighted) == sorted(WEIGHTED)
+    assert [name for name in names if golden_blocks(kit, name).expected is None] == NEEDY
 
 
 @pytest.mark.parametrize("name", WEIGHTED)
@@ -149,6 +167,6 @@ def test_a_scale_beyond_float16_is_counted(name: str) -> None:
     assert isinstance(quantizer, BlockQuantizer)
     rows = np.zeros((3, 512), np.float32)
     rows[0] = np.linspace(-1, 1, 512)
-    assert quantizer.overflows(quantizer.quantize(rows)) == 0
+    assert quantizer.overflows(plain(name, rows)) == 0
     rows[1, 300] = -1e9
-    assert quantizer.overflows(quantizer.quantize(rows)) == 1
+    assert quantizer.overflows(plain(name, rows)) == 1
