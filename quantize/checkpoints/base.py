@@ -14,13 +14,21 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.storage.source import ByteSource
 from quantize.tensors import Shape, StoredTensor
 
 F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
 
-# read(stored tensor, offset within it, nbytes) -> bytes
-Reader = Callable[[StoredTensor, int, int], bytes]
+# read(stored tensor, offset within it, nbytes) -> memory of that many bytes
+Reader = Callable[[StoredTensor, int, int], memoryview]
+
+
+def read_stored(files: ByteSource, tensor: StoredTensor, offset: int, nbytes: int) -> memoryview:
+    """Part of a stored tensor, read into memory that is not filled with zeros before."""
+    memory = np.empty(nbytes, np.uint8).data
+    files.read_into(tensor.file, tensor.offset + offset, memory)
+    return memory
 
 
 class Layout(Protocol):

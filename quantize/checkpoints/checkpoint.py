@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from quantize.checkpoints.base import F32Array, U8Array, Weight
+from quantize.checkpoints.base import F32Array, U8Array, Weight, read_stored
 from quantize.checkpoints.encodings import encoding_of, understanding
 from quantize.errors import CheckpointError
 from quantize.formats.safetensors import Header, read_header
@@ -70,8 +70,8 @@ class Checkpoint:
         """Rows of a weight that has a `grid`, as blocks of that ggml type."""
         return self.weights[name].repack_rows(lo, hi, self._read)
 
-    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> bytes:
-        return self.files.read(tensor.file, tensor.offset + offset, nbytes)
+    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> memoryview:
+        return read_stored(self.files, tensor, offset, nbytes)
 
     def _config(self) -> Mapping[str, Any]:
         config = self.read_json("config.json")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight
+from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight, read_stored
 from quantize.formats.gguf_read import read_header
 from quantize.quantizers import QUANTIZERS
 from quantize.storage.source import ByteSource
@@ -62,5 +62,5 @@ class GGUFFile:
     def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
         return self.weights[name].repack_rows(lo, hi, self._read)
 
-    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> bytes:
-        return self.files.read(self.file, tensor.offset + offset, nbytes)
+    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> memoryview:
+        return read_stored(self.files, tensor, offset, nbytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -49,6 +50,8 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command of sys.argv. Ends in SystemExit, or in the traceback of a bug."""
+    # A vocabulary is a million objects that stay: looking for garbage among them takes a while.
+    gc.set_threshold(100_000, 50, 50)
     for stream in (sys.stdout, sys.stderr):
         # A model's name may hold what a terminal's encoding lacks: no reason to fail.
         if isinstance(stream, TextIOWrapper):

@@ -13,13 +13,13 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from quantize.planning.plan import Plan
 from quantize.storage.sink import disk_error
 
-_PIECE = 1 << 20
+_PIECE = 1 << 18
 
 
 @dataclass(slots=True)
@@ -38,6 +38,7 @@ class Hasher:
         self._paths = paths
         self._complete: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._digests = [Digests() for _ in plans]
+        self._piece = memoryview(bytearray(_PIECE))
         self._failed: OSError | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="digests", daemon=True)
@@ -69,7 +70,7 @@ class Hasher:
         except OSError as error:
             self._failed = error
 
-    def _hash(self, files: Sequence[IO[bytes]]) -> None:
+    def _hash(self, files: Sequence[FileIO]) -> None:
         whole = [hashlib.sha256() for _ in files]
         while (index := self._complete.get()) is not None:
             for plan, file, sha, digests in zip(
@@ -84,13 +85,14 @@ class Hasher:
             self._read(file, plan.size, sha)
             digests.file = sha.hexdigest()
 
-    def _read(self, file: IO[bytes], end: int, *shas: hashlib._Hash) -> None:
+    def _read(self, file: FileIO, end: int, *shas: hashlib._Hash) -> None:
         """Feed what lies between here and `end`."""
         left = end - file.tell()
         while left and not self._stopped:
-            piece = file.read(min(left, _PIECE))
-            if not piece:
+            piece = self._piece[: min(left, _PIECE)]
+            done = file.readinto(piece)
+            if not done:
                 raise OSError(errno.EIO, "the file became shorter", file.name)
             for sha in shas:
-                sha.update(piece)
-            left -= len(piece)
+                sha.update(piece[:done])
+            left -= done

@@ -11,7 +11,6 @@ from quantize.errors import CheckpointError, DiskError, UsageError
 
 # Some systems refuse to read 2 GiB or more at once.
 _READ_AT_ONCE = 1 << 30
-_HASH_AT_ONCE = 1 << 20
 
 
 class LocalFolder:
@@ -123,14 +122,11 @@ def read_into(path: Path, name: str, offset: int, view: memoryview) -> None:
 
 def sha256_of(path: Path) -> str:
     """The digest of a file, in hex. Raises DiskError."""
-    sha = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as file:
-            while piece := file.read(_HASH_AT_ONCE):
-                sha.update(piece)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _unreadable(str(path), error) from error
-    return sha.hexdigest()
 
 
 def too_large(name: str, size: int, limit: int) -> CheckpointError:

@@ -12,7 +12,7 @@ from typing import Any
 
 from quantize.vocab.files import Files, bad_file, entries, section
 from quantize.vocab.special import KINDS, token_text
-from quantize.vocab.tokens import duplicate_id, is_id, token_items
+from quantize.vocab.tokens import duplicate_id, is_id, token_table
 
 # Special tokens that the tokenizer classes of transformers assume when tokenizer_config.json does
 # not mention the kind at all.
@@ -75,7 +75,7 @@ def _without_json(
 ) -> list[tuple[str, int]]:
     """Added tokens of a checkpoint without a tokenizer.json, from whatever else it has."""
     listed = files.json("added_tokens.json")
-    added = dict(token_items(listed, "added_tokens.json")) if listed else {}
+    added = token_table(listed, "added_tokens.json") if listed else {}
     return list({**{text: vocab[text] for text in vocab if text in specials}, **added}.items())
 
 

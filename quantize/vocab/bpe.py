@@ -13,7 +13,7 @@ from quantize.vocab.files import Files, section
 from quantize.vocab.legacy import bpe_json
 from quantize.vocab.pre import chosen_name, pre_name
 from quantize.vocab.special import Special, read_special
-from quantize.vocab.tokens import NORMAL, Tokens, by_id, duplicate_id, out_of_range, token_items
+from quantize.vocab.tokens import NORMAL, Tokens, by_id, duplicate_id, out_of_range, token_table
 
 _FILE = "tokenizer.json"
 
@@ -47,7 +47,7 @@ def model_tokens(
     Raises CheckpointError for ids that are taken twice or are out of range.
     """
     texts = by_id(vocab, _FILE)
-    added = added_tokens(files, dict(token_items(vocab, _FILE)))
+    added = added_tokens(files, token_table(vocab, _FILE))
     tokens = Tokens(size if size is not None else len(texts.keys() | added.keys()))
     for token_id, text in texts.items():
         if token_id not in tokens:

@@ -11,7 +11,7 @@ from quantize.vocab.bpe import load as load_bpe
 from quantize.vocab.build import VocabHints
 from quantize.vocab.files import Files
 from quantize.vocab.legacy import bpe_json
-from quantize.vocab.tokens import CONTROL, USER_DEFINED, encode, token_items
+from quantize.vocab.tokens import CONTROL, USER_DEFINED, encode, token_table
 
 
 def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
@@ -19,7 +19,7 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     if kvs is None:
         return None
     vocab = (bpe_json(files) or {})["model"]["vocab"]
-    added = added_tokens(files, dict(token_items(vocab, "tokenizer.json")))
+    added = added_tokens(files, token_table(vocab, "tokenizer.json"))
     texts = {token_id: encode(token.text) for token_id, token in added.items()}
     types = {
         token_id: CONTROL if token.special else USER_DEFINED for token_id, token in added.items()

@@ -18,7 +18,7 @@ from quantize.vocab.tokens import (
     USER_DEFINED,
     Tokens,
     is_id,
-    token_items,
+    token_table,
 )
 
 _FILE = "tokenizer.model"
@@ -92,7 +92,7 @@ def _kind(pieces: Any, token_id: int) -> int:
 def set_added_tokens(files: Files, tokens: Tokens) -> None:
     """Tokens of added_tokens.json, as user-defined ones."""
     added = files.json("added_tokens.json")
-    for text, token_id in token_items(added, "added_tokens.json") if added else ():
+    for text, token_id in token_table(added, "added_tokens.json").items() if added else ():
         if token_id in tokens:
             tokens.set(token_id, text, USER_DEFINED, ADDED_SCORE)
 

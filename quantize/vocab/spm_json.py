@@ -23,7 +23,7 @@ from quantize.vocab.tokens import (
     by_id,
     duplicate_id,
     out_of_range,
-    token_items,
+    token_table,
 )
 
 _FILE = "tokenizer.json"
@@ -55,7 +55,7 @@ def json_tokens(files: Files, size: int | None) -> Tokens | None:
     if not falls_back or section(tokenizer, "decoder").get("type") != "Sequence":
         return None
     texts = by_id(model.get("vocab"), _FILE)
-    added = added_tokens(files, dict(token_items(model.get("vocab"), _FILE)))
+    added = added_tokens(files, token_table(model.get("vocab"), _FILE))
     specials = special_texts(files)
     tokens = Tokens(size if size is not None else len(texts.keys() | added.keys()))
     for token_id, text in texts.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array, Reader, Weight
+from quantize.checkpoints.base import F32Array, Reader, Weight, read_stored
 from quantize.checkpoints.layouts.matrices import Matrix, Numbers
 from quantize.checkpoints.stored import read_rows, widen
 from quantize.kernels.low_rank import add_low_rank, row_norms
@@ -24,8 +24,8 @@ class AdapterFiles:
 
     source: ByteSource
 
-    def read(self, tensor: StoredTensor, offset: int, nbytes: int) -> bytes:
-        return self.source.read(tensor.file, tensor.offset + offset, nbytes)
+    def read(self, tensor: StoredTensor, offset: int, nbytes: int) -> memoryview:
+        return read_stored(self.source, tensor, offset, nbytes)
 
 
 @dataclass(frozen=True, slots=True)
