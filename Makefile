@@ -16,7 +16,7 @@ REFERENCE  := tests/oracle/requirements.txt
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-shared test-floor check format conformance bench bench-quick oracle oracle-logits clean
+.PHONY: help demo setup test test-shared test-floor check format conformance bench bench-quick bench-stream oracle oracle-logits clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -54,6 +54,9 @@ bench: $(VENV)/.setup ## speed, memory and error of every type
 
 bench-quick: $(VENV)/.setup ## the same on less data: shows that it runs, not how fast
 	$(BIN)/python scripts/bench.py --quick
+
+bench-stream: $(VENV)/.setup ## time and memory of --stream beside those of a folder
+	$(BIN)/python scripts/bench_stream.py
 
 # llama-cpp-python is compiled here, which needs a C++ compiler and some minutes.
 oracle: oracle-logits ## compare with transformers, and the quantizers with ggml on random rows

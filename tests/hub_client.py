@@ -11,7 +11,6 @@ import pytest
 from huggingface_hub import constants, file_download
 
 from quantize.storage import hub_retry
-from tests.hub_server import HubServer
 
 _TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 
@@ -33,12 +32,12 @@ def connect(patch: pytest.MonkeyPatch, url: str, home: Path, *, offline: bool = 
     patch.delenv("HF_TOKEN", raising=False)
 
 
-def environment(hub: HubServer, home: Path) -> dict[str, str]:
+def environment(url: str, home: Path) -> dict[str, str]:
     """The same for a process of its own."""
     kept = {name: value for name, value in os.environ.items() if name[:3] != "HF_"}
     return {
         **kept,
-        "HF_ENDPOINT": hub.url,
+        "HF_ENDPOINT": url,
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_XET": "1",
         "PYTHONWARNINGS": "ignore",

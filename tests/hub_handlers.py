@@ -101,7 +101,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = _RANGE.fullmatch(self.headers["Range"] or "")
         headers = {"ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
         if asked is None or self.fault.whole:
-            self.send_body(200, content.read(0, content.size), headers, cut_after)
+            self.send_part(200, content, range(content.size), headers, cut_after)
             return
         first = int(asked[1])
         last = min(int(asked[2] or content.size), content.size - 1)
@@ -110,27 +110,37 @@ class Handler(BaseHTTPRequestHandler):
             self.send_body(416, b"", headers)
             return
         headers["Content-Range"] = f"bytes {first}-{last}/{content.size}"
-        self.send_body(206, content.read(first, last + 1 - first), headers, cut_after)
+        self.send_part(206, content, range(first, last + 1), headers, cut_after)
 
-    def send_body(
-        self, status: int, body: bytes, headers: Mapping[str, str], cut_after: int | None = None
+    def send_body(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_part(status, Content(body), range(len(body)), headers)
+
+    def send_part(
+        self,
+        status: int,
+        content: Content,
+        part: range,
+        headers: Mapping[str, str],
+        cut_after: int | None = None,
     ) -> None:
-        body = body[: len(body) - self.fault.short]
+        """These bytes of `content`, or less where a fault or `cut_after` wants it."""
+        part = part[: len(part) - self.fault.short]
         if self.fault.cut is not None and self.command == "GET":
-            cut_after = int(len(body) * self.fault.cut)
+            cut_after = int(len(part) * self.fault.cut)
         self.send_response(status)
         for name, value in {**headers, **self.fault.headers}.items():
             self.send_header(name, value)
         if "Content-Length" not in headers:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        sent = body[:cut_after] if self.command != "HEAD" else b""
+            self.send_header("Content-Length", str(len(part)))
+        sent = part[:cut_after] if self.command != "HEAD" else range(0)
+        # Before anything is sent: a test may look as soon as it has its answer.
         self._record(status, len(sent))
+        self.end_headers()
         try:
-            self.wfile.write(sent)
+            content.send(self.connection, sent)
         except OSError:
             self.close_connection = True  # the client was killed
-        if self.command != "HEAD" and len(sent) < len(body):
+        if self.command != "HEAD" and len(sent) < len(part):
             self.close_connection = True
 
     def _record(self, status: int, sent: int) -> None:

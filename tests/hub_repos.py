@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from socket import socket
 
 # What the real Hub keeps in LFS by its default .gitattributes, as far as models need it.
 _LFS = (".safetensors", ".gguf", ".bin", ".model", ".onnx", ".pth", ".png")
@@ -30,6 +31,16 @@ class Content:
         with self._data.open("rb") as file:
             file.seek(offset)
             return file.read(nbytes)
+
+    def send(self, connection: socket, part: range) -> None:
+        """Write a part of the bytes; those of a file go from the disk's cache to the network."""
+        if not part:
+            return
+        if isinstance(self._data, bytes):
+            connection.sendall(memoryview(self._data)[part.start : part.stop])
+            return
+        with self._data.open("rb") as file:
+            connection.sendfile(file, part.start, len(part))
 
     @cached_property
     def sha256(self) -> str:

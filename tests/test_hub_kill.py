@@ -75,7 +75,7 @@ def test_a_killed_conversion_goes_on_with_what_is_missing(
     hub.faults.waiting.append(Fault(f"GET storage /lfs/{held}"))
     stuck = Fault(f"GET storage /lfs/{held}", delay=2, drop=True, times=None)
     hub.faults.waiting.append(stuck)
-    environ = environment(hub, tmp_path / "home")
+    environ = environment(hub.url, tmp_path / "home")
     process = subprocess.Popen(command(output, way), env=environ, process_group=0)
     journal = output / f"{MODEL}-Q8_0.gguf.journal"
     # Two lines: what the run is about, and the first finished tensors.
@@ -99,7 +99,7 @@ def test_an_interrupted_conversion_ends_at_once(hub: HubServer, tmp_path: Path) 
     hub.faults.waiting.append(Fault("GET storage", times=3))
     hub.faults.waiting.append(Fault("GET storage", delay=20, times=None))
     arguments = command(tmp_path / "out", ["--stream"])
-    environ = environment(hub, tmp_path / "home")
+    environ = environment(hub.url, tmp_path / "home")
     process = subprocess.Popen(arguments, env=environ, process_group=0, stderr=subprocess.PIPE)
     wait_for((tmp_path / "out" / f"{MODEL}-Q8_0.gguf.journal").is_file)
     started = time.monotonic()

@@ -43,7 +43,7 @@ def test_a_stream_keeps_its_bound_and_leaves_nothing_but_its_output(
     with HubServer({"org/large": Repo(files)}) as hub:
         done = subprocess.run(
             [sys.executable, "-c", _PEAK, *arguments],
-            env=environment(hub, tmp_path / "home"),
+            env=environment(hub.url, tmp_path / "home"),
             capture_output=True,
             text=True,
             timeout=120,
