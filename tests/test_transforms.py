@@ -39,7 +39,12 @@ from quantize.architectures.transforms import (
     Transform,
     chain,
     complete,
+    halves,
 )
+from quantize.checkpoints.base import Weight
+from quantize.checkpoints.layouts.plain import PlainLayout
+from quantize.execution.rows import planned_rows
+from quantize.planning.plan import PlannedTensor
 from quantize.tensors import Shape, as_rows
 
 F32Array = NDArray[np.float32]
@@ -137,6 +142,16 @@ CASES = {
         ((4, 2),),
         lambda a: a[1:3] * np.float32(3) + np.float32(1),
     ),
+    "halves of turned experts": Case(
+        chain(Transpose((0, 2, 1)), Part(1, 2, dim=1)),
+        ((2, 3, 4),),
+        lambda a: a.swapaxes(1, 2)[:, 2:],
+    ),
+    "turned, then one of them": Case(
+        chain(Transpose((0, 2, 1)), Span(1, 2)),
+        ((3, 2, 4),),
+        lambda a: a.swapaxes(1, 2)[1:2],
+    ),
     "a chain with columns": Case(
         chain(Reshape((2, 3, 4)), Span(0, 2, dim=1), Transpose((0, 2, 1)), Add()),
         ((6, 4),),
@@ -144,6 +159,7 @@ CASES = {
     ),
 }
 BY_ROWS = {name: case for name, case in CASES.items() if not case.transform.whole}
+MIXING = {name: case for name, case in CASES.items() if case.transform.whole}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -174,6 +190,53 @@ def test_any_range_of_rows_is_that_slice_of_the_whole(case: Case, data: st.DataO
     lo = data.draw(st.integers(0, len(table) - 1), "lo")
     hi = data.draw(st.integers(lo + 1, len(table)), "hi")
     np.testing.assert_array_equal(rows_of(case.transform, case.shapes, lo, hi), table[lo:hi])
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A source of the arrays that a case takes, as weights called by their numbers."""
+
+    arrays: Sequence[F32Array]
+    name: str = "arrays"
+
+    @property
+    def weights(self) -> dict[str, Weight]:
+        return {
+            str(index): Weight(str(index), array.shape, "F32", PlainLayout(), ())
+            for index, array in enumerate(self.arrays)
+        }
+
+    def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
+        array = self.arrays[int(name)]
+        return array.reshape(as_rows(array.shape))[lo:hi].copy()
+
+    def repack_rows(self, name: str, lo: int, hi: int) -> NDArray[np.uint8]:
+        raise NotImplementedError
+
+    def read_json(self, name: str) -> None:
+        return None
+
+
+@given(st.data())
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_task_gets_its_rows_however_they_are_made(case: Case, data: st.DataObject) -> None:
+    expected = case.expected(*numbered(*case.shapes))
+    table = expected.reshape(as_rows(expected.shape))
+    names = tuple(map(str, range(len(case.shapes))))
+    tensor = PlannedTensor(
+        "t", expected.shape, "F32", "", 0, 0, names, case.transform, expected.shape
+    )
+    lo = data.draw(st.integers(0, len(table) - 1), "lo")
+    hi = data.draw(st.integers(lo + 1, len(table)), "hi")
+    step = data.draw(st.integers(1, 20), "step")
+    made = planned_rows(Arrays(numbered(*case.shapes)), tensor, lo, hi, step)
+    np.testing.assert_array_equal(made, table[lo:hi])
+
+
+def test_stacked_experts_are_turned_one_by_one() -> None:
+    """Of those that mix columns; a slice of an expert then needs the memory of one."""
+    by_slice = {name for name, case in MIXING.items() if halves(case.transform)[1].by_slice}
+    assert by_slice == {"transpose experts", "halves of turned experts", "a chain with columns"}
 
 
 def rows_of(transform: Transform, shapes: Sequence[Shape], lo: int, hi: int) -> F32Array:

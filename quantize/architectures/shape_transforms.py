@@ -68,6 +68,10 @@ class Transpose(Transform):
     def whole(self) -> bool:
         return True
 
+    @property
+    def by_slice(self) -> bool:
+        return len(self.axes) > 2 and self.axes[0] == 0
+
     def shape(self, shapes: Sequence[Shape]) -> Shape:
         (shape,) = shapes
         if sorted(self.axes) != list(range(len(shape))):

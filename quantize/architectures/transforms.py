@@ -3,7 +3,8 @@
 A transform has a metadata half (`shape`) and a data half (`rows` says which source rows make an
 output row, `values` what happens to their elements), so a plan knows every size before a byte is
 read and a task can be any range of rows. Only a transform that mixes columns is `whole`: the
-executor then hands it complete tensors, and the planner counts that memory.
+executor then hands it complete tensors, or one expert after another where it mixes `by_slice`, and
+the planner counts that memory.
 
 Transforms are frozen and hold plain data: they travel between processes and into plan digests.
 Shapes are in NumPy's order; a tensor of one dimension is n rows of one column (see tensors.py).
@@ -34,6 +35,13 @@ class Transform:
     def whole(self) -> bool:
         """Whether columns are mixed, so that the executor must hand over complete tensors."""
         return False
+
+    @property
+    def by_slice(self) -> bool:
+        """Whether each slice of the first dimension comes from that slice of one source alone."""
+        own = type(self)
+        unmoved = own.shape is Transform.shape and own.rows is Transform.rows
+        return unmoved and not self.whole
 
     @property
     def moves_rows_only(self) -> bool:
@@ -133,6 +141,10 @@ class Span(Transform):
     stop: int
     dim: int = 0
 
+    @property
+    def by_slice(self) -> bool:
+        return self.dim > 0
+
     def shape(self, shapes: Sequence[Shape]) -> Shape:
         (shape,) = shapes
         if not 0 <= self.start < self.stop <= shape[self.dim]:
@@ -154,6 +166,10 @@ class Part(Transform):
     index: int
     parts: int
     dim: int = 0
+
+    @property
+    def by_slice(self) -> bool:
+        return self.dim > 0
 
     def _span(self, shape: Shape) -> Span:
         size, rest = divmod(shape[self.dim], self.parts)
@@ -235,12 +251,20 @@ class Chain(Transform):
     then: tuple[Transform, ...]
 
     @property
+    def links(self) -> tuple[Transform, ...]:
+        return (self.first, *self.then)
+
+    @property
     def whole(self) -> bool:
-        return any(link.whole for link in (self.first, *self.then))
+        return any(link.whole for link in self.links)
+
+    @property
+    def by_slice(self) -> bool:
+        return all(link.by_slice for link in self.links)
 
     @property
     def moves_rows_only(self) -> bool:
-        return all(link.moves_rows_only for link in (self.first, *self.then))
+        return all(link.moves_rows_only for link in self.links)
 
     def _shapes(self, shapes: Sequence[Shape]) -> list[Shape]:
         steps = [self.first.shape(shapes)]
@@ -259,7 +283,7 @@ class Chain(Transform):
         return _gather(self.first, shapes, wanted)
 
     def values(self, rows: F32Array) -> F32Array:
-        for link in (self.first, *self.then):
+        for link in self.links:
             rows = link.values(rows)
         return rows
 
@@ -302,6 +326,13 @@ def complete(transform: Transform, tensors: Sequence[F32Array]) -> F32Array:
         ]
     )
     return transform.values(gathered).reshape(shape)
+
+
+def halves(transform: Transform) -> tuple[Transform, Transform]:
+    """A transform that mixes columns, as what can be done by rows before, and the rest."""
+    links = transform.links if isinstance(transform, Chain) else (transform,)
+    first = next(index for index, link in enumerate(links) if link.whole)
+    return chain(*links[:first]) if first else IDENTITY, chain(*links[first:])
 
 
 def chain(*links: Transform) -> Transform:

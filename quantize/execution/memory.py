@@ -119,15 +119,19 @@ def check_memory(
     """Raise UsageError for a task that would not fit into the bound even alone."""
     for task in cut:
         tensor = tensors[task.index]
-        needed = task_memory(source, tensor, task, limits.step)
-        if needed > limits.budget:
-            raise UsageError(
-                "too-little-memory",
-                f"{format_bytes(needed)} are needed for this tensor alone",
-                where=tensor.name,
-                reason=f"{format_bytes(limits.budget)} of the bound are left for tensors",
-                hint=f"--max-memory {_megabytes(limits.base + needed)}",
-            )
+        check_needed(tensor.name, task_memory(source, tensor, task, limits.step), limits)
+
+
+def check_needed(name: str, needed: int, limits: Limits) -> None:
+    """Raise UsageError unless `needed` bytes for the tensor `name` fit into the bound."""
+    if needed > limits.budget:
+        raise UsageError(
+            "too-little-memory",
+            f"{format_bytes(needed)} are needed for this tensor alone",
+            where=name,
+            reason=f"{format_bytes(limits.budget)} of the bound are left for tensors",
+            hint=f"--max-memory {_megabytes(limits.base + needed)}",
+        )
 
 
 def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
@@ -148,7 +152,8 @@ def _memory(tensor: PlannedTensor, task: Task, step: int, sources: int) -> int:
     elements = (task.hi - task.lo) * tensor.cols
     if not tensor.transform.whole:
         return elements * _PER_ELEMENT + tensor.held
-    return max(sources, elements) * _PER_WHOLE_ELEMENT + step * _PER_ELEMENT + tensor.held
+    mixed = max(sources // tensor.slices, elements) * _PER_WHOLE_ELEMENT
+    return mixed + step * _PER_ELEMENT + tensor.held
 
 
 def _resident() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from quantize.architectures.transforms import halves
 from quantize.checkpoints.base import Weight
 from quantize.checkpoints.source import Source
 from quantize.planning.plan import PlannedTensor, Task
@@ -26,10 +27,14 @@ def _place(source: Source, tensor: PlannedTensor, task: Task) -> tuple[str, int]
     weights = [source.weights[name] for name in tensor.sources]
     if not weights:
         return "", 0
-    if tensor.transform.whole:
-        return max(_offset(weight, 0) for weight in weights)
     shapes = [weight.shape for weight in weights]
-    index, rows = tensor.transform.rows(shapes, task.lo, min(task.lo + 1, task.hi))[0]
+    transform, lo = tensor.transform, task.lo
+    if transform.whole:
+        if tensor.slices == 1:
+            return max(_offset(weight, 0) for weight in weights)
+        transform = halves(transform)[0]
+        lo = lo * as_rows(transform.shape(shapes))[0] // tensor.rows
+    index, rows = transform.rows(shapes, lo, lo + min(1, task.hi - task.lo))[0]
     return _offset(weights[max(index, 0)], int(rows[0]) if len(rows) else 0)
 
 

@@ -8,18 +8,18 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.architectures.transforms import ZEROS
+from quantize.architectures.transforms import ZEROS, Transform, halves
 from quantize.checkpoints.base import F32Array, U8Array
 from quantize.checkpoints.source import Element, Source, gather_rows
 from quantize.planning.plan import PlannedTensor
-from quantize.tensors import as_rows
+from quantize.tensors import Shape, as_rows
 
 
 def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:
     """Rows lo..hi of `tensor.made` as float32 (hi - lo, cols).
 
-    A tensor whose transform mixes columns is made complete for that, from sources that are read
-    `step` elements at a time.
+    Of a tensor whose transform mixes columns, the slices with these rows are made complete for
+    that, from sources that are read `step` elements at a time.
     """
     if tensor.values is not None:
         values = np.frombuffer(tensor.values, "<f4").reshape(tensor.rows, tensor.cols)
@@ -27,14 +27,13 @@ def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: 
     # What overflows is refused with its place, which says more than a warning.
     with np.errstate(over="ignore", invalid="ignore"):
         if tensor.transform.whole:
-            complete = tensor.transform.apply([_complete(source, n, step) for n in tensor.sources])
-            return complete.reshape(tensor.rows, tensor.cols)[lo:hi]
-        return tensor.transform.values(_gathered(source, source.decode_rows, tensor, lo, hi))
+            return _mixed(source, tensor, lo, hi, step)
+        return tensor.transform.values(_decoded(source, tensor, tensor.transform, lo, hi))
 
 
 def stored_blocks(source: Source, tensor: PlannedTensor, lo: int, hi: int) -> U8Array:
     """Rows lo..hi of a repacked tensor: uint8 (hi - lo, row_nbytes) of its type."""
-    return _gathered(source, source.repack_rows, tensor, lo, hi)
+    return _gathered(source, source.repack_rows, tensor, tensor.transform, lo, hi)
 
 
 def row_ranges(rows: int, cols: int, step: int) -> Iterator[tuple[int, int]]:
@@ -47,15 +46,16 @@ def _gathered(
     source: Source,
     read: Callable[[str, int, int], NDArray[Element]],
     tensor: PlannedTensor,
+    transform: Transform,
     lo: int,
     hi: int,
 ) -> NDArray[Element]:
-    shapes = [source.weights[name].shape for name in tensor.sources]
+    """Rows lo..hi of what `transform` makes of the sources, before its element map."""
     pieces = [
         _zeros(partial(read, tensor.sources[0]), len(rows))
         if index == ZEROS
         else gather_rows(partial(read, tensor.sources[index]), rows)
-        for index, rows in tensor.transform.rows(shapes, lo, hi)
+        for index, rows in transform.rows(_shapes(source, tensor), lo, hi)
     ]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
@@ -65,10 +65,29 @@ def _zeros(read: Callable[[int, int], NDArray[Element]], count: int) -> NDArray[
     return np.repeat(np.zeros_like(read(0, 1)), count, axis=0)
 
 
-def _complete(source: Source, name: str, step: int) -> F32Array:
-    shape = source.weights[name].shape
+def _mixed(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:
+    """Rows lo..hi of a tensor whose columns are mixed, out of the slices that hold them."""
+    moving, mixing = halves(tensor.transform)
+    shape = moving.shape(_shapes(source, tensor))
     rows, cols = as_rows(shape)
-    out = np.empty((rows, cols), np.float32)
-    for lo, hi in row_ranges(rows, cols, step):
-        out[lo:hi] = source.decode_rows(name, lo, hi)
-    return out.reshape(shape)
+    slice_shape = (shape[0] // tensor.slices, *shape[1:])
+    slice_rows, height = rows // tensor.slices, tensor.rows // tensor.slices
+    made = []
+    for start in range(lo // height, -(-hi // height)):
+        part = np.empty((slice_rows, cols), np.float32)
+        for a, b in row_ranges(slice_rows, cols, step):
+            at = start * slice_rows
+            part[a:b] = moving.values(_decoded(source, tensor, moving, at + a, at + b))
+        made.append(mixing.apply([part.reshape(slice_shape)]).reshape(height, tensor.cols))
+    joined = made[0] if len(made) == 1 else np.concatenate(made)
+    return joined[lo - lo // height * height :][: hi - lo]
+
+
+def _decoded(
+    source: Source, tensor: PlannedTensor, transform: Transform, lo: int, hi: int
+) -> F32Array:
+    return _gathered(source, source.decode_rows, tensor, transform, lo, hi)
+
+
+def _shapes(source: Source, tensor: PlannedTensor) -> list[Shape]:
+    return [source.weights[name].shape for name in tensor.sources]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from quantize.architectures.transforms import Transform
+from quantize.architectures.transforms import Transform, halves
 from quantize.formats.kv import KV
 from quantize.tensors import GGML_TYPES, Shape, as_rows, count
 
@@ -48,6 +48,12 @@ class PlannedTensor:
     @property
     def cols(self) -> int:
         return as_rows(self.made)[1]
+
+    @property
+    def slices(self) -> int:
+        """How many parts of `made` are made one by one where columns are mixed."""
+        by_slice = self.transform.whole and halves(self.transform)[1].by_slice
+        return self.made[0] if by_slice else 1
 
     @property
     def row_nbytes(self) -> int:
@@ -111,11 +117,11 @@ class Task:
 def tasks(plan: Plan, max_elements: int) -> Iterator[Task]:
     """Cut a plan's tensors into row ranges of at most `max_elements` weights (at least a row).
 
-    A tensor whose transform mixes columns is one task.
+    A tensor whose transform mixes columns is a task for each of its slices.
     """
     for index, tensor in enumerate(plan.tensors):
         step = max(1, max_elements // max(tensor.cols, 1))
         if tensor.transform.whole or tensor.values is not None:
-            step = max(tensor.rows, 1)
+            step = max(tensor.rows // tensor.slices, 1)
         for lo in range(0, tensor.rows, step):
             yield Task(index, lo, min(lo + step, tensor.rows))
