@@ -59,6 +59,7 @@ class Bench:
         self.repeats = repeats
         self.jobs = jobs
         self.oracle = oracle
+        self._converted: dict[tuple[Path, str], Job] = {}
 
     def model(self, shape: LlamaShape) -> Path:
         """The checkpoint of a shape, written on first use."""
@@ -68,8 +69,11 @@ class Bench:
         return folder
 
     def convert(self, model: Path, kernels: str) -> Job:
-        """Q4_K_M of a checkpoint with a worker for each core."""
-        return self._median(self._convert(model, "Q4_K_M", kernels, self.jobs))
+        """Q4_K_M of a checkpoint with a worker for each core; measured once."""
+        if (model, kernels) not in self._converted:
+            command = self._convert(model, "Q4_K_M", kernels, self.jobs)
+            self._converted[model, kernels] = self._median(command)
+        return self._converted[model, kernels]
 
     def bf16(self, model: Path) -> Path:
         """The BF16 file of a checkpoint, which llama.cpp's quantizer starts from."""
