@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from quantize.checkpoints.source import Source
 from quantize.execution.checks import check_rows, overflows, too_large
+from quantize.execution.importance import quantize_weighted
 from quantize.execution.rows import planned_rows, row_ranges, stored_blocks
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.quantizers import load
@@ -70,16 +71,25 @@ class Worker:
         n, cols = rows.shape
         for lo, hi in row_ranges(n, cols, self.step):
             self._stop_if_cancelled()
+            first = task.lo + lo
             done: dict[str, U8Array] = {}
             for tensors, write in zip(self.outputs, self.writes, strict=True):
                 tensor = tensors[task.index]
                 if tensor.type not in done:
-                    done[tensor.type] = self._quantize(tensor, rows[lo:hi])
-                offset = tensor.offset + (task.lo + lo) * tensor.row_nbytes
+                    done[tensor.type] = self._quantize(tensor, rows[lo:hi], first)
+                offset = tensor.offset + first * tensor.row_nbytes
                 write(offset, done[tensor.type].reshape(-1).data)
 
-    def _quantize(self, tensor: PlannedTensor, rows: Rows) -> U8Array:
-        data = rows if tensor.repacked else self.quantizers[tensor.type].quantize(rows)
+    def _quantize(self, tensor: PlannedTensor, rows: Rows, first: int) -> U8Array:
+        """The stored bytes of `rows`, of which the first is row `first` of the tensor."""
+        if tensor.repacked:
+            data = rows
+        elif tensor.imatrix is None:
+            data = self.quantizers[tensor.type].quantize(rows)
+        else:
+            data = quantize_weighted(
+                self.quantizers[tensor.type], tensor, tensor.imatrix, rows, first
+            )
         if overflows(tensor.type, data):
             raise too_large(self.source, tensor, self.step)
         return data

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from quantize.architectures.transforms import Transform, halves
+from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV
 from quantize.tensors import GGML_TYPES, Shape, as_rows, count
 
@@ -25,7 +26,8 @@ class PlannedTensor:
     dimension of 1 is dropped, as llama-quantize does). `offset` counts from the start of the file.
     `values` are the raw float32 bytes of a generated tensor, which has no sources. `repacked`: the
     source's blocks are moved (Source.repack_rows), not decoded and quantized again. `held`: bytes
-    that any range of rows takes beside its own.
+    that any range of rows takes beside its own. `imatrix` says how much its columns matter, those
+    of each matrix of a stack after one another.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PlannedTensor:
     values: bytes | None = None
     repacked: bool = False
     held: int = 0
+    imatrix: ImatrixEntry | None = None
 
     @property
     def rows(self) -> int:
@@ -98,6 +101,8 @@ class Plan:
             facts = (tensor.name, tensor.type, tensor.offset, tensor.sources, tensor.transform)
             sha.update(repr(facts).encode())
             sha.update(tensor.values or b"")
+            if tensor.imatrix is not None:
+                sha.update(tensor.imatrix.digest.encode())
         return sha.hexdigest()
 
     def value(self, key: str) -> Any:
