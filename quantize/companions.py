@@ -11,7 +11,7 @@ from quantize.execution import Written
 from quantize.ollama.adapter import adapter_modelfile
 from quantize.ollama.existing import modelfile_of_gguf
 from quantize.ollama.modelfile import Chosen, license_file, modelfile
-from quantize.ollama.prompt import Prompt, prompt_of, source_of
+from quantize.ollama.prompt import Prompt, prompt_of, source_of, special_tokens
 from quantize.options import Options
 from quantize.planning.plan import Plan
 from quantize.preparing import Prepared
@@ -40,7 +40,9 @@ def _prompt(plan: Plan) -> Prompt | None:
     """None for a model without a chat template, or one that makes no text."""
     source = source_of(plan.value)
     is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
-    return None if source is None or is_embedder else prompt_of(plan.arch, source)
+    if source is None or is_embedder:
+        return None
+    return prompt_of(plan.arch, source, special_tokens(plan.value))
 
 
 def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None, chosen: Chosen) -> str:
@@ -52,7 +54,7 @@ def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None, chosen: Cho
     license_name = license_file(origin.names())
     return modelfile(
         file,
-        stops=end_tokens(origin, plan.kvs),
+        ends=end_tokens(origin, plan.kvs),
         generation=origin.read_json("generation_config.json"),
         license_text=origin.read(license_name) if license_name else None,
         prompt=prompt,

@@ -36,7 +36,7 @@ def parameters(generation: dict[str, Any]) -> dict[str, str]:
 def test_a_chat_model() -> None:
     text = modelfile(
         "tiny-Q4_K_M.gguf",
-        stops=["<|eot_id|>", "<|end_of_text|>", "<|eot_id|>"],
+        ends={"<|eot_id|>": ["config.json", "a.json"], "<|end_of_text|>": ["config.json"]},
         generation={"do_sample": True, "temperature": 0.6, "top_p": 0.9, "eos_token_id": 2},
         license_text=b"Permission is granted.\r\n\r\nEnd.\r\n",
         prompt=Prompt(("Said of the prompt.",), "{{ .Prompt }}"),
@@ -47,8 +47,10 @@ def test_a_chat_model() -> None:
         "# Said of the prompt.\n"
         'TEMPLATE "{{ .Prompt }}"\n'
         "\n"
-        "# The tokens that end a turn.\n"
+        "# The tokens that end a turn, each under what says so.\n"
+        "# config.json, a.json\n"
         'PARAMETER stop "<|eot_id|>"\n'
+        "# config.json\n"
         'PARAMETER stop "<|end_of_text|>"\n'
         "\n"
         "# From generation_config.json.\n"
@@ -62,7 +64,7 @@ def test_a_chat_model() -> None:
 
 
 def test_an_embedder_has_neither_stops_nor_sampling() -> None:
-    text = modelfile("m.gguf", stops=["[SEP]"], generation={"top_k": 3}, is_embedder=True)
+    text = modelfile("m.gguf", ends={"[SEP]": ["x"]}, generation={"top_k": 3}, is_embedder=True)
     assert read(text) == [Line("from", "", "./m.gguf")]
 
 
@@ -126,7 +128,7 @@ def test_a_null_is_no_value() -> None:
 @given(st.lists(TEXTS, max_size=5), st.one_of(st.none(), TEXTS))
 def test_the_reader_gets_what_was_meant(stops: list[str], license_text: str | None) -> None:
     content = None if license_text is None else license_text.encode()
-    text = modelfile("m.gguf", stops=stops, license_text=content)
+    text = modelfile("m.gguf", ends=dict.fromkeys(stops, ("x",)), license_text=content)
     assert stops_of(text) == [stop for stop in dict.fromkeys(stops) if is_representable(stop)]
     assert text.count("is left out") >= sum(not is_representable(stop) for stop in set(stops))
     if license_text is not None:

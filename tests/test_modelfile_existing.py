@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,13 +18,6 @@ from quantize.ollama.reading import read_modelfile as read_ours
 from tests.cli_runner import Cli, runner
 from tests.modelfile_reader import ModelfileError, read_modelfile
 from tests.test_doctor import GOOD, TENSORS, write_gguf
-
-# One of each family that has a chat template of a kind of its own.
-FAMILIES = (
-    "llama31-bpe", "llama2-spm", "mistral-spm", "qwen2-tied", "qwen3-tied", "gemma", "gemma2",
-    "gemma3-text", "phi3-longrope", "command-r", "granite", "smollm2-tied", "exaone4", "olmo2",
-    "glm4", "deepseek3", "gptoss", "gemma4",
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -122,28 +113,6 @@ def test_what_is_no_model_gets_no_modelfile(tmp_path: Path, kind: str) -> None:
     with pytest.raises(UsageError) as raised:
         api.modelfile_text(file, tmp_path)
     assert raised.value.reference == "no-model"
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_stops_are_the_end_tokens_that_the_checkpoint_names(
-    checkpoint: Callable[[str], Path], tmp_path: Path, name: str
-) -> None:
-    """Every eos of config, generation_config and tokenizer is a stop; every stop is a token."""
-    folder = checkpoint(name)
-    options = api.Options(types=("Q8_0",), output=tmp_path)
-    done = api.convert(str(folder), options)
-    stops = parameters(done.modelfiles[0].read_text("utf-8"))["stop"]
-    kvs = {kv.key: kv.value for kv in api.inspect(str(done.files[0].path)).kvs}
-    tokens = kvs["tokenizer.ggml.tokens"]
-    assert set(stops) <= set(tokens)
-    assert len(stops) == len(set(stops))
-    named = [kvs[f"tokenizer.ggml.{kind}_token_id"] for kind in ("eos", "eot")
-             if f"tokenizer.ggml.{kind}_token_id" in kvs]  # fmt: skip
-    generation = folder / "generation_config.json"
-    if generation.is_file():
-        eos = json.loads(generation.read_text("utf-8")).get("eos_token_id", [])
-        named += eos if isinstance(eos, list) else [eos]
-    assert {tokens[token_id] for token_id in named} <= set(stops)
 
 
 TRICKY = st.text(st.sampled_from('"""\'#FROMfrom SYSTEM ./m\t\r\n\\\u00a0ab'), max_size=60)

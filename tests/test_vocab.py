@@ -294,7 +294,7 @@ ENDS = [
 @pytest.mark.parametrize(("name", "expected"), ENDS)
 def test_end_tokens_are_those_of_all_sources(name: str, expected: list[str], kit: Path) -> None:
     files, kvs = kit_kvs(kit, name)
-    assert end_tokens(files, kvs) == expected
+    assert list(end_tokens(files, kvs)) == expected
 
 
 @pytest.mark.parametrize(

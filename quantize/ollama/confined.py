@@ -44,8 +44,13 @@ def translate_confined(source: Source, seconds: float = MAX_SECONDS) -> Translat
         return Translation(None, None, f"it is not rendered within {seconds:g} seconds")
     if child.returncode != 0:
         return Translation(None, None, "rendering it needs too much memory")
-    template, level, reason = json.loads(child.stdout)
-    return Translation(template, None if level is None else Level(*level), reason)
+    template, level, reason, glues = json.loads(child.stdout)
+    return Translation(
+        template,
+        None if level is None else Level(*level),
+        reason,
+        tuple((before, after, text) for before, after, text in glues),
+    )
 
 
 def answer() -> None:
@@ -53,7 +58,7 @@ def answer() -> None:
     _limit_memory()
     found = translate(Source(**json.load(sys.stdin)))
     level = found.level and (found.level.tools, found.level.thinking)
-    json.dump([found.template, level, found.reason], sys.stdout)
+    json.dump([found.template, level, found.reason, found.glues], sys.stdout)
 
 
 def _limit_memory() -> None:

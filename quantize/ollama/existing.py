@@ -11,7 +11,7 @@ from quantize.errors import UsageError
 from quantize.formats.kv import KV
 from quantize.ollama.facts import read_facts
 from quantize.ollama.modelfile import Chosen, modelfile
-from quantize.ollama.prompt import Prompt, prompt_of
+from quantize.ollama.prompt import Prompt, prompt_of, special_tokens
 from quantize.vocab import end_tokens
 
 # GGUF key -> the name that generation_config.json has for the same.
@@ -40,7 +40,7 @@ def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
             hint="name it in the Modelfile of its model: ADAPTER, or a second FROM line",
         )
     source = None if file.is_embedder else file.source
-    prompt = None if source is None else prompt_of(file.arch, source)
+    prompt = None if source is None else prompt_of(file.arch, source, special_tokens(file.value))
     name = os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/")
     return modelfile_of_gguf(name, file.kvs.values(), prompt, chosen)
 
@@ -51,7 +51,7 @@ def modelfile_of_gguf(file: str, kvs: Iterable[KV], prompt: Prompt | None, chose
     values = {key: kv.value for key, kv in found.items()}
     return modelfile(
         file,
-        stops=end_tokens(_NoFiles(), found.values()),
+        ends=end_tokens(_NoFiles(), found.values()),
         generation=sampling_of(values.get),
         generation_source="the GGUF file",
         prompt=prompt,

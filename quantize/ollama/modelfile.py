@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from quantize.errors import UsageError
 from quantize.ollama.prompt import Prompt
 from quantize.ollama.quoting import is_kept, is_representable, quoted, rewritten
+from quantize.ollama.stops import stop_lines
 
 # Names under which repositories keep the text of their license, the likeliest first.
 _LICENSE_FILES = ("license", "license.txt", "license.md", "copying", "copying.txt")
@@ -44,6 +46,7 @@ class Chosen:
 
 
 NOTHING_CHOSEN = Chosen()
+NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 def license_file(names: Iterable[str]) -> str | None:
@@ -55,7 +58,7 @@ def license_file(names: Iterable[str]) -> str | None:
 def modelfile(
     file: str,
     *,
-    stops: Sequence[str] = (),
+    ends: Mapping[str, Sequence[str]] = NOTHING,
     generation: Mapping[str, Any] | None = None,
     generation_source: str = GENERATION_CONFIG,
     license_text: bytes | None = None,
@@ -65,11 +68,11 @@ def modelfile(
 ) -> str:
     """The text of a Modelfile; write it as UTF-8, its line ends as they are.
 
-    `file` is the GGUF file's name in the Modelfile's own folder, `stops` are the texts of the
-    tokens that end a turn, `generation` is generation_config.json or has its names and comes from
-    `generation_source`, `license_text` the content of the license file, `prompt` what is to be said
-    of the chat template, if there is one. An embedder gets no stops, no sampling and no word about
-    chat templates.
+    `file` is the GGUF file's name in the Modelfile's own folder, `ends` are the texts of the
+    tokens that end a turn, each with what says so, `generation` is generation_config.json or has
+    its names and comes from `generation_source`, `license_text` the content of the license file,
+    `prompt` what is to be said of the chat template, if there is one. An embedder gets no stops,
+    no sampling and no word about chat templates.
     Raises UsageError("bad-file-name") for a name that a Modelfile cannot hold.
     """
     sections = [_from(file)]
@@ -77,8 +80,7 @@ def modelfile(
         sections.append(["# An embedding model: it has no prompt format."])
     else:
         sections.append(prompt.lines() if prompt else [_NO_CHAT_TEMPLATE])
-        wanted = prompt.stops if prompt else ()
-        sections.append(_stop_lines((*stops, *wanted, *chosen.stops())))
+        sections.append(stop_lines(ends, prompt, chosen.stops()))
         sections.append(_sampling_lines(generation or {}, generation_source, chosen.others()))
     sections.append(_chosen_lines(chosen))
     license_text = license_text if chosen.license_text is None else chosen.license_text
@@ -99,16 +101,6 @@ def _from(file: str) -> list[str]:
     return [f"FROM ./{file}"]
 
 
-def _stop_lines(stops: Sequence[str]) -> list[str]:
-    lines = []
-    for stop in dict.fromkeys(stops):
-        if is_representable(stop):
-            lines.append(f"PARAMETER stop {quoted(stop)}")
-        else:
-            lines.append(f"# A stop that a Modelfile cannot hold is left out: {stop!a}")
-    return ["# The tokens that end a turn.", *lines] if lines else []
-
-
 def _number(value: Any) -> str | None:
     """A number that Go's 32-bit floats hold; comparing leaves NaN out."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -121,7 +113,7 @@ def _whole(value: Any) -> str | None:
 
 
 # generation_config.json -> (parameter, how it is written, whether it only matters when sampling).
-# A repetition penalty changes the scores of greedy decoding too.
+# Penalties change the scores of greedy decoding too.
 _PARAMETERS: Mapping[str, tuple[str, Callable[[Any], str | None], bool]] = {
     "temperature": ("temperature", _number, True),
     "top_k": ("top_k", _whole, True),
@@ -129,6 +121,8 @@ _PARAMETERS: Mapping[str, tuple[str, Callable[[Any], str | None], bool]] = {
     "min_p": ("min_p", _number, True),
     "typical_p": ("typical_p", _number, True),
     "repetition_penalty": ("repeat_penalty", _number, False),
+    "presence_penalty": ("presence_penalty", _number, False),
+    "frequency_penalty": ("frequency_penalty", _number, False),
 }
 
 

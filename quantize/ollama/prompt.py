@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from quantize.ollama import capabilities
@@ -11,6 +11,8 @@ from quantize.ollama.confined import translate_confined
 from quantize.ollama.hijack import may_be_taken_for
 from quantize.ollama.quoting import is_representable, quoted
 from quantize.ollama.translate import Source, Translation
+from quantize.ollama.turns import NO_TURNS, Turns, turns_of
+from quantize.vocab.tokens import CONTROL, USER_DEFINED
 
 # Architectures whose prompts Ollama makes and parses with code of its own, and the stop it wants.
 _RENDERERS: Mapping[str, tuple[str, str | None]] = {
@@ -26,12 +28,16 @@ _TEMPLATE_ALWAYS_WINS = frozenset({"gptoss", "gpt-oss"})
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`template` and `renderer` (also the parser's name) are for Ollama, `notes` for people."""
+    """`template` and `renderer` (also the parser's name) are for Ollama, `notes` for people.
+
+    `stop` is what the renderer needs; `turns` are those of the chat template.
+    """
 
     notes: tuple[str, ...]
     template: str | None = None
     renderer: str | None = None
-    stops: tuple[str, ...] = ()
+    stop: str | None = None
+    turns: Turns = NO_TURNS
 
     def lines(self) -> list[str]:
         """Lines of a Modelfile."""
@@ -75,16 +81,32 @@ def _token(tokens: Sequence[str | bytes], token_id: int | None) -> str:
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
-def prompt_of(arch: str, source: Source) -> Prompt:
-    """What to say for a model of a GGUF architecture with this chat template."""
+def special_tokens(value: Callable[[str], Any]) -> frozenset[str]:
+    """The tokens of a GGUF file that are no ordinary text."""
+    types = value("tokenizer.ggml.token_type") or ()
+    tokens = value("tokenizer.ggml.tokens") or ()
+    return frozenset(
+        _token(tokens, token_id)
+        for token_id, kind in enumerate(types)
+        if kind in (CONTROL, USER_DEFINED)
+    )
+
+
+def prompt_of(arch: str, source: Source, specials: frozenset[str] = frozenset()) -> Prompt:
+    """What to say for a model of a GGUF architecture with this chat template.
+
+    `specials` are the tokens of the vocabulary that are no ordinary text.
+    """
     if arch in _RENDERERS:
         renderer, stop = _RENDERERS[arch]
-        return Prompt(
-            (f"Ollama has its own code for the prompts of {arch}.",),
-            renderer=renderer,
-            stops=(stop,) if stop else (),
-        )
+        note = f"Ollama has its own code for the prompts of {arch}."
+        return Prompt((note,), renderer=renderer, stop=stop)
     translation = translate_confined(source)
+    turns = turns_of(translation.glues, specials, source.bos)
+    return replace(_prompt(arch, source, translation), turns=turns)
+
+
+def _prompt(arch: str, source: Source, translation: Translation) -> Prompt:
     template, level = translation.template, translation.level
     if template is None or level is None or not is_representable(template):
         return _untranslated(source, translation)

@@ -32,6 +32,7 @@ from quantize.ollama.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.probes import LEVELS, Level, emptied, padded, probes
 from quantize.ollama.proof import Render, difference, held_out, with_later_systems
 from quantize.ollama.slots import KINDS, read
+from quantize.ollama.turns import Glue, glues_of
 
 # Turns of the probes that are rendered without texts, too.
 _SHORT = 5
@@ -39,11 +40,15 @@ _SHORT = 5
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """`template` is proven for `level`; None if nothing is. `reason` is why it is not more."""
+    """`template` is proven for `level`; None if nothing is. `reason` is why it is not more.
+
+    `glues` are what the chat template writes between messages, proven or not.
+    """
 
     template: str | None
     level: Level | None
     reason: str
+    glues: tuple[Glue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,19 @@ def translate(source: Source) -> Translation:
         template = JinjaTemplate(source.jinja, bos=source.bos, eos=source.eos)
     except RenderError as error:
         return Translation(None, None, str(error))
+    glues = glues_of(
+        lambda one: renderer(template, source)(one, NOW),
+        tools=capabilities.of_jinja(source.jinja).tools,
+    )
     reasons: list[str] = []
     for level in _levels(source.jinja):
         for as_text in (False, True) if level.tools else (False,):
             render = renderer(template, source, as_text=as_text)
             try:
-                return Translation(_proven(render, level), level, "; ".join(reasons))
+                return Translation(_proven(render, level), level, "; ".join(reasons), glues)
             except (NotDerivableError, GoTemplateError) as error:
                 reasons.append(f"{level}: {error}")
-    return Translation(None, None, "; ".join(reasons))
+    return Translation(None, None, "; ".join(reasons), glues)
 
 
 def _levels(jinja: str) -> Iterator[Level]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quantize.formats.kv import KV, u32
-from quantize.vocab.files import Files, VocabFiles
-from quantize.vocab.special import ID_KEYS
-from quantize.vocab.tokens import is_id
+from quantize.vocab.files import Files, VocabFiles, section
+from quantize.vocab.special import ID_KEYS, token_text
+from quantize.vocab.tokens import CONTROL, NORMAL, USER_DEFINED, is_id
 
 # Texts at which llama.cpp ends whatever the metadata says (src/llama-vocab.cpp).
 END_TEXTS = frozenset({
@@ -18,16 +19,56 @@ END_TEXTS = frozenset({
     "<\uff5cend\u2581of\u2581sentence\uff5c>", "[e~[",
 })  # fmt: skip
 
+_MARK = re.compile(r"<.+>|\[.+\]")
 _END_KINDS = ("eos", "eot", "eom")
+_GENERATION_CONFIG = "generation_config.json"
+# Files that name EOS by its text.
+_WITH_TEXTS = ("tokenizer_config.json", "special_tokens_map.json")
 
 
-def end_tokens(files: VocabFiles, kvs: Iterable[KV]) -> list[str]:
-    """Texts of all tokens that end a turn: EOS, EOT, EOM, then those of generation_config.json."""
+def end_tokens(files: VocabFiles, kvs: Iterable[KV]) -> dict[str, tuple[str, ...]]:
+    """Text of every token that ends a turn -> what says so: files of the checkpoint, or GGUF keys.
+
+    EOS, EOT and EOM of the key-values come first. A key is only named where no file says the same.
+    """
     found = {kv.key: kv.value for kv in kvs}
     texts = found.get("tokenizer.ggml.tokens", ())
-    ids = [found[ID_KEYS[kind]] for kind in _END_KINDS if ID_KEYS[kind] in found]
-    ids += _generation_ends(Files(files))
-    return list(dict.fromkeys(_text(texts, token_id) for token_id in ids if token_id < len(texts)))
+    keys: dict[str, str] = {}
+    for key in (ID_KEYS[kind] for kind in _END_KINDS):
+        token_id: Any = found.get(key)
+        if is_id(token_id) and token_id < len(texts):
+            keys.setdefault(_text(texts, token_id), key)
+    said: dict[str, list[str]] = {text: [] for text in keys}
+    types = found.get("tokenizer.ggml.token_type", ())
+    opened = Files(files)
+    unknown = token_text((opened.json("tokenizer_config.json") or {}).get("unk_token"))
+    for name, token_id in _said_by_files(opened, texts):
+        text = _text(texts, token_id)
+        # An id that is left over from another vocabulary is ordinary text here, or UNK.
+        is_end = text in END_TEXTS or (text != unknown and _is_mark(text, types, token_id))
+        if text in keys or is_end:
+            names = said.setdefault(text, [])
+            names += [] if name in names else [name]
+    return {text: tuple(names or [keys[text]]) for text, names in said.items()}
+
+
+def _is_mark(text: str, types: Sequence[int], token_id: int) -> bool:
+    kind = types[token_id] if token_id < len(types) else NORMAL
+    return kind in (CONTROL, USER_DEFINED) or (kind == NORMAL and bool(_MARK.fullmatch(text)))
+
+
+def _said_by_files(files: Files, texts: Sequence[str | bytes]) -> Iterator[tuple[str, int]]:
+    """(file, id) for every EOS that a file of the checkpoint names, if there is such a token."""
+    for name in _WITH_TEXTS:
+        text = token_text((files.json(name) or {}).get("eos_token"))
+        wanted = () if text is None else (text, text.encode())
+        yield from ((name, token_id) for token_id, one in enumerate(texts) if one in wanted)
+    config = files.json("config.json") or {}
+    for name, ids in (
+        ("config.json", _ids(config) + _ids(section(config, "text_config"))),
+        (_GENERATION_CONFIG, _generation_ends(files)),
+    ):
+        yield from ((name, token_id) for token_id in ids if token_id < len(texts))
 
 
 def missing_end(files: Files, kvs: Sequence[KV]) -> list[KV]:
@@ -47,7 +88,12 @@ def missing_end(files: Files, kvs: Sequence[KV]) -> list[KV]:
 
 
 def _generation_ends(files: Files) -> list[int]:
-    ends: Any = (files.json("generation_config.json") or {}).get("eos_token_id")
+    return _ids(files.json(_GENERATION_CONFIG) or {})
+
+
+def _ids(config: Mapping[str, Any]) -> list[int]:
+    """One id, or a list of them."""
+    ends: Any = config.get("eos_token_id")
     return [end for end in (ends if isinstance(ends, list) else [ends]) if is_id(end)]
 
 
