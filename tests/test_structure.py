@@ -32,8 +32,18 @@ FLOORS = (
     {"checkpoints", "architectures", "vocab", "recipes"},
     {"planning"},
     {"execution"},
-    {"ollama", "publish"},
-    {"options", "results", "preparing", "companions", "api", "verify", "push"},
+    {"ollama", "publish", "evaluation"},
+    {
+        "options",
+        "results",
+        "preparing",
+        "companions",
+        "api",
+        "verify",
+        "compare",
+        "perplexity",
+        "push",
+    },
     {"cli"},
     {"__main__"},
 )
@@ -51,11 +61,21 @@ LIBRARIES = {
     "safetensors": {"formats"},
     "sentencepiece": {"vocab"},
     "typer": {"cli"},
+    "xllamacpp": {"evaluation"},
     "yaml": {"formats"},
 }
 # What a library is called on PyPI, where that is another name.
 DISTRIBUTIONS = {"yaml": "pyyaml"}
-LAZY = ("yaml", "gguf", "huggingface_hub", "jinja2", "llvmlite", "numba", "sentencepiece")
+LAZY = (
+    "yaml",
+    "gguf",
+    "huggingface_hub",
+    "jinja2",
+    "llvmlite",
+    "numba",
+    "sentencepiece",
+    "xllamacpp",
+)
 
 MAX_LINES = 400
 ROW = re.compile(r"(quantize(?:\.\w+)+):\w+")
@@ -230,7 +250,8 @@ def test_the_version_is_that_of_the_changelog() -> None:
 
 def test_dependencies_are_the_libraries_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = project["dependencies"] + project["optional-dependencies"]["fast"]
+    extras = project["optional-dependencies"]
+    declared = project["dependencies"] + extras["fast"] + extras["eval"]
     wanted = {DISTRIBUTIONS.get(library, library) for library in LIBRARIES}
     assert {requirement.partition(">=")[0] for requirement in declared} == wanted
 

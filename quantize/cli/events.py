@@ -10,6 +10,17 @@ import json
 import math
 from typing import Annotated, Any, Literal, TypedDict
 
+from quantize.cli.imatrix_events import ImatrixEvent, ImportanceEvent
+from quantize.cli.likelihood_events import DivergenceEvent, PerplexityEvent
+from quantize.cli.quality_events import (
+    ComparisonEvent,
+    KVDifferenceEvent,
+    QualityEvent,
+    QualityTotalEvent,
+    SideEvent,
+    TensorDifferenceEvent,
+)
+
 NBytes = Annotated[int, "bytes"]
 
 
@@ -271,10 +282,20 @@ Event = (
     | FitsEvent
     | OverviewEvent
     | VerifiedEvent
+    | SideEvent
+    | KVDifferenceEvent
+    | TensorDifferenceEvent
+    | QualityEvent
+    | QualityTotalEvent
+    | ComparisonEvent
+    | PerplexityEvent
+    | DivergenceEvent
     | PushedEvent
     | InspectionEvent
     | KVEvent
     | TensorEvent
+    | ImatrixEvent
+    | ImportanceEvent
     | TypeEvent
     | ArchitectureEvent
     | ModelfileEvent

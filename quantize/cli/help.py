@@ -24,6 +24,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize convert Qwen/Qwen3-0.6B -t Q4_K_M -t Q8_0", "from the Hub"),
         Example("quantize convert Qwen/Qwen3-0.6B --stream", "keeping no weights"),
         Example("quantize convert model-BF16.gguf -t Q4_K_S", "a GGUF file"),
+        Example("quantize convert ./Qwen3-0.6B -t IQ3_XXS --imatrix imatrix.gguf", "few bits"),
         Example("quantize convert ./Qwen3-0.6B --dry-run", "look first"),
         Example("quantize convert ./Qwen3-0.6B --ollama qwen3", "into Ollama"),
     ),
@@ -36,6 +37,10 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     "inspect": (
         Example("quantize inspect model-Q4_K_M.gguf", "a GGUF file"),
         Example("quantize inspect ./Qwen3-0.6B", "a checkpoint"),
+    ),
+    "imatrix": (
+        Example("quantize imatrix imatrix.gguf", "what matters most"),
+        Example("quantize imatrix imatrix.dat --all", "every tensor"),
     ),
     "modelfile": (
         Example("quantize modelfile model-Q4_K_M.gguf", "beside the file"),
@@ -50,6 +55,15 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize verify model.gguf", "by its manifest"),
         Example("quantize verify model.gguf --source ./Qwen3-0.6B", "made again"),
         Example("quantize verify model.gguf --source ./Qwen3-0.6B --sample 5", "partly"),
+    ),
+    "compare": (
+        Example("quantize compare ./Qwen3-0.6B model-Q4_K_M.gguf", "what it lost"),
+        Example("quantize compare a.gguf b.gguf --all --html c.html", "and a picture"),
+        Example("quantize compare a.gguf b.gguf --fail-above 10", "for a script"),
+    ),
+    "perplexity": (
+        Example("quantize perplexity model-Q4_K_M.gguf --text wiki.txt", "alone"),
+        Example("quantize perplexity q4.gguf --text wiki.txt --base f16.gguf", "what it lost"),
     ),
     "push": (
         Example("quantize push ./out user/Qwen3-0.6B-GGUF", "all files of a folder"),

@@ -35,7 +35,7 @@ def compare_with_source(
     `sample` tensors are looked at, always the same ones; None are all. Returns how many were.
     """
     tensors = _expected(file, plan)
-    chosen = _sampled(tensors, sample)
+    chosen = sampled([tensor.name for tensor in tensors], sample)
     limits = limits_of(settings, plan.weights)
     cut = [task for task in tasks(plan, limits.step) if task.index in chosen]
     check_memory(source, tensors, cut, limits)
@@ -65,7 +65,7 @@ def compare_header(file: GGUFFile, plan: Plan) -> None:
     """Raise VerificationError, with the first key that differs, unless the header is the plan's."""
     if file.files.read(file.file, 0, min(len(plan.header), file.header.data_start)) == plan.header:
         return
-    found, expected = _encoded(file.header.kvs), _encoded(plan.kvs)
+    found, expected = encoded(file.header.kvs), encoded(plan.kvs)
     keys = (key for key in expected | found if found.get(key) != expected.get(key))
     raise VerificationError(
         "not-from-source",
@@ -75,8 +75,8 @@ def compare_header(file: GGUFFile, plan: Plan) -> None:
     )
 
 
-def _encoded(kvs: Sequence[KV]) -> dict[str, bytes]:
-    """Key-values as a header has them: what was read back is a rounded float, say."""
+def encoded(kvs: Sequence[KV]) -> dict[str, bytes]:
+    """Key-values as a header has them, by key: what was read back is a rounded float, say."""
     return {kv.key: encode_header([kv], []) for kv in kvs}
 
 
@@ -106,11 +106,9 @@ def _expected(file: GGUFFile, plan: Plan) -> list[PlannedTensor]:
     return [replace(tensor, offset=stored[tensor.name].offset) for tensor in plan.tensors]
 
 
-def _sampled(tensors: Sequence[PlannedTensor], sample: int | None) -> set[int]:
-    """Tensors by the digests of their names: spread over the file, and the same in every run."""
-    order = sorted(
-        range(len(tensors)), key=lambda i: hashlib.sha256(tensors[i].name.encode()).digest()
-    )
+def sampled(names: Sequence[str], sample: int | None) -> set[int]:
+    """Places of tensors, by the digests of their names: spread, and the same ones in every run."""
+    order = sorted(range(len(names)), key=lambda i: hashlib.sha256(names[i].encode()).digest())
     return set(order[:sample])
 
 

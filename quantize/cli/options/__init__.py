@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from quantize.cli.options.comparing import FailAbove, Html, MeasuredSample, Other, Reference
+from quantize.cli.options.evaluating import BaseFile, ChunkContext, Chunks, Text, Threads
 from quantize.cli.options.hub import Force, Private, Push, Repo, Stream, Token
+from quantize.cli.options.imatrix import FromImatrix, Imatrix, ImatrixFile
 from quantize.cli.options.model import (
     AdapterOnly,
     Arch,
@@ -52,14 +55,22 @@ __all__ = [
     "AnySource",
     "Arch",
     "Base",
+    "BaseFile",
+    "ChunkContext",
+    "Chunks",
     "Context",
     "DryRun",
+    "FailAbove",
     "Files",
     "Fits",
     "Force",
     "Fresh",
+    "FromImatrix",
     "FromSource",
     "GGUFPath",
+    "Html",
+    "Imatrix",
+    "ImatrixFile",
     "Jobs",
     "Json",
     "KeepGrid",
@@ -68,6 +79,7 @@ __all__ = [
     "License",
     "Lora",
     "MaxMemory",
+    "MeasuredSample",
     "ModelfileOutput",
     "ModelfilePath",
     "ModelfilePlace",
@@ -76,6 +88,7 @@ __all__ = [
     "Ollama",
     "OllamaAction",
     "OllamaModel",
+    "Other",
     "OutputFolder",
     "Parameter",
     "PlannedTypes",
@@ -83,11 +96,14 @@ __all__ = [
     "Private",
     "Push",
     "Quiet",
+    "Reference",
     "Repo",
     "Sample",
     "Source",
     "Stream",
     "System",
+    "Text",
+    "Threads",
     "Token",
     "Types",
     "chosen",

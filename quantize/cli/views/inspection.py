@@ -40,7 +40,7 @@ def _kv_table(found: Inspection) -> RenderableType:
         Column("key", no_wrap=True), Column("type", style="dim", no_wrap=True), Column("value")
     )
     for kv in found.kvs:
-        table.add_row(Text(kv.key), kv.type.lower(), Text(_value_text(kv.value)))
+        table.add_row(Text(kv.key), kv.type.lower(), Text(value_text(kv.value)))
     return table
 
 
@@ -63,10 +63,10 @@ def _tensor_table(tensors: Sequence[InspectedTensor], *, every: bool) -> Rendera
     return table
 
 
-def _value_text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """On one line, the beginning of what is long."""
     if isinstance(value, tuple):
-        first = ", ".join(_value_text(entry) for entry in value[:4])
+        first = ", ".join(value_text(entry) for entry in value[:4])
         more = ", ..." if len(value) > 4 else ""
         return _shortened(f"{len(value)}: {first}{more}")
     if isinstance(value, float):
