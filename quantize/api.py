@@ -11,6 +11,8 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.companions import write_manifest, write_modelfiles
 from quantize.execution import needs_of, run
 from quantize.execution.overview import Overview, overview_of
+from quantize.formats.imatrix import read_imatrix
+from quantize.formats.imatrix_summary import Summary, summarize
 from quantize.ollama import create, doctor
 from quantize.ollama.existing import modelfile_beside
 from quantize.ollama.modelfile import NOTHING_CHOSEN, Chosen
@@ -43,6 +45,7 @@ __all__ = [
     "convert",
     "create_in_ollama",
     "diagnose",
+    "imatrix",
     "inspect",
     "modelfile_text",
     "overview",
@@ -145,6 +148,11 @@ def create_in_ollama(
 ) -> create.Created:
     """Make a model in Ollama from a Modelfile, or a folder with one, and look what became of it."""
     return create.create(name, place, progress or NullProgress(), digests)
+
+
+def imatrix(file: Path) -> Summary:
+    """What an importance matrix says of the columns of a model's tensors."""
+    return summarize(read_imatrix(file))
 
 
 def types() -> tuple[FileType, ...]:
