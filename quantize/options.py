@@ -5,24 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from quantize.errors import UsageError
 from quantize.execution import Settings
 from quantize.ollama.modelfile import NOTHING_CHOSEN, Chosen
-from quantize.planning.automatic import AUTOMATIC
+from quantize.planning.automatic import AUTOMATIC, is_automatic
+from quantize.recipes import UNSTEERED, Recipe, Steering
+from quantize.recipes.spec import parse_type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """`arch`, `pre` and `name` override what the source says.
 
-    The type "auto" is chosen by the source. `keep_grid`: weights that are quantized already and
-    that a ggml type holds exactly become that type, whatever the others become. `lora`: adapters to
-    merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not to be taken as it is.
-    `stream`: read the weights of a repository over HTTP and keep none of them.
+    A type is the text of one, TYPE[,OPTION[=VALUE]]..., or a recipe; "auto" is chosen by the
+    source. `steering` is for all of them, after their own. `keep_grid`: weights that are quantized
+    already and that a ggml type holds exactly become that type, whatever the others become.
+    `lora`: adapters to merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not to be
+    taken as it is. `stream`: read the weights of a repository over HTTP and keep none of them.
     `adapter_only`: the source is an adapter, to become a GGUF adapter; `base` is where its base's
-    config.json is, if not where the adapter says. `chosen` is for the Modelfile.
+    config.json is, if not where the adapter says. `chosen` is for the Modelfile. `imatrix` is a
+    file that says how much the columns of each tensor matter; the key-values call it by its path,
+    as llama-quantize does, or by `imatrix_name`.
     """
 
-    types: tuple[str, ...] = (AUTOMATIC,)
+    types: tuple[str | Recipe, ...] = (AUTOMATIC,)
+    steering: Steering = UNSTEERED
+    imatrix: Path | None = None
+    imatrix_name: str | None = None
     keep_grid: bool = False
     lora: tuple[str, ...] = ()
     adapter_only: bool = False
@@ -38,6 +47,39 @@ class Options:
     kernels: str = "auto"
     fresh: bool = False
     chosen: Chosen = NOTHING_CHOSEN
+
+
+def recipes_of(options: Options) -> tuple[Recipe, ...]:
+    """The recipes of the files that are wanted; none where the source shall choose.
+
+    Raises UnsupportedError and UsageError for types and options that make no sense.
+    """
+    if options.keep_grid and options.steering.allow_requantize:
+        raise UsageError(
+            "keep-or-requantize",
+            "--keep-grid and --allow-requantize say opposite things",
+            reason="the one moves what is quantized already, the other quantizes it anew",
+            hint="leave out one of them",
+        )
+    if is_automatic(options.types):
+        return ()
+    recipes = [one if isinstance(one, Recipe) else parse_type(one) for one in options.types]
+    steered = tuple(dict.fromkeys(one.steered(options.steering) for one in recipes))
+    _check_names(steered)
+    return steered
+
+
+def _check_names(recipes: tuple[Recipe, ...]) -> None:
+    names = [recipe.name.casefold() for recipe in recipes]
+    for recipe in recipes:
+        if names.count(recipe.name.casefold()) > 1:
+            raise UsageError(
+                "same-name",
+                f"two files would be called by {recipe.name}",
+                where="--type",
+                reason="they are of one type, with different options",
+                hint=f"name one of them: --type {recipe.mix.name},...,as=NAME",
+            )
 
 
 def settings_of(options: Options) -> Settings:

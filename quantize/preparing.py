@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quantize.checkpoints.gguf_file import GGUFFile
-from quantize.options import Options
+from quantize.formats.imatrix import Imatrix, read_imatrix
+from quantize.options import Options, recipes_of
 from quantize.planning.adapters import (
     OpenedAdapter,
     merge_into,
@@ -13,7 +14,7 @@ from quantize.planning.adapters import (
     notes_of,
     open_adapter,
 )
-from quantize.planning.automatic import choose_automatically, file_types_of, notes_on_encodings
+from quantize.planning.automatic import choose_automatically, is_automatic, notes_on_encodings
 from quantize.planning.fetching import to_download
 from quantize.planning.from_adapter import (
     model_of_adapter,
@@ -23,11 +24,13 @@ from quantize.planning.from_adapter import (
 )
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.from_gguf import model_of_gguf
+from quantize.planning.importance import notes_on_imatrix, weigh
 from quantize.planning.opening import Opened, open_source
 from quantize.planning.outputs import Model
 from quantize.planning.plan import Plan
 from quantize.planning.planner import make_plans
-from quantize.recipes import FTYPES
+from quantize.planning.steered import check_rules, notes_on_recipe
+from quantize.recipes import Recipe, plain
 from quantize.results import SourceFacts
 
 
@@ -35,10 +38,12 @@ from quantize.results import SourceFacts
 class Prepared:
     opened: Opened
     facts: SourceFacts
+    recipes: tuple[Recipe, ...]
     plans: tuple[Plan, ...]
     notes: tuple[str, ...]
     adapters: tuple[OpenedAdapter, ...]
     model: Model
+    imatrix: Imatrix | None = None
 
 
 def prepare_any(source: str, options: Options) -> Prepared:
@@ -46,32 +51,42 @@ def prepare_any(source: str, options: Options) -> Prepared:
 
 
 def _prepare_adapter(source: str, options: Options) -> Prepared:
-    file_types = file_types_of(options.types) or (FTYPES["F32"],)
+    recipes = recipes_of(options) or (plain("F32"),)
     found = open_adapter(source, options.token)
     origin = open_alone(found, options.base, options.token)
     model = model_of_adapter(origin, arch=options.arch, name=options.name)
-    plans = plan_adapter(model, file_types)
+    plans = plan_adapter(model, recipes)
     opened = opened_alone(found, origin)
-    return Prepared(opened, _facts(opened, model, plans), plans, (), (found,), model)
+    return Prepared(opened, _facts(opened, model, plans), recipes, plans, (), (found,), model)
 
 
 def prepare(source: str, options: Options) -> Prepared:
     """A model opened and planned: what every verb begins with."""
     # Before anything is read: a mistyped type must not cost a download.
-    file_types = file_types_of(options.types)
+    recipes = recipes_of(options)
+    imatrix = None if options.imatrix is None else read_imatrix(options.imatrix)
     opened = open_source(source, options.token)
     adapters = tuple(open_adapter(text, options.token) for text in options.lora)
     if adapters:
         opened = merge_into(opened, adapters)
     model = name_origins(_model(opened, options), opened, adapters)
+    if imatrix is not None:
+        model = weigh(model, imatrix, options.imatrix_name or str(imatrix.file))
     notes = (*notes_of(opened, adapters), *notes_on_encodings(opened.source, model))
-    if file_types:
-        plans = make_plans(model, file_types)
-    else:
+    if not recipes:
         automatic = choose_automatically(opened.source, model)
-        plans = make_plans(model, [automatic.file_type], automatic.label)
+        recipes = (automatic.recipe.steered(options.steering),)
         notes += (automatic.why,) if automatic.why else ()
-    return Prepared(opened, _facts(opened, model, plans), plans, notes, adapters, model)
+    for recipe in recipes:
+        check_rules(model, recipe)
+    plans = make_plans(model, recipes)
+    for recipe, plan in zip(recipes, plans, strict=True):
+        notes += notes_on_recipe(model, recipe, plan)
+    if imatrix is not None:
+        notes += tuple(notes_on_imatrix(imatrix, plans))
+    notes = tuple(dict.fromkeys(notes))
+    facts = _facts(opened, model, plans)
+    return Prepared(opened, facts, recipes, plans, notes, adapters, model, imatrix)
 
 
 def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts:
@@ -91,8 +106,8 @@ def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts
 
 def _model(opened: Opened, options: Options) -> Model:
     if isinstance(opened.source, GGUFFile):
-        return model_of_gguf(opened.source, name=options.name)
-    keep = options.keep_grid or not file_types_of(options.types)
+        return model_of_gguf(opened.source, name=options.name, keep_grid=options.keep_grid)
+    keep = options.keep_grid or is_automatic(options.types)
     return model_of(
         opened.source, arch=options.arch, pre=options.pre, name=options.name, keep_grid=keep
     )

@@ -27,7 +27,7 @@ from quantize.planning.outputs import Output
 from quantize.planning.plan import Plan
 from quantize.progress import NullProgress
 from quantize.quantizers import QUANTIZERS
-from quantize.recipes import Choice, file_type
+from quantize.recipes import Choice, plain
 from quantize.storage.local import LocalFolder
 from quantize.tensors import as_rows
 
@@ -98,7 +98,7 @@ def plan_of(outputs: Sequence[Output], type: str) -> Plan:
     """All tensors of more than one dimension in the ggml type `type`, the others in F32."""
     choices = [Choice(type if len(output.shape) > 1 else "F32", "test") for output in outputs]
     kvs = [string("general.architecture", "llama"), string("general.name", type)]
-    return lay_out("model", "llama", file_type("Q4_K_M"), kvs, outputs, choices)
+    return lay_out("model", "llama", plain("Q4_K_M"), kvs, outputs, choices)
 
 
 def expected(plan: Plan, source: Checkpoint) -> bytes:

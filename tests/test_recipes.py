@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from quantize.errors import UnsupportedError, UsageError
-from quantize.recipes import FTYPES, Choice, ModelFacts, choose, file_type
+from quantize.errors import UnsupportedError
+from quantize.recipes import FTYPES, Choice, ModelFacts, Tensor, choose, file_type, plain
 from quantize.recipes.fallback import fitting
-from quantize.tensors import GGML_TYPES, Shape
+from quantize.tensors import GGML_TYPES
 from tests.recipe_models import RECIPE_MODELS, render
 
-Tensors = list[tuple[str, Shape]]
+Tensors = list[Tensor]
 F32 = "F32"
 
 
@@ -40,18 +40,22 @@ def facts_of(expected: dict[str, Any], *, has_imatrix: bool = False) -> ModelFac
     )
 
 
-def tensors_of(expected: dict[str, Any]) -> Tensors:
+def tensors_of(expected: dict[str, Any], *, bound: bool = False) -> Tensors:
+    """As they are in the F32 file, from which llama-quantize made the others."""
     found = expected["tensors"]
-    shapes = {name: tuple(t.get("ne_quantize", t["ne"])[::-1]) for name, t in found.items()}
-    return [(name, shapes[name]) for name in expected["order_quantize"]]
+    return [
+        Tensor(
+            name,
+            tuple(found[name].get("ne_quantize", found[name]["ne"])[::-1]),
+            found[name]["in"]["F32/convert"],
+            bound,
+        )
+        for name in expected["order_quantize"]
+    ]
 
 
-def stored_quantized(expected: dict[str, Any]) -> dict[str, str]:
-    return {
-        name: tensor["in"]["F32/convert"]
-        for name, tensor in expected["tensors"].items()
-        if GGML_TYPES[tensor["in"]["F32/convert"]].block_size > 1
-    }
+def quantized(tensor: Tensor) -> bool:
+    return GGML_TYPES[tensor.stored].block_size > 1
 
 
 def test_every_tensor_of_every_kit_file_gets_the_type_that_llama_quantize_gave_it(
@@ -60,17 +64,14 @@ def test_every_tensor_of_every_kit_file_gets_the_type_that_llama_quantize_gave_i
     n_files = 0
     for model, expected in expectations(kit).items():
         tensors = tensors_of(expected)
-        stored = stored_quantized(expected)
         for label in expected["files"]:
             ftype, route = label.split("/")
             if route == "convert":
                 continue
-            choices = choose(
-                ftype, facts_of(expected, has_imatrix=route == "imatrix"), tensors, stored
-            )
-            for (name, _), choice in zip(tensors, choices, strict=True):
-                wanted = expected["tensors"][name]["in"][label].split("@")[0]
-                assert choice.type == wanted, f"{model} {label} {name}: {choice}"
+            facts = facts_of(expected, has_imatrix=route == "imatrix")
+            for tensor, choice in zip(tensors, choose(plain(ftype), facts, tensors), strict=True):
+                wanted = expected["tensors"][tensor.name]["in"][label].split("@")[0]
+                assert choice.type == wanted, f"{model} {label} {tensor.name}: {choice}"
             n_files += 1
     # 42 models with 18 to 20 files each, 3 of them with 13 more, and one file of gptoss.
     assert n_files == 42 * 18 + 9 + 4 + 3 * 13 + 1
@@ -82,8 +83,8 @@ def test_large_models_get_the_types_that_llama_cpp_gives_them(name: str) -> None
     golden = Path(__file__).parent / "data" / "recipes" / f"{name}.txt"
     found = ""
     for ftype in FTYPES.values():
-        facts = dataclasses.replace(model.facts, has_imatrix=ftype.needs_imatrix)
-        choices = choose(ftype.name, facts, model.tensors())
+        tensors = [Tensor(*one) for one in model.tensors()]
+        choices = choose(plain(ftype), model.facts, tensors)
         found += f"[{ftype.name}]\n{render(model.tensors(), [c.type for c in choices])}"
     assert found == golden.read_text()
 
@@ -95,13 +96,9 @@ def test_every_golden_has_its_model() -> None:
 
 def test_f32_keeps_every_tensor(kit: Path) -> None:
     for expected in expectations(kit).values():
-        stored = stored_quantized(expected)
-        for name_shape, choice in zip(
-            tensors_of(expected),
-            choose(F32, facts_of(expected), tensors_of(expected), stored),
-            strict=True,
-        ):
-            assert choice.type == stored.get(name_shape[0], F32)
+        tensors = tensors_of(expected, bound=True)
+        choices = choose(plain(F32), facts_of(expected), tensors)
+        assert [choice.type for choice in choices] == [tensor.stored for tensor in tensors]
 
 
 def test_what_llama_quantize_refuses_is_refused(kit: Path) -> None:
@@ -111,22 +108,22 @@ def test_what_llama_quantize_refuses_is_refused(kit: Path) -> None:
         for label in expected.get("refused", {})
     }
     assert refused
-    for (model, label), expected in refused.items():
-        stored = stored_quantized(expected)
-        if label in {"F16", "BF16", "Q8_0"}:
-            # The other route of llama.cpp, the converter, makes these and keeps what is stored.
-            choices = choose(label, facts_of(expected), tensors_of(expected), stored)
-            kept = {
-                name: choice.type
-                for (name, _), choice in zip(tensors_of(expected), choices, strict=True)
-                if name in stored
-            }
-            assert kept == stored, model
-            continue
+    for (_, label), expected in refused.items():
         with pytest.raises(UnsupportedError) as caught:
-            choose(label, facts_of(expected), tensors_of(expected), stored)
-        assert caught.value.reference == "requantize"
-        assert caught.value.where in stored
+            choose(plain(label), facts_of(expected), tensors_of(expected))
+        assert caught.value.reference == "quantized-source"
+        stored = {tensor.name: tensor for tensor in tensors_of(expected)}
+        assert quantized(stored[str(caught.value.where)])
+
+
+@pytest.mark.parametrize("label", ["F16", "BF16", "Q8_0", "Q4_K_M", "MXFP4_MOE"])
+def test_a_checkpoint_keeps_the_types_that_it_is_quantized_in(kit: Path, label: str) -> None:
+    """As llama.cpp's other route does, the converter."""
+    expected = expectations(kit)["gptoss"]
+    tensors = tensors_of(expected, bound=True)
+    choices = choose(plain(label), facts_of(expected), tensors)
+    kept = [c.type for t, c in zip(tensors, choices, strict=True) if quantized(t)]
+    assert set(kept) == {"MXFP4"}
 
 
 def test_the_ids_are_those_of_the_files(kit: Path) -> None:
@@ -136,26 +133,28 @@ def test_the_ids_are_those_of_the_files(kit: Path) -> None:
             for kv in made.get("kv_changed", ()):
                 if kv["key"] == "general.file_type" and not label.endswith("/convert"):
                     assert ids.setdefault(label.split("/")[0], kv["value"]) == kv["value"]
-    assert ids == {name: t.id for name, t in FTYPES.items() if name != F32}
-    assert FTYPES[F32].id == 0
+    # llama.h has the others, enum llama_ftype.
+    ids |= {F32: 0, "IQ2_XXS": 19, "IQ2_XS": 20, "IQ3_XS": 22, "IQ3_XXS": 23, "IQ1_S": 24}
+    ids |= {"IQ3_S": 26, "IQ3_M": 27, "IQ2_S": 28, "IQ2_M": 29, "IQ1_M": 31}
+    assert ids == {name: t.id for name, t in FTYPES.items()}
 
 
 def llama(n_layers: int = 32, *, tied: bool = False, cols: int = 4096) -> Tensors:
-    tensors: Tensors = [("output_norm.weight", (cols,)), ("token_embd.weight", (32000, cols))]
+    tensors = [Tensor("output_norm.weight", (cols,)), Tensor("token_embd.weight", (32000, cols))]
     if not tied:
-        tensors.insert(0, ("output.weight", (32000, cols)))
+        tensors.insert(0, Tensor("output.weight", (32000, cols)))
     for i in range(n_layers):
         tensors += [
-            (f"blk.{i}.attn_k.weight", (1024, cols)),
-            (f"blk.{i}.attn_v.weight", (1024, cols)),
-            (f"blk.{i}.ffn_down.weight", (cols, 14336)),
+            Tensor(f"blk.{i}.attn_k.weight", (1024, cols)),
+            Tensor(f"blk.{i}.attn_v.weight", (1024, cols)),
+            Tensor(f"blk.{i}.ffn_down.weight", (cols, 14336)),
         ]
     return tensors
 
 
 def types_of(ftype: str, facts: ModelFacts, tensors: Tensors, part: str) -> list[str]:
-    choices = choose(ftype, facts, tensors)
-    return [c.type for (name, _), c in zip(tensors, choices, strict=True) if part in name]
+    choices = choose(plain(ftype), facts, tensors)
+    return [c.type for tensor, c in zip(tensors, choices, strict=True) if part in tensor.name]
 
 
 LLAMA_8B = ModelFacts("llama", 32, 32, 8)
@@ -239,15 +238,15 @@ def test_rows_that_do_not_divide_get_smaller_blocks_then_f16(
 
 
 def test_reasons_are_readable() -> None:
-    tensors: Tensors = [
-        ("output_norm.weight", (704,)),
-        ("token_embd.weight", (32000, 704)),
-        ("blk.0.attn_q.weight", (704, 512)),
-        ("blk.0.attn_q_norm.weight", (8, 64)),
-        ("blk.0.ffn_down.weight", (512, 704)),
-        ("blk.0.ffn_gate_inp.weight", (8, 512)),
+    tensors = [
+        Tensor("output_norm.weight", (704,)),
+        Tensor("token_embd.weight", (32000, 704)),
+        Tensor("blk.0.attn_q.weight", (704, 512)),
+        Tensor("blk.0.attn_q_norm.weight", (8, 64)),
+        Tensor("blk.0.ffn_down.weight", (512, 704)),
+        Tensor("blk.0.ffn_gate_inp.weight", (8, 512)),
     ]
-    assert choose("q4_k_m", ModelFacts("qwen2", 8, 8, 8), tensors) == [
+    assert choose(plain("q4_k_m"), ModelFacts("qwen2", 8, 8, 8), tensors) == [
         Choice("F32", "F32: one dimension"),
         Choice("Q8_0", "Q4_K_M: tied output of odd row length"),
         Choice("Q4_K", "Q4_K_M: default"),
@@ -271,9 +270,14 @@ def test_reasons_are_readable() -> None:
         ("q5_k", "Q5_K_M"),
         ("Q3_K", "Q3_K_M"),
         ("f16", "F16"),
+        ("iq2_xxs", "IQ2_XXS"),
+        ("0", "F32"),
+        ("15", "Q4_K_M"),
     ],
 )
-def test_a_file_type_has_llama_quantizes_aliases_in_any_case(name: str, found: str) -> None:
+def test_a_file_type_has_llama_quantizes_aliases_and_numbers_in_any_case(
+    name: str, found: str
+) -> None:
     assert file_type(name) is FTYPES[found]
 
 
@@ -283,21 +287,28 @@ def test_an_unknown_file_type_is_refused_with_the_nearest_names() -> None:
     assert caught.value.reference == "unknown-type"
     assert caught.value.exit_code == 3
     assert "Q4_K_M" in (caught.value.reason or "")
-    with pytest.raises(UnsupportedError) as caught:
-        choose("int4", LLAMA_8B, [])
     assert caught.value.hint == "`quantize types` lists them all"
 
 
-def test_a_type_that_needs_an_imatrix_is_refused_without_one() -> None:
-    with pytest.raises(UsageError) as caught:
-        choose("Q2_K_S", LLAMA_8B, llama())
-    assert caught.value.reference == "needs-imatrix"
+def test_a_tensor_says_that_it_needs_an_imatrix() -> None:
+    """llama-quant.cpp, tensor_requires_imatrix: neither the embedding nor the output does."""
+
+    def needy(ftype: str, part: str) -> bool:
+        pairs = zip(llama(), choose(plain(ftype), LLAMA_8B, llama()), strict=True)
+        return any(choice.needs_imatrix for tensor, choice in pairs if part in tensor.name)
+
+    assert needy("Q2_K_S", "ffn_down")
+    assert not needy("Q2_K", "ffn_down")
+    assert needy("IQ3_XS", "attn_k")
+    assert not needy("IQ3_XS", "ffn_down")
+    assert not any(needy("IQ3_M", part) for part in ("attn", "ffn", "output", "token"))
+    assert not needy("IQ1_S", "token_embd")
+    assert not needy("Q2_K_S", "token_embd")
 
 
 def test_every_file_type_is_made_of_known_types() -> None:
     for ftype in FTYPES.values():
-        facts = ModelFacts("llama", 32, 32, 8, has_imatrix=ftype.needs_imatrix)
-        for choice in choose(ftype.name, facts, llama()):
+        for choice in choose(plain(ftype), ModelFacts("llama", 32, 32, 8), llama()):
             assert choice.type in GGML_TYPES
         assert ftype.default in GGML_TYPES
         assert ftype.description

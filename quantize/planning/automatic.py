@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.planning.outputs import Model
-from quantize.recipes import FTYPES, FileType, file_type
+from quantize.recipes import FTYPES, Recipe, plain
 from quantize.tensors import count
 
 AUTOMATIC = "auto"
@@ -18,13 +19,12 @@ _USUAL = "Q4_K_M"  # of weights that were never quantized, whatever is written l
 
 @dataclass(frozen=True, slots=True)
 class Automatic:
-    """`file_type` chooses for what is not on a grid; `label` is what the file is called.
+    """The mix of `recipe` chooses for what is not on a grid; it is called by what most is.
 
     `why` is None for the usual type, which needs no word.
     """
 
-    file_type: FileType
-    label: FileType
+    recipe: Recipe
     why: str | None
 
 
@@ -32,9 +32,8 @@ def choose_automatically(source: Checkpoint | GGUFFile, model: Model) -> Automat
     """The file type for a source whose grids are kept in `model`."""
     nearest = source.encoding.nearest if isinstance(source, Checkpoint) else None
     if nearest is None:
-        usual = FTYPES[_USUAL]
-        return Automatic(usual, usual, None)
-    file_type = FTYPES[nearest]
+        return Automatic(plain(_USUAL), None)
+    mix = FTYPES[nearest]
     kept = Counter[str]()
     for output in model.outputs:
         kept[output.grid or ""] += count(output.shape)
@@ -44,20 +43,25 @@ def choose_automatically(source: Checkpoint | GGUFFile, model: Model) -> Automat
     if set(kept) - {""}:
         names = " and ".join(sorted(set(kept) - {""}))
         why = f"{names} as stored, {nearest} for the rest: nothing measurable is lost"
-    return Automatic(file_type, labels[0] if labels else file_type, why)
+    label = labels[0] if labels else mix
+    return Automatic(Recipe(label.name, label.id, mix), why)
 
 
-def file_types_of(names: tuple[str, ...]) -> tuple[FileType, ...]:
-    """The file types called `names`; none where the source shall choose."""
-    automatic = [name for name in names if name.strip().lower() == AUTOMATIC]
-    if automatic and len(names) > 1:
+def is_automatic(types: Sequence[str | Recipe]) -> bool:
+    """Whether the source shall choose. Raises UsageError where it shall and something else too."""
+    automatic = [one for one in types if isinstance(one, str) and _is_auto(one)]
+    if automatic and len(types) > 1:
         raise UsageError(
             "auto-with-others",
             "--type auto goes alone",
             reason="it chooses the one type that fits the source best",
             hint="name the types, or leave out --type",
         )
-    return tuple(dict.fromkeys(file_type(name) for name in names if not automatic))
+    return bool(automatic)
+
+
+def _is_auto(name: str) -> bool:
+    return name.strip().lower() == AUTOMATIC
 
 
 def notes_on_encodings(source: Checkpoint | GGUFFile, model: Model) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from quantize.planning.layout import VERSION, file_order, place
 from quantize.planning.opening import Opened
 from quantize.planning.outputs import Model, Output
 from quantize.planning.plan import Plan
-from quantize.recipes import Choice, FileType
+from quantize.recipes import UNSTEERED, Choice, Recipe
 from quantize.storage.hub import Snapshot, parse_hub_id, pin_or_cached
 from quantize.storage.hub_files import HubFiles
 from quantize.storage.local import LocalFolder
@@ -78,27 +78,27 @@ def model_of_adapter(
     return Model(name or source.name, family.arch, kvs, outputs)
 
 
-def plan_adapter(model: Model, file_types: Sequence[FileType]) -> tuple[Plan, ...]:
-    """One plan for each file type. Raises UnsupportedError for one that is not of TYPES."""
-    for file_type in file_types:
-        if file_type.name not in TYPES:
+def plan_adapter(model: Model, recipes: Sequence[Recipe]) -> tuple[Plan, ...]:
+    """One plan for each recipe. Raises UnsupportedError for what is not one of TYPES alone."""
+    for recipe in recipes:
+        if recipe.mix.name not in TYPES or recipe.steering != UNSTEERED:
             raise UnsupportedError(
                 "adapter-type",
-                f"a GGUF adapter is not written as {file_type.name}",
+                f"a GGUF adapter is not written as {recipe.name}",
                 reason="the rows of its factors are as short as their rank",
-                hint=f"--type {' or '.join(TYPES)}",
+                hint=f"--type {' or '.join(TYPES)}, without options for tensors",
             )
     kvs = (*model.kvs, VERSION)
     return tuple(
         place(
             model.name,
             model.arch,
-            file_type.name,
+            recipe.name,
             kvs,
             model.outputs,
-            [Choice(file_type.default, "a factor")] * len(model.outputs),
+            [Choice(recipe.mix.default, "a factor")] * len(model.outputs),
         )
-        for file_type in file_types
+        for recipe in recipes
     )
 
 

@@ -49,17 +49,7 @@ def model_of(
         generated = list(family.generated(hp))
         early = key_values(family.early, family.arch, hp)
         keys = key_values(family.keys, family.arch, hp)
-    outputs = [
-        Output(
-            tensor.name,
-            tensor.shape,
-            tensor.sources,
-            _in_source_precision(checkpoint, tensor),
-            grid=_grid(checkpoint, tensor.sources, tensor.transform, keep_grid),
-            held=max(checkpoint.weights[name].held for name in tensor.sources),
-        )
-        for tensor in mapped
-    ]
+    outputs = [_output(checkpoint, tensor, keep_grid=keep_grid) for tensor in mapped]
     outputs += [
         Output(made.name, made.values.shape, values=made.values.astype("<f4").tobytes())
         for made in generated
@@ -190,15 +180,20 @@ def _in_source_precision(checkpoint: Checkpoint, tensor: Mapped) -> Transform:
     return tensor.transform
 
 
-def _grid(
-    checkpoint: Checkpoint,
-    sources: Sequence[str],
-    transform: Transform,
-    keep: bool,  # noqa: FBT001
-) -> str | None:
-    weights = [checkpoint.weights[name] for name in sources]
-    grids = {weight.grid if keep or weight.moved else None for weight in weights}
-    return grids.pop() if len(grids) == 1 and transform.moves_rows_only else None
+def _output(checkpoint: Checkpoint, tensor: Mapped, *, keep_grid: bool) -> Output:
+    weights = [checkpoint.weights[name] for name in tensor.sources]
+    grids = {weight.grid if keep_grid or weight.moved else None for weight in weights}
+    grid = grids.pop() if len(grids) == 1 and tensor.transform.moves_rows_only else None
+    return Output(
+        tensor.name,
+        tensor.shape,
+        tensor.sources,
+        _in_source_precision(checkpoint, tensor),
+        grid=grid,
+        stored=grid or "F32",
+        bound=grid is not None,
+        held=max(weight.held for weight in weights),
+    )
 
 
 def _check_duplicates(outputs: Sequence[Output]) -> None:

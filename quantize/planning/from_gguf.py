@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from quantize.checkpoints.gguf_file import GGUFFile
-from quantize.errors import CheckpointError, UnsupportedError
+from quantize.errors import CheckpointError
 from quantize.formats.kv import KV, string
 from quantize.planning.layout import file_order
 from quantize.planning.outputs import Model, Output
-from quantize.tensors import GGML_TYPES
 
-_FLOATS = {"F32", "F16", "BF16", "F64"}
-# Tell of one file what is not true of another; llama-quantize leaves them out.
-_DROPPED = ("split.", "quantize.imatrix.")
+_FLOATS = {"F32", "F16", "BF16"}
+# What is written is one file; llama-quantize leaves these out.
+_DROPPED = "split."
 
 
-def model_of_gguf(source: GGUFFile, *, name: str | None = None) -> Model:
-    """The file's model. Raises UnsupportedError where weights are quantized already."""
-    quantized = [
-        weight for weight in source.weights.values() if weight.dtype not in _FLOATS
-        and GGML_TYPES[weight.dtype].block_size > 1
-    ]  # fmt: skip
-    if quantized:
-        raise UnsupportedError(
-            "quantized-source",
-            f"{len(quantized)} tensors are quantized already",
-            where=f"{source.file}: {quantized[0].name} is {quantized[0].dtype}",
-            reason="quantizing again adds the errors of both types",
-            hint="use an F32, F16 or BF16 file of the same model, or its checkpoint",
-        )
+def model_of_gguf(
+    source: GGUFFile, *, name: str | None = None, keep_grid: bool = False
+) -> Model:
+    """The file's model. `keep_grid`: tensors that are quantized already keep their types."""
     kvs = [kv for kv in source.header.kvs if not kv.key.startswith(_DROPPED)]
     outputs = [
-        Output(weight.name, weight.shape, (weight.name,))
+        Output(
+            weight.name,
+            weight.shape,
+            (weight.name,),
+            grid=None if weight.dtype in _FLOATS else weight.dtype,
+            stored=weight.dtype,
+            bound=keep_grid,
+        )
         for weight in sorted(source.weights.values(), key=lambda weight: file_order(weight.name))
     ]
     return Model(name or source.name, _arch(source, kvs), tuple(_renamed(kvs, name)), outputs)

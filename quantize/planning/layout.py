@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
+from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV, u32
 from quantize.planning.outputs import Output
 from quantize.planning.plan import Plan, PlannedTensor
-from quantize.recipes import FTYPES, Choice, FileType
-from quantize.tensors import Shape, tensor_nbytes
+from quantize.recipes import FTYPES, Choice, Recipe
+from quantize.tensors import GGML_TYPES, Shape, tensor_nbytes
 
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 _FLOATS = ("F32", "F16", "BF16")
@@ -37,16 +38,20 @@ def written_shape(shape: Shape) -> Shape:
 def lay_out(
     name: str,
     arch: str,
-    file_type: FileType,
+    recipe: Recipe,
     kvs: Sequence[KV],
     outputs: Sequence[Output],
     choices: Sequence[Choice],
+    added: Sequence[KV] = (),
 ) -> Plan:
-    """Give each output its type and place; `outputs` are in file order, `choices` beside them."""
-    last = (VERSION, u32("general.file_type", _file_type_id(file_type, choices)))
+    """Give each output its type and place; `outputs` are in file order, `choices` beside them.
+
+    `added` are key-values that come last, in place of others of the same keys.
+    """
+    last = (VERSION, u32("general.file_type", _file_type_id(recipe, choices)), *added)
     replaced = {kv.key for kv in last}
     kvs = (*(kv for kv in kvs if kv.key not in replaced), *last)
-    return place(name, arch, file_type.name, kvs, outputs, choices)
+    return place(name, arch, recipe.name, kvs, outputs, choices)
 
 
 def place(
@@ -82,14 +87,21 @@ def place(
             values=output.values,
             repacked=output.grid == choice.type,
             held=output.held,
+            imatrix=_imatrix(output, choice),
         )
         for output, choice, entry, nbytes in zip(outputs, choices, entries, sizes, strict=True)
     )
     return Plan(name, arch, ftype, kvs, tensors, header, len(header) + data_size)
 
 
-def _file_type_id(file_type: FileType, choices: Sequence[Choice]) -> int:
+def _imatrix(output: Output, choice: Choice) -> ImatrixEntry | None:
+    """What the quantizer is told; nothing where it makes no difference."""
+    is_quantized = GGML_TYPES[choice.type].block_size > 1 and output.grid != choice.type
+    return output.imatrix if is_quantized else None
+
+
+def _file_type_id(recipe: Recipe, choices: Sequence[Choice]) -> int:
     """A float file with experts in MXFP4 is called by their type, as llama.cpp's converter does."""
-    if file_type.default in _FLOATS and any(choice.type == "MXFP4" for choice in choices):
+    if recipe.mix.default in _FLOATS and any(choice.type == "MXFP4" for choice in choices):
         return FTYPES["MXFP4_MOE"].id
-    return file_type.id
+    return recipe.id

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quantize.architectures.transforms import IDENTITY, Transform
+from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV
 from quantize.tensors import Shape
 
@@ -15,7 +16,9 @@ class Output:
     """A tensor to write: made from `sources` by `transform`, or of given float32 `values`.
 
     `grid` is the ggml type that holds the stored values of all sources exactly, if there is one and
-    the transform only moves rows. `held`: bytes that any range of rows takes beside its own.
+    the transform only moves rows. `stored` is the type that it has where nothing is quantized;
+    `bound`: it keeps a quantized one unless requantizing is allowed. `held`: bytes that any range
+    of rows takes beside its own. `imatrix` says how much its columns matter.
     """
 
     name: str
@@ -24,14 +27,22 @@ class Output:
     transform: Transform = IDENTITY
     values: bytes | None = None
     grid: str | None = None
+    stored: str = "F32"
+    bound: bool = False
     held: int = 0
+    imatrix: ImatrixEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model to write: everything about it but the types of its tensors."""
+    """A model to write: everything about it but the types of its tensors.
+
+    `has_imatrix`: an importance matrix goes with it. `added` are key-values that come last.
+    """
 
     name: str
     arch: str
     kvs: tuple[KV, ...]
     outputs: Sequence[Output]
+    has_imatrix: bool = False
+    added: tuple[KV, ...] = ()

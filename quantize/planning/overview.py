@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from quantize.errors import UsageError
 from quantize.formats.gguf import data_offsets
 from quantize.planning.outputs import Model
-from quantize.planning.planner import choices_of, make_plans
-from quantize.recipes import FTYPES, FileType
+from quantize.planning.planner import choices_of, make_plans, refusal
+from quantize.recipes import FTYPES, UNSTEERED, FileType, Steering, plain
 from quantize.tensors import count, tensor_nbytes
 from quantize.units import format_bytes
 
@@ -35,17 +35,21 @@ class TypeSize:
         return 8 * self.nbytes / sum(self.elements.values())
 
 
-def sizes(model: Model) -> list[TypeSize]:
-    """One row for each file type that can be written without an imatrix, the best first.
+def sizes(model: Model, steering: Steering = UNSTEERED) -> list[TypeSize]:
+    """One row for each file type that can be written, the best first.
 
-    The header is made once: it has the same length whatever the types are.
+    Without an imatrix, those that need one are left out. The header is made once: it has the same
+    length whatever the types are.
     """
-    wanted = [file_type for file_type in FTYPES.values() if not file_type.needs_imatrix]
-    (plan,) = make_plans(model, wanted[:1])
+    recipes = [plain(file_type).steered(steering) for file_type in FTYPES.values()]
+    (plan,) = make_plans(model, recipes[:1])
     header = len(plan.header)
     rows = []
-    for file_type in wanted:
-        types = [choice.type for choice in choices_of(model, file_type)]
+    for recipe in recipes:
+        choices = choices_of(model, recipe)
+        if refusal(model, recipe, choices) is not None:
+            continue
+        types = [choice.type for choice in choices]
         nbytes = [
             tensor_nbytes(type, tensor.shape)
             for type, tensor in zip(types, plan.tensors, strict=True)
@@ -54,7 +58,7 @@ def sizes(model: Model) -> list[TypeSize]:
         for type, tensor in zip(types, plan.tensors, strict=True):
             elements[type] += count(tensor.shape)
         size = header + data_offsets(nbytes)[1]
-        rows.append(TypeSize(file_type, size, sum(nbytes), elements))
+        rows.append(TypeSize(recipe.mix, size, sum(nbytes), elements))
     return rows
 
 

@@ -1,54 +1,52 @@
-"""From a model and the file types wanted to complete plans, refusing early what cannot be."""
+"""From a model and the recipes wanted to complete plans, refusing early what cannot be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quantize.errors import QuantizeError, UnsupportedError, UsageError
 from quantize.planning.layout import lay_out, written_shape
-from quantize.planning.outputs import Model
+from quantize.planning.outputs import Model, Output
 from quantize.planning.plan import Plan
 from quantize.planning.shapes import check_shapes
-from quantize.recipes import Choice, FileType, ModelFacts, choose
+from quantize.quantizers import QUANTIZERS
+from quantize.recipes import Choice, ModelFacts, Recipe, Tensor, choose
 
 
-def make_plans(
-    model: Model, file_types: Sequence[FileType], label: FileType | None = None
-) -> tuple[Plan, ...]:
-    """One plan for each file type, over the same tensors in the same order.
+def make_plans(model: Model, recipes: Sequence[Recipe]) -> tuple[Plan, ...]:
+    """One plan for each recipe, over the same tensors in the same order.
 
-    `label` is what the files are called in place of the type that chose for them.
+    Raises UsageError and UnsupportedError for types that cannot be given to them.
     """
     check_shapes(model)
-    return tuple(
-        lay_out(
-            model.name,
-            model.arch,
-            label or file_type,
-            model.kvs,
-            model.outputs,
-            choices_of(model, file_type),
-        )
-        for file_type in file_types
+    return tuple(_plan(model, recipe) for recipe in recipes)
+
+
+def _plan(model: Model, recipe: Recipe) -> Plan:
+    choices = choices_of(model, recipe)
+    refused = refusal(model, recipe, choices)
+    if refused is not None:
+        raise refused
+    return lay_out(
+        model.name, model.arch, recipe, model.kvs, model.outputs, choices, model.added
     )
 
 
-def choices_of(model: Model, file_type: FileType) -> list[Choice]:
-    """The type of each output, and why."""
-    tensors = [(output.name, written_shape(output.shape)) for output in model.outputs]
-    return _keep_grids(model, choose(file_type.name, _facts(model), tensors))
+def choices_of(model: Model, recipe: Recipe) -> list[Choice]:
+    """The type of each output, and why; whether it can be written is not looked at."""
+    return choose(recipe, facts_of(model), tensors_of(model))
 
 
-def _keep_grids(model: Model, choices: Sequence[Choice]) -> list[Choice]:
-    """Weights that are stored on a ggml type's grid stay on it: no other type is as exact."""
+def tensors_of(model: Model) -> list[Tensor]:
+    """The outputs as a recipe sees them."""
     return [
-        choice
-        if output.grid is None
-        else Choice(output.grid, f"stored as {output.grid}: moved without loss")
-        for output, choice in zip(model.outputs, choices, strict=True)
+        Tensor(output.name, written_shape(output.shape), output.stored, output.bound)
+        for output in model.outputs
     ]
 
 
-def _facts(model: Model) -> ModelFacts:
+def facts_of(model: Model) -> ModelFacts:
+    """What the mixes want to know of the model beside its tensors."""
     values = {kv.key.removeprefix(f"{model.arch}."): kv.value for kv in model.kvs}
     return ModelFacts(
         arch=model.arch,
@@ -57,4 +55,44 @@ def _facts(model: Model) -> ModelFacts:
         head_count=values.get("attention.head_count", 0),
         head_count_kv=values.get("attention.head_count_kv"),
         expert_count=values.get("expert_count", 0),
+        has_imatrix=model.has_imatrix,
+    )
+
+
+def refusal(model: Model, recipe: Recipe, choices: Sequence[Choice]) -> QuantizeError | None:
+    """Why a file with these types cannot be written, if it cannot."""
+    for output, choice in zip(model.outputs, choices, strict=True):
+        if choice.needs_imatrix and output.imatrix is None:
+            return _needs_imatrix(model, recipe, output, choice)
+        if choice.type == output.grid:
+            continue
+        if output.stored not in QUANTIZERS:
+            return UnsupportedError(
+                "undecodable-type",
+                f"{output.stored} cannot be decoded",
+                where=output.name,
+                hint="use the checkpoint that the file was made from",
+            )
+        if choice.type not in QUANTIZERS:
+            return UnsupportedError(
+                "unwritable-type",
+                f"{choice.type} cannot be written",
+                where=output.name,
+                reason=choice.reason,
+                hint="take another type; `quantize types` lists those of files",
+            )
+    return None
+
+
+def _needs_imatrix(model: Model, recipe: Recipe, output: Output, choice: Choice) -> UsageError:
+    if model.has_imatrix:
+        message, hint = f"the imatrix has no entry, and {choice.type} needs one", "give one that has"
+    else:
+        message, hint = f"{recipe.name} needs an importance matrix", "--imatrix FILE"
+    return UsageError(
+        "needs-imatrix",
+        message,
+        where=output.name,
+        reason=f"without one, the few bits of {choice.type} go to the wrong weights",
+        hint=f"{hint}, or take a larger type, such as Q3_K_M or Q2_K",
     )

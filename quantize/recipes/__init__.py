@@ -1,12 +1,27 @@
-"""Which tensor gets which ggml type, and why: llama-quantize's mixes as data.
+"""Which tensor gets which ggml type, and why: llama-quantize's mixes as data, and what steers them.
 
 Pure: names, shapes and a few facts of the model go in, types and reasons come out.
 """
 
 from __future__ import annotations
 
-from quantize.recipes.choosing import Choice, choose
+from quantize.recipes.choosing import Choice, Tensor, choose
 from quantize.recipes.facts import ModelFacts
 from quantize.recipes.ftypes import FTYPES, FileType, file_type
+from quantize.recipes.recipe import Recipe, plain
+from quantize.recipes.steering import UNSTEERED, Rule, Steering
 
-__all__ = ["FTYPES", "Choice", "FileType", "ModelFacts", "choose", "file_type"]
+__all__ = [
+    "FTYPES",
+    "UNSTEERED",
+    "Choice",
+    "FileType",
+    "ModelFacts",
+    "Recipe",
+    "Rule",
+    "Steering",
+    "Tensor",
+    "choose",
+    "file_type",
+    "plain",
+]

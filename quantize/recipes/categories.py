@@ -70,6 +70,24 @@ _KEPT_PARTS = (
 )  # fmt: skip
 
 
+# Of one architecture only, by its GGUF name.
+_KEPT_PARTS_OF = {
+    "glm5-next": dict.fromkeys(
+        (
+            "hc_", "indexer.attn_q_b", "indexer.attn_k", "indexer.proj", "indexer_compressor_gate",
+            "indexer_compressor_ape", "ssm_f_a.weight", "ssm_f_b.weight", "ssm_g_a.weight",
+            "ssm_g_b.weight", "ssm_beta.weight", "attn_kv_a_mqa.weight", "attn_k_b.weight",
+            "attn_v_b.weight",
+        ),
+        "small",
+    ),
+}  # fmt: skip
+
+CATEGORIES = (
+    OUTPUT, TOKEN_EMBD, ATTN_V, ATTN_K, ATTN_Q, ATTN_OUTPUT, FFN_UP, FFN_GATE, FFN_DOWN, OTHER,
+)  # fmt: skip
+
+
 def category(name: str) -> str:
     """The category of the tensor called `name`."""
     if name in _WHOLE_NAMES:
@@ -77,7 +95,7 @@ def category(name: str) -> str:
     return next((found for part, found in _PARTS if part in name), OTHER)
 
 
-def why_kept(name: str, shape: Shape) -> str | None:
+def why_kept(name: str, shape: Shape, arch: str) -> str | None:
     """Why this tensor stays as it is, or None if it may be quantized."""
     # ggml does not count leading dimensions of 1.
     if sum(n > 1 for n in shape[:-1]) == 0:
@@ -86,4 +104,5 @@ def why_kept(name: str, shape: Shape) -> str | None:
         return "no weight"
     if name in _KEPT_NAMES:
         return _KEPT_NAMES[name]
-    return next((why for part, why in _KEPT_PARTS if part in name), None)
+    parts = (*_KEPT_PARTS, *_KEPT_PARTS_OF.get(arch, {}).items())
+    return next((why for part, why in parts if part in name), None)

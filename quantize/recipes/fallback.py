@@ -6,6 +6,13 @@ from quantize.tensors import GGML_TYPES
 
 # Source: src/llama-quant.cpp of llama.cpp, tensor_type_fallback. 256-blocks to 32-blocks.
 _SMALLER_BLOCKS = {
+    "IQ1_S": "IQ4_NL",
+    "IQ1_M": "IQ4_NL",
+    "IQ2_XXS": "IQ4_NL",
+    "IQ2_XS": "IQ4_NL",
+    "IQ2_S": "IQ4_NL",
+    "IQ3_XXS": "IQ4_NL",
+    "IQ3_S": "IQ4_NL",
     "IQ4_XS": "IQ4_NL",
     "Q2_K": "Q4_0",
     "Q3_K": "Q4_0",

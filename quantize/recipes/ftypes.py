@@ -17,7 +17,6 @@ class FileType:
     default: str
     description: str
     aliases: tuple[str, ...] = ()
-    needs_imatrix: bool = False
 
 
 # Ids: llama.h, enum llama_ftype. Aliases: tools/quantize/quantize.cpp.
@@ -42,22 +41,34 @@ FTYPES = {
         FileType("MXFP4_MOE", 38, "MXFP4", "4-bit floats for experts, 8 bits for all else"),
         FileType("Q3_K_L", 13, "Q3_K", "3 bits, 5 where it matters most"),
         FileType("Q3_K_M", 12, "Q3_K", "3 bits, 4 to 5 where it matters most", ("Q3_K",)),
+        FileType("IQ3_M", 27, "IQ3_S", "3.7 bits on a lattice, 4 where it matters most"),
+        FileType("IQ3_S", 26, "IQ3_S", "3.4 bits on a lattice"),
         FileType("Q3_K_S", 11, "Q3_K", "3 bits: loses much"),
+        FileType("IQ3_XS", 22, "IQ3_S", "3.3 bits on a lattice, with an imatrix only"),
+        FileType("IQ3_XXS", 23, "IQ3_XXS", "3.1 bits on a lattice, with an imatrix only"),
         FileType("Q2_K", 10, "Q2_K", "2 bits, 3 to 4 where it matters most: loses a lot"),
-        FileType("Q2_K_S", 21, "Q2_K", "2 bits, with an imatrix only", needs_imatrix=True),
+        FileType("Q2_K_S", 21, "Q2_K", "2 bits, with an imatrix only"),
+        FileType("IQ2_M", 29, "IQ2_S", "2.7 bits on a lattice, with an imatrix only"),
+        FileType("IQ2_S", 28, "IQ2_XS", "2.5 bits on a lattice, with an imatrix only"),
+        FileType("IQ2_XS", 20, "IQ2_XS", "2.3 bits on a lattice, with an imatrix only"),
+        FileType("IQ2_XXS", 19, "IQ2_XXS", "2.1 bits on a lattice, with an imatrix only"),
         FileType("TQ2_0", 37, "TQ2_0", "2 bits, for models trained with ternary weights"),
+        FileType("IQ1_M", 31, "IQ1_M", "1.8 bits on a lattice, with an imatrix only"),
         FileType("TQ1_0", 36, "TQ1_0", "1.7 bits, for models trained with ternary weights"),
+        FileType("IQ1_S", 24, "IQ1_S", "1.6 bits on a lattice, with an imatrix only"),
     )
 }  # fmt: skip
 
 _BY_ANY_NAME = {name: ftype for ftype in FTYPES.values() for name in (ftype.name, *ftype.aliases)}
+_BY_ID = {str(ftype.id): ftype for ftype in FTYPES.values()}
 
 
 def file_type(name: str) -> FileType:
-    """The file type called `name`, in any case. Raises UnsupportedError if there is none."""
+    """The file type of that name, alias or id, in any case. Raises UnsupportedError."""
     wanted = name.strip().upper().replace("-", "_")
-    if wanted in _BY_ANY_NAME:
-        return _BY_ANY_NAME[wanted]
+    found = _BY_ANY_NAME.get(wanted) or _BY_ID.get(wanted)
+    if found is not None:
+        return found
     near = difflib.get_close_matches(wanted, _BY_ANY_NAME, n=3, cutoff=0.5)
     raise UnsupportedError(
         "unknown-type",

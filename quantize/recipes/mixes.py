@@ -12,19 +12,29 @@ from dataclasses import dataclass
 from quantize.recipes.categories import (
     ATTN_K,
     ATTN_OUTPUT,
+    ATTN_Q,
     ATTN_V,
     FFN_DOWN,
+    FFN_GATE,
+    FFN_UP,
+    OTHER,
     OUTPUT,
     TOKEN_EMBD,
+    category,
 )
 from quantize.recipes.facts import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A tensor's place in the model. `layer` counts the tensors of its category from 0."""
+    """A tensor's place in the model. `number` counts the tensors of its category from 0.
 
+    `layer` is the same, but the block's number where experts may give a block several of a kind.
+    """
+
+    name: str
     facts: ModelFacts
+    number: int
     layer: int
     n_layers: int
     fits_default: bool
@@ -67,12 +77,31 @@ def _first(part: int) -> Callable[[Slot], bool]:
     return lambda slot: slot.layer < slot.n_layers // part
 
 
+def _may_hold_experts(slot: Slot) -> bool:
+    # Projections of this one's latent attention have three dimensions too.
+    ffn = (FFN_UP, FFN_GATE, FFN_DOWN)
+    return slot.facts.arch != "bailingmoe3" or category(slot.name) in ffn
+
+
+def _is_glm_5_projection(slot: Slot) -> bool:
+    parts = ("attn_q_a", "attn_q_b", "nextn.eh_proj")
+    return slot.facts.arch == "glm5-next" and any(part in slot.name for part in parts)
+
+
 OUTER = Condition("in the first and last eighth of layers or every third", _gets_more_bits)
 FIRST_EIGHTH = Condition("in the first eighth of layers", _first(8))
+FIRST_EIGHTH_OF_KIND = Condition(
+    "in the first eighth of layers", lambda slot: slot.number < slot.n_layers // 8
+)
+BETWEEN_EIGHTHS = Condition(
+    "in all but the first and last eighth of layers",
+    lambda slot: slot.n_layers // 8 <= slot.layer < 7 * slot.n_layers // 8,
+)
 FIRST_SIXTEENTH = Condition("in the first sixteenth of layers", _first(16))
 FIRST_TWO = Condition("in the first two layers", lambda slot: slot.layer < 2)
 FIRST_FOUR = Condition("in the first four layers", lambda slot: slot.layer < 4)
 SHARED = Condition("shared by four heads or more", lambda slot: slot.facts.heads_per_kv >= 4)
+FOUR_EXPERTS = Condition("with four experts", lambda slot: slot.facts.expert_count >= 4)
 EIGHT_EXPERTS = Condition("with eight experts", lambda slot: slot.facts.expert_count == 8)
 NOT_EIGHT_EXPERTS = Condition("", lambda slot: slot.facts.expert_count != 8)
 IMATRIX = Condition("with an imatrix", lambda slot: slot.facts.has_imatrix)
@@ -81,12 +110,17 @@ FALCON = Condition("of a Falcon", lambda slot: slot.facts.arch == "falcon")
 NOT_FALCON = Condition("", lambda slot: slot.facts.arch != "falcon")
 SEVENTY_B = Condition("of a 70B", lambda slot: slot.facts.is_70b)
 MISFIT = Condition("of odd row length", lambda slot: not slot.fits_default)
-STACK = Condition("of stacked experts", lambda slot: slot.is_stack)
+STACK = Condition("of stacked experts", lambda slot: slot.is_stack and _may_hold_experts(slot))
+GLM_5_PROJECTION = Condition("of a GLM-5", _is_glm_5_projection)
+
+# The smallest file types have rules of their own, which come first.
+_TINY = "IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ2_M"
 
 _OUTPUT = (
     Row("MXFP4_MOE", "Q8_0"),
     Row("*", "Q8_0", FALCON),
     Row("*", "Q8_0", MISFIT),
+    Row(f"{_TINY} IQ3_XXS", "Q5_K"),
     Row("Q8_0", "Q8_0"),
     Row("*", "Q6_K"),
 )
@@ -97,31 +131,65 @@ _EXPERTS_IN_FP4 = (
 )
 
 _MIXES = {
-    TOKEN_EMBD: (Row("TQ1_0 TQ2_0", "Q4_K"),),
+    TOKEN_EMBD: (
+        Row("IQ1_S IQ1_M IQ2_XXS IQ2_XS", "Q2_K"),
+        Row("IQ2_S IQ2_M IQ3_XXS", "IQ3_S"),
+        Row("TQ1_0 TQ2_0", "Q4_K"),
+    ),
     ATTN_V: (
+        Row(_TINY, "Q4_K", SHARED),
+        Row(_TINY, "Q4_K", FOUR_EXPERTS),
+        Row("IQ2_S IQ2_M", "IQ3_S"),
+        Row(_TINY, "Q2_K"),
         Row("*", "Q8_0", EIGHT_EXPERTS),
         Row("Q4_K_M Q5_K_M", "Q6_K", OUTER),
-        Row("Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M", "Q5_K", SEVENTY_B),
-        Row("Q2_K_S", "Q5_K", SEVENTY_B & SHARED),
-        Row("Q2_K Q2_K_S", "Q4_K", SHARED),
+        Row("Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M IQ3_M", "Q5_K", SEVENTY_B),
+        Row("Q2_K_S IQ3_XXS IQ3_XS IQ3_S", "Q5_K", SEVENTY_B & SHARED),
+        Row("Q2_K Q2_K_S IQ3_XXS IQ3_XS IQ3_S", "Q4_K", SHARED),
         Row("Q2_K", "Q3_K"),
+        Row("IQ3_XXS", "IQ3_S", NO_IMATRIX),
+        Row("IQ3_M", "Q4_K"),
         Row("Q3_K_M", "Q5_K", FIRST_TWO),
         Row("Q3_K_M", "Q4_K"),
         Row("Q3_K_L", "Q5_K"),
         Row("Q4_K_S", "Q5_K", FIRST_FOUR),
         Row("IQ4_NL IQ4_XS", "Q5_K", SHARED),
     ),
-    ATTN_K: (Row("*", "Q8_0", EIGHT_EXPERTS),),
+    ATTN_K: (
+        Row(_TINY, "Q4_K", EIGHT_EXPERTS),
+        Row("*", "Q8_0", EIGHT_EXPERTS),
+        Row("IQ3_XS", "IQ3_XXS"),
+        Row("IQ3_XXS", "IQ2_S"),
+    ),
+    ATTN_Q: (
+        Row("IQ3_XS", "IQ3_XXS"),
+        Row("IQ3_XXS", "IQ2_S"),
+    ),
     ATTN_OUTPUT: (
+        Row(_TINY, "Q5_K", EIGHT_EXPERTS),
+        Row("IQ1_S IQ1_M", "IQ2_XXS"),
+        Row("IQ2_S IQ2_M", "IQ3_S"),
         Row("Q3_K_L", "Q4_K", FALCON),
-        Row("Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M IQ4_NL IQ4_XS", "Q5_K", NOT_FALCON & EIGHT_EXPERTS),
+        Row(
+            "Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M IQ3_XXS IQ3_XS IQ3_S IQ3_M IQ4_NL IQ4_XS",
+            "Q5_K",
+            NOT_FALCON & EIGHT_EXPERTS,
+        ),
         Row("Q2_K", "Q3_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        Row("IQ3_XXS", "IQ3_S", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        Row("IQ3_M", "Q4_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
         Row("Q3_K_M", "Q4_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
         Row("Q3_K_L", "Q5_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
     ),
     FFN_DOWN: (
+        Row("IQ2_S IQ2_M", "IQ3_S", FIRST_EIGHTH_OF_KIND),
+        Row(_TINY, "Q2_K", FIRST_EIGHTH_OF_KIND),
         Row("Q2_K", "Q3_K"),
         Row("Q2_K_S", "Q4_K", FIRST_EIGHTH),
+        Row("IQ3_XXS", "Q4_K", FIRST_EIGHTH & NO_IMATRIX),
+        Row("IQ3_XXS", "Q3_K", NO_IMATRIX),
+        Row("IQ3_M", "Q4_K", FIRST_EIGHTH),
+        Row("IQ3_M", "Q4_K", EIGHT_EXPERTS & OUTER),
         Row("Q3_K_M", "Q5_K", FIRST_SIXTEENTH),
         Row("Q3_K_M", "Q4_K", NOT_FALCON),
         Row("Q3_K_M", "Q4_K", FALCON & OUTER),
@@ -136,6 +204,9 @@ _MIXES = {
         Row("Q4_0", "Q4_1", FIRST_EIGHTH & IMATRIX),
         Row("Q5_0", "Q5_1", FIRST_EIGHTH & IMATRIX),
     ),
+    FFN_GATE: (Row("IQ3_XS", "IQ3_XXS", BETWEEN_EIGHTHS),),
+    FFN_UP: (Row("IQ3_XS", "IQ3_XXS", BETWEEN_EIGHTHS),),
+    OTHER: (Row("*", "Q8_0", GLM_5_PROJECTION),),
 }
 
 

@@ -1,0 +1,135 @@
+"""An importance matrix beside a model: which entry belongs to which tensor, and what is told of it.
+
+Source: tools/quantize/quantize.cpp and src/llama-quant.cpp of llama.cpp, where tensors are found by
+their names and a matrix of another size ends the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from quantize.errors import UsageError
+from quantize.formats.imatrix import LARGEST, Imatrix, ImatrixEntry
+from quantize.formats.kv import KV, string, u32
+from quantize.planning.layout import written_shape
+from quantize.planning.outputs import Model, Output
+from quantize.planning.plan import Plan, PlannedTensor
+from quantize.recipes.categories import OUTPUT, TOKEN_EMBD, category
+from quantize.tensors import GGML_TYPES
+
+_PREFIX = "quantize.imatrix."
+_LONGEST_VALUE = 127  # bytes of a text that llama-quantize takes
+_LISTED = 3
+
+
+def weigh(model: Model, imatrix: Imatrix, called: str) -> Model:
+    """The model with an entry of the matrix for each tensor that has one.
+
+    `called` is the matrix' name in the key-values. Raises UsageError for a matrix of another model.
+    """
+    outputs = [replace(output, imatrix=_entry_of(output, imatrix)) for output in model.outputs]
+    if all(output.imatrix is None for output in outputs):
+        raise UsageError(
+            "other-imatrix",
+            "none of its entries is of a tensor of this model",
+            where=str(imatrix.file),
+            reason=f"the first one is of {next(iter(imatrix.entries))}",
+            hint="give the matrix that was made of this model",
+        )
+    added = (*model.added, *key_values(imatrix, called))
+    return replace(model, outputs=outputs, added=added, has_imatrix=True)
+
+
+def key_values(imatrix: Imatrix, called: str) -> Iterator[KV]:
+    """What llama-quantize writes of a matrix, in its order."""
+    yield string(f"{_PREFIX}file", _cut(called))
+    if imatrix.datasets:
+        yield string(f"{_PREFIX}dataset", _cut(imatrix.datasets[0]))
+    yield u32(f"{_PREFIX}entries_count", len(imatrix.entries))
+    if imatrix.chunks:
+        yield u32(f"{_PREFIX}chunks_count", imatrix.chunks)
+
+
+def _cut(text: str) -> str | bytes:
+    raw = text.encode("utf-8", "surrogateescape").partition(b"\0")[0][:_LONGEST_VALUE]
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+def _entry_of(output: Output, imatrix: Imatrix) -> ImatrixEntry | None:
+    entry = imatrix.entries.get(output.name)
+    if entry is None or entry.size == _size(output):
+        return entry
+    if category(output.name) == TOKEN_EMBD:
+        # Rows are looked up in it, which says nothing of its columns.
+        return None
+    raise UsageError(
+        "other-imatrix",
+        f"{entry.size} values, where the tensor needs {_size(output)}",
+        where=f"{imatrix.file}: {output.name}",
+        reason="the matrix was made of another model, or of its experts one by one",
+        hint="give the matrix that was made of this model",
+    )
+
+
+def _size(output: Output) -> int:
+    """One value for each column, and for each expert anew."""
+    shape = written_shape(output.shape)
+    return shape[-1] * (shape[-3] if len(shape) > 2 else 1)
+
+
+def notes_on_imatrix(imatrix: Imatrix, plans: Sequence[Plan]) -> Iterator[str]:
+    """What a person should know of the matrix and the tensors of `plans`, a line each."""
+    tensors = {tensor.name: tensor for plan in plans for tensor in plan.tensors if _lossy(tensor)}
+    names = {tensor.name for tensor in plans[0].tensors}
+    for what, found in {
+        "the model lacks": [name for name in imatrix.entries if name not in names],
+        "no entry, quantized as without a matrix:": [
+            name for name, tensor in tensors.items() if tensor.imatrix is None
+        ],
+    }.items():
+        if found:
+            yield f"imatrix: {what} {_listed(found)}"
+    yield from _on_values(
+        {name: tensor.imatrix for name, tensor in tensors.items() if tensor.imatrix is not None}
+    )
+
+
+def _lossy(tensor: PlannedTensor) -> bool:
+    """Whether a matrix matters to it; llama-imatrix leaves out what stands before the blocks."""
+    is_quantized = GGML_TYPES[tensor.type].block_size > 1 and not tensor.repacked
+    return is_quantized and category(tensor.name) not in (TOKEN_EMBD, OUTPUT)
+
+
+def _on_values(used: Mapping[str, ImatrixEntry]) -> Iterator[str]:
+    unseen = {name: entry for name, entry in used.items() if entry.unseen}
+    if unseen:
+        count = sum(entry.unseen for entry in unseen.values())
+        total = sum(len(entry.counts) for entry in used.values() if len(entry.counts) > 1)
+        yield (
+            f"imatrix: {count} of {total} expert matrices were never seen, in {_listed(unseen)}: "
+            "all of their columns count alike"
+        )
+    zeros = {name: entry for name, entry in used.items() if entry.zeros}
+    if zeros:
+        count = sum(entry.zeros for entry in zeros.values())
+        yield (
+            f"imatrix: {count} columns have the importance 0, in {_listed(zeros)}: "
+            "a block of such columns loses its weights, as with llama-quantize"
+        )
+    extreme = [name for name, entry in used.items() if entry.largest > LARGEST]
+    if extreme:
+        largest = max(used[name].largest for name in extreme)
+        yield (
+            f"imatrix: importances up to {largest:.1e}, in {_listed(extreme)}: "
+            "rows that they are too large for count all columns alike"
+        )
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = ", ".join(list(names)[:_LISTED])
+    more = len(names) - _LISTED
+    return f"{shown} and {more} more" if more > 0 else shown
