@@ -16,7 +16,7 @@ from quantize.options import Options
 from quantize.planning.plan import Plan
 from quantize.preparing import Prepared
 from quantize.publish.manifest import manifest
-from quantize.publish.records import output_record, source_record
+from quantize.publish.records import imatrix_record, output_record, source_record
 from quantize.results import OutputFile
 from quantize.storage.sink import write_text
 from quantize.vocab import end_tokens
@@ -74,6 +74,7 @@ def write_manifest(
         source_record(prepared.opened, plans[0], prepared.adapters, of_weights),
         {
             "types": [plan.ftype for plan in plans],
+            "imatrix": imatrix_record(prepared.imatrix),
             "keep_grid": options.keep_grid or None,
             "arch": options.arch,
             "pre": options.pre,

@@ -9,8 +9,10 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.execution.comparison import compare_header, compare_with_source
 from quantize.execution.structure import check_structure, open_gguf
+from quantize.formats.imatrix import read_imatrix
 from quantize.options import Options, settings_of
 from quantize.planning.fetching import stream
+from quantize.planning.importance import IMATRIX_FILE
 from quantize.preparing import prepare
 from quantize.progress import NullProgress, Progress
 from quantize.publish.recorded import Recorded, check_digests, recorded
@@ -86,6 +88,7 @@ def _compare(
 
 def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
     """The options that the file was made with: the manifest's, else what its header tells."""
+    options = _with_imatrix(options, opened, record)
     if record is None:
         number = next((kv.value for kv in opened.header.kvs if kv.key == "general.file_type"), None)
         named = [one.name for one in FTYPES.values() if one.id == number]
@@ -107,3 +110,32 @@ def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Opt
         pre=made.get("pre"),
         name=made.get("name"),
     )
+
+
+def _with_imatrix(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
+    """The options, with the file's own name of the importance matrix that it was made with.
+
+    Raises UsageError where another matrix is given, or one is and none was used.
+    """
+    named = next((kv.value for kv in opened.header.kvs if kv.key == IMATRIX_FILE), None)
+    made = named if record is None else record.options.get("imatrix")
+    if made is None and options.imatrix is None:
+        return options
+    if made is None or options.imatrix is None:
+        raise UsageError(
+            "imatrix-of-file",
+            f"it was made with{'out' if made is None else ''} an importance matrix",
+            where=opened.file,
+            reason=None if named is None else f"it was called {named!r}",
+            hint="leave out --imatrix" if made is None else "--imatrix FILE",
+        )
+    if record is not None and read_imatrix(options.imatrix).sha256 != made["sha256"]:
+        raise UsageError(
+            "imatrix-of-file",
+            "it was made with another importance matrix",
+            where=str(options.imatrix),
+            reason=f"the SHA-256 of {made['file']} is {made['sha256']} in the manifest",
+            hint="give that file",
+        )
+    name = named.decode("utf-8", "surrogateescape") if isinstance(named, bytes) else named
+    return replace(options, imatrix_name=name)

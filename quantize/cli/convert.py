@@ -24,6 +24,7 @@ def convert(  # noqa: PLR0913 (one for each option)
     types: opt.Types = ["auto"],  # noqa: B006 (Typer copies it)
     output: opt.OutputFolder = Path(),
     dry_run: opt.DryRun = False,
+    imatrix: opt.Imatrix = None,
     keep_grid: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
     adapter_only: opt.AdapterOnly = False,
@@ -61,6 +62,7 @@ def convert(  # noqa: PLR0913 (one for each option)
 
         options = api.Options(
             types=tuple(types),
+            imatrix=imatrix,
             keep_grid=keep_grid,
             lora=tuple(lora),
             adapter_only=adapter_only,

@@ -13,6 +13,7 @@ def plan(  # noqa: PLR0913 (one for each option)
     types: opt.PlannedTypes = [],  # noqa: B006 (Typer copies it)
     fits: opt.Fits = None,
     context: opt.Context = None,
+    imatrix: opt.Imatrix = None,
     keep_grid: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
     adapter_only: opt.AdapterOnly = False,
@@ -37,6 +38,7 @@ def plan(  # noqa: PLR0913 (one for each option)
 
         options = api.Options(
             types=tuple(types) or ("auto",),
+            imatrix=imatrix,
             keep_grid=keep_grid,
             lora=tuple(lora),
             adapter_only=adapter_only,

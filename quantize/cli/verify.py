@@ -13,6 +13,7 @@ def verify(  # noqa: PLR0913 (one for each option)
     file: opt.GGUF,
     *,
     source: opt.FromSource = None,
+    imatrix: opt.FromImatrix = None,
     sample: opt.Sample = None,
     token: opt.Token = None,
     jobs: opt.Jobs = None,
@@ -32,6 +33,7 @@ def verify(  # noqa: PLR0913 (one for each option)
         from quantize.verify import verify
 
         options = Options(
+            imatrix=imatrix,
             token=token,
             jobs=jobs,
             max_memory=None if max_memory is None else parse_size(max_memory),

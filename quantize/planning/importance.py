@@ -19,6 +19,7 @@ from quantize.recipes.categories import OUTPUT, TOKEN_EMBD, category
 from quantize.tensors import GGML_TYPES
 
 _PREFIX = "quantize.imatrix."
+IMATRIX_FILE = f"{_PREFIX}file"
 _LONGEST_VALUE = 127  # bytes of a text that llama-quantize takes
 _LISTED = 3
 
@@ -43,7 +44,7 @@ def weigh(model: Model, imatrix: Imatrix, called: str) -> Model:
 
 def key_values(imatrix: Imatrix, called: str) -> Iterator[KV]:
     """What llama-quantize writes of a matrix, in its order."""
-    yield string(f"{_PREFIX}file", _cut(called))
+    yield string(IMATRIX_FILE, _cut(called))
     if imatrix.datasets:
         yield string(f"{_PREFIX}dataset", _cut(imatrix.datasets[0]))
     yield u32(f"{_PREFIX}entries_count", len(imatrix.entries))

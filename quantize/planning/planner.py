@@ -27,9 +27,7 @@ def _plan(model: Model, recipe: Recipe) -> Plan:
     refused = refusal(model, recipe, choices)
     if refused is not None:
         raise refused
-    return lay_out(
-        model.name, model.arch, recipe, model.kvs, model.outputs, choices, model.added
-    )
+    return lay_out(model.name, model.arch, recipe, model.kvs, model.outputs, choices, model.added)
 
 
 def choices_of(model: Model, recipe: Recipe) -> list[Choice]:
@@ -86,13 +84,13 @@ def refusal(model: Model, recipe: Recipe, choices: Sequence[Choice]) -> Quantize
 
 def _needs_imatrix(model: Model, recipe: Recipe, output: Output, choice: Choice) -> UsageError:
     if model.has_imatrix:
-        message, hint = f"the imatrix has no entry, and {choice.type} needs one", "give one that has"
+        message = f"the importance matrix lacks the tensor, and {choice.type} needs it"
     else:
-        message, hint = f"{recipe.name} needs an importance matrix", "--imatrix FILE"
+        message = f"{recipe.name} needs an importance matrix"
     return UsageError(
         "needs-imatrix",
         message,
         where=output.name,
         reason=f"without one, the few bits of {choice.type} go to the wrong weights",
-        hint=f"{hint}, or take a larger type, such as Q3_K_M or Q2_K",
+        hint="--imatrix FILE, or take a larger type, such as Q3_K_M or Q2_K",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from quantize.execution import Written
+from quantize.formats.imatrix import Imatrix
 from quantize.planning.adapters import OpenedAdapter
 from quantize.planning.fetching import weight_files
 from quantize.planning.opening import Opened
@@ -35,6 +36,13 @@ def source_record(
         commit=opened.commit,
         adapters=[_adapter_record(one) for one in adapters] or None,
     )
+
+
+def imatrix_record(imatrix: Imatrix | None) -> dict[str, object] | None:
+    """Which importance matrix it was; None without one. Not where it was: that decides nothing."""
+    if imatrix is None:
+        return None
+    return {"file": imatrix.file.name, "sha256": imatrix.sha256, "chunks": imatrix.chunks or None}
 
 
 def output_record(plan: Plan, one: Written) -> OutputRecord:
