@@ -62,8 +62,8 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize compare a.gguf b.gguf --fail-above 10", "for a script"),
     ),
     "perplexity": (
-        Example("quantize perplexity model-Q4_K_M.gguf --text wiki.txt", "alone"),
-        Example("quantize perplexity q4.gguf --text wiki.txt --base f16.gguf", "what it lost"),
+        Example("quantize perplexity a-Q4_K_M.gguf --text wiki.txt", "alone"),
+        Example("quantize perplexity a.gguf --text t.txt --base f16.gguf", "what it lost"),
     ),
     "push": (
         Example("quantize push ./out user/Qwen3-0.6B-GGUF", "all files of a folder"),
