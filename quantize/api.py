@@ -9,7 +9,7 @@ from pathlib import Path
 from quantize.architectures import ARCHITECTURES
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.companions import write_manifest, write_modelfiles
-from quantize.execution import needs_of, run
+from quantize.execution import Written, needs_of, run
 from quantize.execution.overview import Overview, overview_of
 from quantize.formats.imatrix import read_imatrix
 from quantize.formats.imatrix_summary import Summary, summarize
@@ -20,7 +20,7 @@ from quantize.options import Options, settings_of
 from quantize.planning.fetching import LocalDigests, download, stream
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.opening import open_source
-from quantize.preparing import prepare, prepare_any
+from quantize.preparing import Prepared, open_sources, plan_sources, prepare
 from quantize.progress import NullProgress, Progress
 from quantize.recipes import FTYPES, FileType
 from quantize.results import (
@@ -56,7 +56,7 @@ __all__ = [
 
 def plan(source: str, options: Options) -> Planned:
     """Read headers only, and say what `convert` would write."""
-    prepared = prepare_any(source, options)
+    prepared = prepare(source, options)
     needs = needs_of(prepared.plans, settings_of(options))
     return Planned(prepared.facts, prepared.plans, needs, prepared.notes)
 
@@ -67,15 +67,35 @@ def overview(
     """Read headers only, and say what each file type would give; see overview_of."""
     prepared = prepare(source, options)
     stored = {weight.dtype for weight in prepared.opened.source.weights.values()}
-    found = overview_of(prepared.model, stored, settings_of(options), context, limit)
+    found = overview_of(
+        prepared.model, stored, settings_of(options), context, limit, options.steering
+    )
     return prepared.facts, found
 
 
 def convert(source: str, options: Options, progress: Progress | None = None) -> Converted:
     """Write the files of all types, their Modelfiles and the manifest into `options.output`."""
     started = time.perf_counter()
-    prepared = prepare_any(source, options)
-    progress = progress or NullProgress()
+    sources = open_sources(source, options)
+    # Planning reads a large vocabulary on one core; another has time for the digests meanwhile.
+    with LocalDigests(sources.opened) as digests:
+        prepared = plan_sources(sources, options)
+        written = _write(prepared, options, progress or NullProgress())
+        files = tuple(
+            OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256)
+            for plan, one in zip(prepared.plans, written, strict=True)
+        )
+        return Converted(
+            source=prepared.facts,
+            files=files,
+            modelfiles=write_modelfiles(prepared, files, options),
+            manifest=write_manifest(prepared, written, options, digests.wait()),
+            seconds=time.perf_counter() - started,
+            kernels=written[0].kernels,
+        )
+
+
+def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Written, ...]:
     for note in prepared.notes:
         progress.note(note)
     plans, origin = prepared.plans, prepared.opened.source
@@ -86,9 +106,8 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         settings = settings.without(stream(prepared.opened, options.max_memory))
     else:
         download(prepared.opened, plans[0], progress)
-    digests = LocalDigests(prepared.opened, plans[0])
     try:
-        written = run(
+        return run(
             plans,
             origin,
             paths,
@@ -99,18 +118,6 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         )
     finally:
         origin.files.close()
-    files = tuple(
-        OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256)
-        for plan, one in zip(plans, written, strict=True)
-    )
-    return Converted(
-        source=prepared.facts,
-        files=files,
-        modelfiles=write_modelfiles(prepared, files, options),
-        manifest=write_manifest(prepared, written, options, digests.wait()),
-        seconds=time.perf_counter() - started,
-        kernels=written[0].kernels,
-    )
 
 
 def inspect(source: str, token: str | None = None) -> Inspection:

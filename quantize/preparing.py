@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quantize.checkpoints.adapters.alone import LoneAdapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.formats.imatrix import Imatrix, read_imatrix
 from quantize.options import Options, recipes_of
@@ -46,29 +47,42 @@ class Prepared:
     imatrix: Imatrix | None = None
 
 
-def prepare_any(source: str, options: Options) -> Prepared:
-    return _prepare_adapter(source, options) if options.adapter_only else prepare(source, options)
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the options name, opened: weights can be read of it. `recipes` may be none yet."""
 
-
-def _prepare_adapter(source: str, options: Options) -> Prepared:
-    recipes = recipes_of(options) or (plain("F32"),)
-    found = open_adapter(source, options.token)
-    origin = open_alone(found, options.base, options.token)
-    model = model_of_adapter(origin, arch=options.arch, name=options.name)
-    plans = plan_adapter(model, recipes)
-    opened = opened_alone(found, origin)
-    return Prepared(opened, _facts(opened, model, plans), recipes, plans, (), (found,), model)
+    opened: Opened
+    recipes: tuple[Recipe, ...]
+    adapters: tuple[OpenedAdapter, ...]
+    imatrix: Imatrix | None = None
 
 
 def prepare(source: str, options: Options) -> Prepared:
     """A model opened and planned: what every verb begins with."""
+    return plan_sources(open_sources(source, options), options)
+
+
+def open_sources(source: str, options: Options) -> Sources:
     # Before anything is read: a mistyped type must not cost a download.
     recipes = recipes_of(options)
+    if options.adapter_only:
+        found = open_adapter(source, options.token)
+        opened = opened_alone(found, open_alone(found, options.base, options.token))
+        return Sources(opened, recipes or (plain("F32"),), (found,))
     imatrix = None if options.imatrix is None else read_imatrix(options.imatrix)
     opened = open_source(source, options.token)
     adapters = tuple(open_adapter(text, options.token) for text in options.lora)
     if adapters:
         opened = merge_into(opened, adapters)
+    return Sources(opened, recipes, adapters, imatrix)
+
+
+def plan_sources(sources: Sources, options: Options) -> Prepared:
+    origin = sources.opened.source
+    if isinstance(origin, LoneAdapter):
+        return _plan_adapter(sources, origin, options)
+    opened, recipes, adapters = sources.opened, sources.recipes, sources.adapters
+    imatrix = sources.imatrix
     model = name_origins(_model(opened, options), opened, adapters)
     if imatrix is not None:
         model = weigh(model, imatrix, options.imatrix_name or str(imatrix.file))
@@ -87,6 +101,14 @@ def prepare(source: str, options: Options) -> Prepared:
     notes = tuple(dict.fromkeys(notes))
     facts = _facts(opened, model, plans)
     return Prepared(opened, facts, recipes, plans, notes, adapters, model, imatrix)
+
+
+def _plan_adapter(sources: Sources, adapter: LoneAdapter, options: Options) -> Prepared:
+    opened, recipes = sources.opened, sources.recipes
+    model = model_of_adapter(adapter, arch=options.arch, name=options.name)
+    plans = plan_adapter(model, recipes)
+    facts = _facts(opened, model, plans)
+    return Prepared(opened, facts, recipes, plans, (), sources.adapters, model)
 
 
 def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts:

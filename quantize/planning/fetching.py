@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
+from typing import Self
 
 from quantize.errors import UsageError
 from quantize.planning.opening import Opened
@@ -78,23 +79,32 @@ def download_text(files: dict[str, int] | Sequence[tuple[str, int]]) -> str:
 
 
 class LocalDigests:
-    """SHA-256 of the weight files of a folder, computed beside the conversion that reads them."""
+    """SHA-256 of a folder's weight files, computed beside the conversion that reads them.
 
-    def __init__(self, opened: Opened, plan: Plan) -> None:
-        files = opened.source.files
-        names = weight_files(opened, plan) if isinstance(files, LocalFolder) else []
+    At the end of the `with` it stops, whatever is left.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._wanted = True
         self._background = Background(1, "source-digests")
-        self._found: dict[str, Future[str]] = {
-            name: self._background.submit(partial(sha256_of, files.path / name))
-            for name in names
-            if isinstance(files, LocalFolder)
-        }
+        self._found = dict(self._begin(opened))
         self._background.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wanted = False
 
     def wait(self) -> Mapping[str, str]:
         """The digests by name, when all are known. Raises DiskError."""
         return {name: future.result() for name, future in self._found.items()}
 
-    def abandon(self) -> None:
-        for future in self._found.values():
-            future.cancel()
+    def _begin(self, opened: Opened) -> Iterator[tuple[str, Future[str]]]:
+        files = opened.source.files
+        if isinstance(files, LocalFolder):
+            weights = opened.source.weights.values()
+            names = {part.file for weight in weights for part in weight.parts}
+            for name in sorted(names.intersection(files.files())):
+                digest = partial(sha256_of, files.path / name, lambda: self._wanted)
+                yield name, self._background.submit(digest)
