@@ -17,6 +17,7 @@ from quantize.planning.plan import Plan
 from quantize.preparing import Prepared
 from quantize.publish.manifest import manifest
 from quantize.publish.records import imatrix_record, output_record, source_record
+from quantize.recipes.record import record_of
 from quantize.results import OutputFile
 from quantize.storage.sink import write_text
 from quantize.vocab import end_tokens
@@ -74,6 +75,7 @@ def write_manifest(
         source_record(prepared.opened, plans[0], prepared.adapters, of_weights),
         {
             "types": [plan.ftype for plan in plans],
+            "recipes": _recipes(prepared) or None,
             "imatrix": imatrix_record(prepared.imatrix),
             "keep_grid": options.keep_grid or None,
             "arch": options.arch,
@@ -85,3 +87,8 @@ def write_manifest(
     path = options.output / "manifest.json"
     write_text(path, text)
     return path
+
+
+def _recipes(prepared: Prepared) -> dict[str, object]:
+    """By the names of their files, those that such a name does not tell everything about."""
+    return {one.name: record_of(one) for one in prepared.recipes if not one.is_plain}

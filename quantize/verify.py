@@ -16,7 +16,8 @@ from quantize.planning.importance import IMATRIX_FILE
 from quantize.preparing import prepare
 from quantize.progress import NullProgress, Progress
 from quantize.publish.recorded import Recorded, check_digests, recorded
-from quantize.recipes import FTYPES
+from quantize.recipes import FTYPES, Recipe, plain
+from quantize.recipes.record import recipe_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,13 @@ def _compare(
     progress: Progress,
     sample: int | None,
 ) -> int:
-    prepared = prepare(source, _as_made(options, opened, record))
+    made = _as_made(options, opened, record)
+    prepared = prepare(source, made)
     plan = prepared.plans[0]
     if record is not None and plan.digest != record.output["plan"]:
-        # A type that the source chose itself is recorded by its name alone.
-        automatic = prepare(source, replace(_as_made(options, opened, record), types=("auto",)))
+        # That the source chose the type itself is not recorded.
+        steering = prepared.recipes[0].steering
+        automatic = prepare(source, replace(made, types=("auto",), steering=steering))
         if automatic.plans[0].digest == record.output["plan"]:
             prepared, plan = automatic, automatic.plans[0]
     if record is not None:
@@ -104,12 +107,28 @@ def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Opt
     made = record.options
     return replace(
         options,
-        types=(str(record.output["type"]),),
+        types=(_recipe(record, opened.file),),
         keep_grid=bool(made.get("keep_grid")),
         arch=made.get("arch"),
         pre=made.get("pre"),
         name=made.get("name"),
     )
+
+
+def _recipe(record: Recorded, file: str) -> Recipe:
+    """Of a recorded file. Raises UsageError for a record that makes no sense."""
+    name = str(record.output["type"])
+    recorded = record.options.get("recipes", {}).get(name)
+    try:
+        return plain(name) if recorded is None else recipe_of(name, recorded)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UsageError(
+            "bad-manifest",
+            "the manifest does not say how the file was made",
+            where=f"{file}: recipes: {name}",
+            reason=f"{type(error).__name__}: {error}",
+            hint="verify without --source",
+        ) from error
 
 
 def _with_imatrix(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:

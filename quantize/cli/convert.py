@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ import typer
 from quantize.cli import options as opt
 from quantize.cli.output import Output, session
 from quantize.errors import EXIT_VERIFICATION
-from quantize.units import parse_size
 
 if TYPE_CHECKING:
     from quantize.api import Converted
@@ -21,9 +21,17 @@ _INTERRUPTED = "Nothing incomplete has a final name. Run it again to continue."
 def convert(  # noqa: PLR0913 (one for each option)
     source: opt.Source,
     *,
-    types: opt.Types = ["auto"],  # noqa: B006 (Typer copies it)
+    types: opt.Types = [],  # noqa: B006 (Typer copies it)
     output: opt.OutputFolder = Path(),
     dry_run: opt.DryRun = False,
+    recipes: opt.Recipes = [],  # noqa: B006 (as above)
+    tensor_type: opt.TensorTypes = [],  # noqa: B006 (as above)
+    tensor_type_file: opt.TensorTypeFiles = [],  # noqa: B006 (as above)
+    output_tensor_type: opt.OutputTensorType = None,
+    token_embedding_type: opt.TokenEmbeddingType = None,
+    leave_output_tensor: opt.LeaveOutputTensor = False,
+    pure: opt.Pure = False,
+    allow_requantize: opt.AllowRequantize = False,
     imatrix: opt.Imatrix = None,
     keep_grid: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
@@ -60,21 +68,34 @@ def convert(  # noqa: PLR0913 (one for each option)
         from quantize.cli.views.pushed import pushed_events, pushed_view
         from quantize.ollama.create import check_name
 
-        options = api.Options(
-            types=tuple(types),
+        options = opt.request(
+            types=types,
+            recipes=recipes,
+            steering=opt.steered(
+                tensor_types=tensor_type,
+                tensor_type_files=tensor_type_file,
+                output_tensor_type=output_tensor_type,
+                token_embedding_type=token_embedding_type,
+                leave_output_tensor=leave_output_tensor,
+                pure=pure,
+                allow_requantize=allow_requantize,
+            ),
             imatrix=imatrix,
             keep_grid=keep_grid,
-            lora=tuple(lora),
+            lora=lora,
             adapter_only=adapter_only,
             base=base,
-            output=output,
             name=name,
             arch=arch,
             pre=pre,
-            stream=stream,
             token=token,
             jobs=jobs,
-            max_memory=None if max_memory is None else parse_size(max_memory),
+            max_memory=max_memory,
+        )
+        options = replace(
+            options,
+            output=output,
+            stream=stream,
             kernels=kernels.value,
             fresh=fresh,
             chosen=opt.chosen(system, num_ctx, parameter, license_file),

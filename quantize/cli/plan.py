@@ -13,6 +13,14 @@ def plan(  # noqa: PLR0913 (one for each option)
     types: opt.PlannedTypes = [],  # noqa: B006 (Typer copies it)
     fits: opt.Fits = None,
     context: opt.Context = None,
+    recipes: opt.Recipes = [],  # noqa: B006 (as above)
+    tensor_type: opt.TensorTypes = [],  # noqa: B006 (as above)
+    tensor_type_file: opt.TensorTypeFiles = [],  # noqa: B006 (as above)
+    output_tensor_type: opt.OutputTensorType = None,
+    token_embedding_type: opt.TokenEmbeddingType = None,
+    leave_output_tensor: opt.LeaveOutputTensor = False,
+    pure: opt.Pure = False,
+    allow_requantize: opt.AllowRequantize = False,
     imatrix: opt.Imatrix = None,
     keep_grid: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
@@ -36,11 +44,21 @@ def plan(  # noqa: PLR0913 (one for each option)
         from quantize.cli.views.overview import overview_events, overview_view
         from quantize.cli.views.plan import plan_events, plan_view
 
-        options = api.Options(
-            types=tuple(types) or ("auto",),
+        options = opt.request(
+            types=types,
+            recipes=recipes,
+            steering=opt.steered(
+                tensor_types=tensor_type,
+                tensor_type_files=tensor_type_file,
+                output_tensor_type=output_tensor_type,
+                token_embedding_type=token_embedding_type,
+                leave_output_tensor=leave_output_tensor,
+                pure=pure,
+                allow_requantize=allow_requantize,
+            ),
             imatrix=imatrix,
             keep_grid=keep_grid,
-            lora=tuple(lora),
+            lora=lora,
             adapter_only=adapter_only,
             base=base,
             name=name,
@@ -48,9 +66,9 @@ def plan(  # noqa: PLR0913 (one for each option)
             pre=pre,
             token=token,
             jobs=jobs,
-            max_memory=None if max_memory is None else parse_size(max_memory),
+            max_memory=max_memory,
         )
-        if not types and not every and not adapter_only:
+        if not (types or recipes or every or adapter_only):
             limit = None if fits is None else parse_size(fits)
             found = api.overview(source, options, context=context, limit=limit)
             out.show(overview_view(*found), overview_events(*found))

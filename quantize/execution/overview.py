@@ -10,6 +10,7 @@ from quantize.execution.settings import Settings
 from quantize.planning.context_memory import context_memory, longest_context
 from quantize.planning.outputs import Model
 from quantize.planning.overview import best_that_fits, sizes
+from quantize.recipes import UNSTEERED, Steering
 
 _CONTEXT = 4096  # what Ollama gives a model unless it is told otherwise
 
@@ -43,6 +44,7 @@ def overview_of(
     settings: Settings,
     context: int | None,
     limit: int | None,
+    steering: Steering = UNSTEERED,
 ) -> Overview:
     """`stored` are the dtypes of the source, `context` the tokens that count as memory.
 
@@ -52,7 +54,7 @@ def overview_of(
     if context is None:
         context = min(_CONTEXT, longest_context(model.arch, model.kvs) or _CONTEXT)
     beside = context_memory(model.arch, model.kvs, context)
-    found = sizes(model)
+    found = sizes(model, steering)
     fits = None if limit is None else best_that_fits(found, stored, beside, limit)
     times = seconds_of([row.elements for row in found], settings)
     rows = tuple(

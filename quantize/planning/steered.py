@@ -22,7 +22,7 @@ def check_rules(model: Model, recipe: Recipe) -> None:
     names = [(output.name, category(output.name)) for output in model.outputs]
     layers = facts_of(model).block_count
     for rule in recipe.steering.rules:
-        if rule.strict and not any(rule.names(name, kind, layers) for name, kind in names):
+        if not rule.optional and not any(rule.names(name, kind, layers) for name, kind in names):
             raise UsageError(
                 "unmatched-rule",
                 f"no tensor has a name in which {rule.pattern!r} is found",

@@ -26,7 +26,7 @@ TENSOR_TYPES = tuple(name for name in GGML_TYPES if name not in _NO_WEIGHTS)
 class Rule:
     """Tensors that get `type`: those that all of `pattern`, `categories` and `layers` are true of.
 
-    `said` is what `plan` gives as the reason. A rule that is not `strict` may find nothing.
+    `said` is what `plan` gives as the reason. An `optional` rule may find nothing.
     """
 
     type: str
@@ -34,7 +34,7 @@ class Rule:
     pattern: str | None = None
     categories: tuple[str, ...] = ()
     layers: Layers | None = None
-    strict: bool = True
+    optional: bool = False
 
     def names(self, name: str, category: str, n_layers: int) -> bool:
         """Whether the tensor called `name` is one of them."""

@@ -34,6 +34,7 @@ from quantize.cli.options.ollama import (
     chosen,
 )
 from quantize.cli.options.printed import All, Json, Quiet
+from quantize.cli.options.request import request, steered
 from quantize.cli.options.run import Fresh, Jobs, Kernels, KernelSet, MaxMemory
 from quantize.cli.options.sources import (
     GGUF,
@@ -46,12 +47,23 @@ from quantize.cli.options.sources import (
     Sample,
     Source,
 )
+from quantize.cli.options.tensor_types import (
+    AllowRequantize,
+    LeaveOutputTensor,
+    OutputTensorType,
+    Pure,
+    Recipes,
+    TensorTypeFiles,
+    TensorTypes,
+    TokenEmbeddingType,
+)
 
 __all__ = [
     "GGUF",
     "Action",
     "AdapterOnly",
     "All",
+    "AllowRequantize",
     "AnySource",
     "Arch",
     "Base",
@@ -76,6 +88,7 @@ __all__ = [
     "KeepGrid",
     "KernelSet",
     "Kernels",
+    "LeaveOutputTensor",
     "License",
     "Lora",
     "MaxMemory",
@@ -90,21 +103,29 @@ __all__ = [
     "OllamaModel",
     "Other",
     "OutputFolder",
+    "OutputTensorType",
     "Parameter",
     "PlannedTypes",
     "Pre",
     "Private",
+    "Pure",
     "Push",
     "Quiet",
+    "Recipes",
     "Reference",
     "Repo",
     "Sample",
     "Source",
     "Stream",
     "System",
+    "TensorTypeFiles",
+    "TensorTypes",
     "Text",
     "Threads",
     "Token",
+    "TokenEmbeddingType",
     "Types",
     "chosen",
+    "request",
+    "steered",
 ]

@@ -14,9 +14,13 @@ Types = Annotated[
     typer.Option(
         "--type",
         "-t",
-        metavar="TYPE",
+        metavar="TYPE[,OPTION...]",
         help="What to write, see `quantize types`. Several give a file each, from one read. "
-        "auto: Q4_K_M, or what loses nothing of weights that are quantized already.",
+        "Options behind commas are for this one, see docs/recipes.md: "
+        "Q4_K_M,output-tensor-type=Q8_0,as=Q4_K_L. "
+        "auto: Q4_K_M, or what loses nothing of weights that are quantized already. "
+        "The default is auto.",
+        show_default=False,
     ),
 ]
 PlannedTypes = Annotated[
@@ -24,7 +28,7 @@ PlannedTypes = Annotated[
     typer.Option(
         "--type",
         "-t",
-        metavar="TYPE",
+        metavar="TYPE[,OPTION...]",
         help="In detail: tensors, types and why. Without it, all types in a table.",
         show_default=False,
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quantize.errors import DiskError
+from quantize.cli.options.files import content
 
 if TYPE_CHECKING:
     from quantize.ollama.modelfile import Chosen
@@ -96,13 +96,5 @@ def chosen(
 
     wanted = tuple(map(parse_parameter, parameters))
     wanted += () if num_ctx is None else (("num_ctx", str(num_ctx)),)
-    try:
-        text = None if license_file is None else license_file.read_bytes()
-    except OSError as error:
-        raise DiskError(
-            "unreadable",
-            "cannot be read",
-            where=str(license_file),
-            reason=error.strerror or str(error),
-        ) from error
+    text = None if license_file is None else content(license_file)
     return Chosen(system, wanted, text)
