@@ -139,5 +139,5 @@ def _unknown_engine(reason: str) -> UnsupportedError:
         "unknown-engine",
         "this xllamacpp has another llama.cpp inside than can be used",
         reason=reason,
-        hint="versions from 2026.5 to 2026.10 are known to work",
+        hint="versions from 2026.5 to 2026.10 are known to work, on Linux and macOS",
     )
