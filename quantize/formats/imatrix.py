@@ -227,9 +227,10 @@ def _dat_entries(cursor: _Cursor, n: int) -> Iterator[tuple[str, ImatrixEntry]]:
         calls, size = cursor.integers(2)
         if size < 1 or calls < 0:
             _fail(cursor.file, f"{name} has {size} values of {calls} calls")
-        # Without a number of calls, the values are means already.
-        yield name, ImatrixEntry(cursor.file, cursor.position, size, (calls or 1,))
+        offset = cursor.position
         cursor.skip(4 * size, f"the values of {name}")
+        # Without a number of calls, the values are means already.
+        yield name, ImatrixEntry(cursor.file, offset, size, (calls or 1,))
 
 
 class _Cursor:
