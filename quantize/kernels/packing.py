@@ -6,6 +6,8 @@ S superblocks; stored bytes are `(S, bytes)`.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from quantize.kernels.workspace import scratch
 
 F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
+T = TypeVar("T", bound=np.generic)
 
 _PLANES = np.arange(8, dtype=np.uint8)[:, None]
 _BITS = np.arange(8, dtype=np.uint8)
@@ -49,7 +52,7 @@ def unpack_nibbles(packed: U8Array, elements: int) -> U8Array:
     return both.reshape(len(packed), -1, elements)
 
 
-def in_order(levels: U8Array) -> U8Array:
+def in_order(levels: NDArray[T]) -> NDArray[T]:
     """Levels `(elements, sub, S)` as `(S, 256)`, the order of the weights."""
     return np.ascontiguousarray(levels.transpose(2, 1, 0)).reshape(levels.shape[2], -1)
 

@@ -58,7 +58,8 @@ class BlockQuantizer:
 
     `layout` is the structure of one stored block. `encode(blocks, out, importance)` reads float32
     `(n, block_size)` and fills `n` structures; `decode` gives the float32 back. At most `chunk`
-    blocks are handed to either, which bounds their scratch and keeps it in the cache.
+    blocks are handed to either, which bounds their scratch and keeps it in the cache. Types that
+    `needs_imatrix` is set for are not made without one: ValueError, where ggml ends the process.
     """
 
     type: GGMLType
@@ -67,10 +68,13 @@ class BlockQuantizer:
     decode: Decode
     chunk: int
     takes_imatrix: bool = False
+    needs_imatrix: bool = False
 
     def quantize(self, rows: F32Array, imatrix: F32Array | None = None) -> U8Array:
         n, cols = rows.shape
         out = np.empty((n, self.type.row_nbytes(cols)), np.uint8)
+        if self.needs_imatrix and imatrix is None:
+            raise ValueError(f"{self.type.name} needs an importance matrix")
         blocks = np.ascontiguousarray(rows, np.float32).reshape(-1, self.type.block_size)
         packed = out.reshape(-1).view(self.layout)
         cut = None if imatrix is None or not self.takes_imatrix else _Cutter(rows, imatrix, self)
