@@ -139,7 +139,7 @@ def _count(ids: NDArray[np.int32], context: int, chunks: int | None, text: Path)
             "text-too-short",
             f"the text has {len(ids)} tokens, and two chunks of {context} are the least",
             where=str(text),
-            hint=f"a longer text, or --context {max(len(ids) // 2, 4)} at the most",
+            hint=f"a longer text, or a --context of at most {len(ids) // 2}",
         )
     most = len(ids) // context
     return most if chunks is None else min(chunks, most)

@@ -260,3 +260,13 @@ def test_a_llama_cpp_with_other_parameters(files: Files, monkeypatch: pytest.Mon
     said = refused(files["Q8_0"])
     assert said.startswith("unknown-engine")
     assert "its default sizes are [512, 2048, 512]" in said
+
+
+def test_a_llama_cpp_with_other_batches(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "load", llama.load.__wrapped__)
+    # As if one more field were at the beginning.
+    fields = [("another", ctypes.c_void_p), *llama.Batch._fields_]
+    shifted = type("Batch", (ctypes.Structure,), {"_fields_": fields})
+    functions = llama._FUNCTIONS["llama_batch_get_one"]
+    monkeypatch.setitem(llama._FUNCTIONS, "llama_batch_get_one", (shifted, functions[1]))
+    assert "its llama_batch is another one" in refused(files["Q8_0"])

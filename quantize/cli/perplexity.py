@@ -21,8 +21,8 @@ def perplexity(
 ) -> None:
     """Measure how well a GGUF file predicts a text, and how far it is from its base.
 
-    llama.cpp itself computes; install it with: pip install 'quantize-gguf[eval]'. Perplexity, KL
-    divergence and their uncertainties are those of its own tool: docs/quality.md explains them.
+    llama.cpp itself computes, which comes with the extra `eval`. Perplexity, KL divergence and
+    their uncertainties are those of its own tool: docs/quality.md explains them.
     """
     with session(json=json, quiet=quiet) as out:
         from quantize.cli.views.perplexity import perplexity_events, perplexity_view

@@ -119,6 +119,9 @@ def opened(path: Path, context: int, threads: int) -> Iterator[Model]:
         if not state:
             raise _refused(llama, path, "it cannot be prepared to compute")
         try:
+            if llama.n_batch(state) < context:
+                # llama.cpp would abort, with the whole process.
+                raise _refused(llama, path, f"a context of {context} is too much for it")
             llama.set_n_threads(state, threads, threads)
             yield Model(llama, path, model, state, context)
         finally:

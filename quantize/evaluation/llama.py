@@ -6,7 +6,8 @@ all tokens at once; ctypes calls them.
 
 The structs of parameters grow with llama.cpp, so their layout is not written down here: both are
 taken from llama.cpp's own defaults and handed back as they are, except for the sizes at the very
-beginning of llama_context_params. That these are where they were is looked up in the defaults.
+beginning of llama_context_params. That these, and the fields of llama_batch, are where they were
+is looked up before anything relies on it.
 """
 
 from __future__ import annotations
@@ -126,12 +127,22 @@ def load() -> Llama:
         llama = Llama(ctypes.CDLL(xllamacpp.__file__))
     except (AttributeError, OSError) as error:
         raise _unknown_engine(str(error)) from error
-    sizes = list(llama.context_default_params().words[:3])
-    if sizes != _DEFAULT_SIZES:
-        raise _unknown_engine(f"its default sizes are {sizes} instead of {_DEFAULT_SIZES}")
+    _check_layout(llama)
     llama.listen()
     llama.backend_init()
     return llama
+
+
+def _check_layout(llama: Llama) -> None:
+    sizes = list(llama.context_default_params().words[:3])
+    if sizes != _DEFAULT_SIZES:
+        raise _unknown_engine(f"its default sizes are {sizes} instead of {_DEFAULT_SIZES}")
+    tokens = (c_int32 * 3)(5, 6, 7)
+    batch = llama.batch_get_one(tokens, len(tokens))
+    pointers = (batch.embd, batch.pos, batch.n_seq_id, batch.seq_id, batch.logits)
+    address = ctypes.cast(batch.token, c_void_p).value
+    if (batch.n_tokens, address) != (len(tokens), ctypes.addressof(tokens)) or any(pointers):
+        raise _unknown_engine("its llama_batch is another one")
 
 
 def _unknown_engine(reason: str) -> UnsupportedError:
