@@ -9,6 +9,7 @@ from quantize.execution.quality import TensorQuality
 # Relative errors at the ends of the scale. What is between them is placed by its logarithm.
 LOWEST = 0.001
 HIGHEST = 1.0
+_SMALLEST = 1e-5  # what a number is shown for
 
 # What types lose of normal weights, as docs/benchmarks.md has it: marks to read the scale by.
 TYPICAL = {
@@ -28,6 +29,8 @@ def percent(quality: TensorQuality) -> str:
     relative = quality.relative_rms
     if relative is None:
         return "no signal"
+    if 0 < relative < _SMALLEST:
+        return f"<{100 * _SMALLEST:g} %"
     return f"{_three_digits(100 * relative)} %" if relative else "0"
 
 

@@ -20,12 +20,13 @@ from quantize.cli.scale import (
 from quantize.execution.measured import MeasuredTensor, total, totals
 from quantize.execution.quality import TensorQuality
 
-# As a layer computes; what is not here comes after, as it comes.
+# As a layer computes. What is not here comes after, but before feed-forward parts if it is none.
 _ORDER = (
     "attn_qkv", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate_inp", "ffn_gate_exps",
     "ffn_up_exps", "ffn_down_exps", "ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp", "ffn_gate",
     "ffn_up", "ffn_down",
 )  # fmt: skip
+_WIDTH = 4  # of a column at least, in rem
 _TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
@@ -43,15 +44,19 @@ def heat_map(tensors: Sequence[MeasuredTensor]) -> str:
     exact = sorted(short(kind) for kind in by_kind if by_kind[kind].quality.exact)
     parts = []
     if kinds:
-        parts += ['<div class="wide" tabindex="0"><table class="map">', _head(kinds), "<tbody>"]
+        width = f"min-width:{_WIDTH * (len(kinds) + 2)}rem"
+        parts += [f'<div class="wide" tabindex="0"><table class="map" style="{width}">']
+        parts += [_head(kinds), "<tbody>"]
         for layer in sorted({tensor.layer for tensor in inside if tensor.layer is not None}):
             members = [tensor for tensor in inside if tensor.layer == layer]
             parts.append(f'<tr><th scope="row">{layer}</th>')
+            parts.append(_sum(f"layer {layer}", total(members).quality))
             parts += [_cell(cells.get((layer, kind))) for kind in kinds]
-            parts.append(_sum(f"layer {layer}", total(members).quality) + "</tr>")
+            parts.append("</tr>")
         parts.append('</tbody><tfoot><tr><th scope="row">all</th>')
+        parts.append(_sum("all layers", total(inside).quality))
         parts += [_sum(f"{short(kind)} in all layers", by_kind[kind].quality) for kind in kinds]
-        parts.append(_sum("all layers", total(inside).quality) + "</tr></tfoot></table></div>")
+        parts.append("</tr></tfoot></table></div>")
     if exact:
         parts.append(f"<p>Exact in every layer: {escape(', '.join(exact))}.</p>")
     return "\n".join(parts)
@@ -96,9 +101,8 @@ def legend() -> str:
         + ", ".join(f"{type} {100 * error:.2g} %" for type, error in TYPICAL.items())
     )
     return (
-        f'<svg class="legend" viewBox="-24 0 {width + 48} 62" role="img" aria-label="{label}">'
-        + "".join((*bar, *marks, *ticks))
-        + "</svg>"
+        f'<div class="wide"><svg class="legend" viewBox="-24 0 {width + 48} 62" role="img" '
+        f'aria-label="{label}">' + "".join((*bar, *marks, *ticks)) + "</svg></div>"
     )
 
 
@@ -106,15 +110,16 @@ def short(name: str) -> str:
     return name.removesuffix(".weight")
 
 
-def _rank(kind: str) -> tuple[int, str]:
+def _rank(kind: str) -> tuple[bool, int, str]:
     name = short(kind)
-    return (_ORDER.index(name) if name in _ORDER else len(_ORDER), kind)
+    place = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    return (name.startswith("ffn"), place, kind)
 
 
 def _head(kinds: Iterable[str]) -> str:
     # Long names may break where their words end.
     names = [escape(short(kind)).replace("_", "_<wbr>").replace(".", ".<wbr>") for kind in kinds]
-    columns = "".join(f'<th scope="col">{name}</th>' for name in [*names, "whole layer"])
+    columns = "".join(f'<th scope="col">{name}</th>' for name in ["whole", *names])
     return f'<thead><tr><th scope="col">layer</th>{columns}</tr></thead>'
 
 
@@ -147,7 +152,7 @@ def _step(quality: TensorQuality) -> int:
 
 def _value(quality: TensorQuality) -> str:
     """The percentage without its sign."""
-    return "NaN" if broken(quality) else percent(quality).removesuffix(" %")
+    return "NaN" if broken(quality) else escape(percent(quality).removesuffix(" %"))
 
 
 def _title(tensor: MeasuredTensor) -> str:
@@ -167,4 +172,4 @@ def _facts(quality: TensorQuality) -> str:
         f"largest {largest(quality)}",
         broken(quality),
     )
-    return ", ".join(filter(None, parts))
+    return escape(", ".join(filter(None, parts)))

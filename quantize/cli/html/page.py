@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
@@ -20,7 +20,7 @@ from quantize.execution.quality import TensorQuality
 from quantize.units import format_bytes, format_count
 
 _WORST = 10
-_TINTS = 6
+_TINTS = 10
 _STEP = re.compile(r'class="(?:sum )?step s(\d+)"')
 _QUALITY = ("error", "signal to noise", "cosine", "largest")
 
@@ -50,7 +50,7 @@ def _cards(found: Comparison) -> str:
     measured = f"{len(found.measured)} of {found.comparable}"
     share = _share(b.nbytes, a.nbytes)
     cards = [
-        ("relative error", percent(quality), "root mean square, over all weights"),
+        ("relative error", escape(percent(quality)), "root mean square, over all weights"),
         ("signal to noise", decibels(quality) or "no noise", "higher is better"),
         ("cosine", cosine(quality), "1 is the same direction"),
         ("largest error", largest(quality), "of a single weight"),
@@ -164,7 +164,7 @@ def _differences(found: Comparison) -> str:
     parts.append("<h2>Key-values that differ</h2>")
     kvs = [(f"<code>{escape(one.key)}</code>", *map(escape, kv_texts(one))) for one in found.kvs]
     names = ("key", "reference", "other")
-    parts.append(_table("key-values", names, kvs) if kvs else "<p>None.</p>")
+    parts.append(_table("key-values", names, kvs, texts=(1, 2)) if kvs else "<p>None.</p>")
     return "\n".join(parts)
 
 
@@ -194,17 +194,19 @@ def _total_cells(found: Total | None) -> Iterator[str]:
 
 def _quality_cells(quality: TensorQuality) -> tuple[str, str, str, str]:
     error = broken(quality) or ("exact" if quality.exact else percent(quality))
-    return (error, decibels(quality), cosine(quality), largest(quality))
+    return (escape(error), decibels(quality), cosine(quality), largest(quality))
 
 
 def _table(
     label: str,
     names: Sequence[str],
     rows: Iterable[Sequence[str]],
-    numbers: Iterable[int] = (),
+    numbers: Collection[int] = (),
+    texts: Collection[int] = (),
 ) -> str:
-    """Cells are HTML already; those of the columns `numbers` stand on the right."""
-    classes = [' class="n"' if place in set(numbers) else "" for place in range(len(names))]
+    """Cells are HTML already. The columns `numbers` stand on the right, `texts` may be broken."""
+    kinds = {**dict.fromkeys(numbers, "n"), **dict.fromkeys(texts, "text")}
+    classes = [f' class="{kinds[n]}"' if n in kinds else "" for n in range(len(names))]
     head = "".join(
         f'<th scope="col"{kind}>{name}</th>' for kind, name in zip(classes, names, strict=True)
     )
@@ -225,4 +227,5 @@ def _swatch(tint: int) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / max(whole, 1):.3g} %"
+    percentage = f"{100 * part / max(whole, 1):.1f}"
+    return "&lt;0.1 %" if part and percentage == "0.0" else f"{percentage} %"
