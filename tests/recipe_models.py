@@ -73,17 +73,17 @@ def render(tensors: Iterable[tuple[str, Shape]], types: Iterable[str]) -> str:
         if block:
             layers.append(int(block[1]))
     return "".join(
-        f"  {name} {'; '.join(f'{kind} {_ranges(of)}'.strip() for kind, of in found.items())}\n"
+        f"  {name} {'; '.join(f'{kind} {ranges(of)}'.strip() for kind, of in found.items())}\n"
         for name, found in sorted(kinds.items())
     )
 
 
-def _ranges(numbers: list[int]) -> str:
+def ranges(numbers: list[int]) -> str:
     """[0, 1, 2, 5] -> "0-2 5"."""
-    ranges: list[list[int]] = []
+    runs: list[list[int]] = []
     for number in numbers:
-        if ranges and number == ranges[-1][-1] + 1:
-            ranges[-1].append(number)
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
         else:
-            ranges.append([number])
-    return " ".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in ranges)
+            runs.append([number])
+    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

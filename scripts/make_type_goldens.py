@@ -1,0 +1,128 @@
+"""Ask llama-quantize itself which types it gives the tensors of the kit's models.
+
+Writes tests/data/types/NAME.txt, all file types with and without an importance matrix, and
+tests/data/types/steered/NAME.txt, the cases of tests/type_cases.py. A dry run decides everything
+and computes nothing. Needs `pip install -e .[oracle]` and the checkpoints that the kit's
+materialize.py writes.
+
+python scripts/make_type_goldens.py CHECKPOINTS [NAME...]
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from quantize import api  # noqa: E402
+from quantize.recipes import FTYPES  # noqa: E402
+from quantize.tensors import GGML_TYPES  # noqa: E402
+from tests.type_cases import (  # noqa: E402
+    CASES,
+    STEERED_MODELS,
+    Case,
+    Types,
+    text_of,
+    with_and_without_imatrix,
+)
+
+FOLDER = ROOT / "tests" / "data" / "types"
+
+# By name, so that types are checked where it is not installed too.
+llama = importlib.import_module("llama_cpp")
+
+_LINE = re.compile(
+    r"\[ *\d+/ *\d+\] (\S+) +- \[[^]]*\], type = +(\S+), "
+    r"size = +[\d.]+ MiB(?: -> +[\d.]+ MiB \((\S+)\))?"
+)
+
+
+def types_of(source: Path, case: Case, *, imatrix: bool = False) -> Types:
+    params = llama.llama_model_quantize_default_params()
+    params.dry_run = True
+    params.ftype = FTYPES[case.type].id
+    params.pure = case.pure
+    params.quantize_output_tensor = not case.leave_output
+    if case.output is not None:
+        params.output_tensor_type = GGML_TYPES[case.output.upper()].id
+    if case.embedding is not None:
+        params.token_embedding_type = GGML_TYPES[case.embedding.upper()].id
+    overrides = _overrides(case.tensor_types)
+    params.tt_overrides = overrides
+    one = ctypes.c_float(1)
+    matrix = (llama.llama_model_imatrix_data * 2)()
+    matrix[0].name, matrix[0].data, matrix[0].size = b"any", ctypes.pointer(one), 1
+    if imatrix:
+        params.imatrix = matrix
+    text = _log_of(source, params)
+    found = {name: (new or old).upper() for name, old, new in _LINE.findall(text)}
+    if not found:
+        raise SystemExit(f"{source} {case.text}: {text[-500:]}")
+    return found
+
+
+def _overrides(texts: Sequence[str]) -> ctypes.Array[ctypes.Structure] | None:
+    """The command lowers a pattern's case before it hands it over."""
+    made = (llama.llama_model_tensor_override * (len(texts) + 1))()
+    for one, text in zip(made, texts, strict=False):
+        pattern, _, name = text.partition("=")
+        one.pattern = pattern.lower().encode()
+        one.type = GGML_TYPES[name.upper()].id
+    return made if texts else None
+
+
+def _log_of(source: Path, params: ctypes.Structure) -> str:
+    pieces: list[str] = []
+
+    def keep(level: int, text: bytes, data: object) -> None:
+        pieces.append(text.decode(errors="replace"))  # values are cut anywhere
+
+    callback = llama.llama_log_callback(keep)
+    llama.llama_log_set(callback, None)
+    code = llama.llama_model_quantize(str(source).encode(), b"", ctypes.byref(params))
+    llama.llama_log_set(llama.llama_log_callback(lambda *_: None), None)
+    if code:
+        raise SystemExit("".join(pieces[-5:]))
+    return "".join(pieces)
+
+
+def converted(checkpoint: Path, type: str, folder: Path) -> Path:
+    options = api.Options(types=(type,), output=folder / type, jobs=1)
+    return api.convert(str(checkpoint), options).files[0].path
+
+
+def main(checkpoints: str, *names: str) -> None:
+    (FOLDER / "steered").mkdir(parents=True, exist_ok=True)
+    for checkpoint in sorted(Path(checkpoints).iterdir()):
+        if names and checkpoint.name not in names:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            f32 = converted(checkpoint, "F32", Path(folder))
+            sections: dict[str, Types] = {}
+            for ftype in FTYPES:
+                case = Case(ftype)
+                both = types_of(f32, case), types_of(f32, case, imatrix=True)
+                sections |= with_and_without_imatrix(ftype, *both)
+            (FOLDER / f"{checkpoint.name}.txt").write_text(text_of(sections))
+            if checkpoint.name in STEERED_MODELS:
+                sources = {
+                    type: converted(checkpoint, type, Path(folder))
+                    for type in {case.source for case in CASES}
+                }
+                steered = {
+                    f"{case.source} -> {case.text}": types_of(sources[case.source], case)
+                    for case in CASES
+                }
+                (FOLDER / "steered" / f"{checkpoint.name}.txt").write_text(text_of(steered))
+        print(checkpoint.name)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

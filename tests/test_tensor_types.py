@@ -1,0 +1,65 @@
+"""Types of all tensors of the kit's models: llama-quantize decided, for every file type and option.
+
+Its answers are in tests/data/types/, see scripts/make_type_goldens.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from quantize import api
+from quantize.planning.outputs import Model
+from quantize.planning.planner import choices_of
+from quantize.preparing import prepare
+from quantize.recipes import FTYPES, Recipe, Steering, plain
+from quantize.recipes.spec import parse_type
+from tests.type_cases import CASES, STEERED_MODELS, Types, text_of, with_and_without_imatrix
+
+Folder = Callable[[str], Path]
+
+GOLDENS = Path(__file__).parent / "data" / "types"
+MODELS = sorted(path.stem for path in GOLDENS.glob("*.txt"))
+# llama-quantize was asked for a dry run, which it never refuses.
+ALLOWED = Steering(allow_requantize=True)
+
+
+def opened(source: Path) -> Model:
+    return prepare(str(source), api.Options(types=("F32",), steering=ALLOWED)).model
+
+
+def types_of(model: Model, recipe: Recipe, *, imatrix: bool = False) -> Types:
+    choices = choices_of(replace(model, has_imatrix=imatrix), recipe.steered(ALLOWED))
+    return {o.name: choice.type for o, choice in zip(model.outputs, choices, strict=True)}
+
+
+def test_there_is_a_golden_for_every_model_of_the_kit(kit: Path) -> None:
+    assert sorted(path.name for path in (kit / "models").iterdir()) == MODELS
+    assert sorted(path.stem for path in (GOLDENS / "steered").iterdir()) == sorted(STEERED_MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_all_file_types_give_llama_quantizes_types(checkpoint: Folder, name: str) -> None:
+    model = opened(checkpoint(name))
+    sections: dict[str, Types] = {}
+    for ftype in FTYPES:
+        of = partial(types_of, model, plain(ftype))
+        sections |= with_and_without_imatrix(ftype, of(), of(imatrix=True))
+    assert text_of(sections) == (GOLDENS / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", STEERED_MODELS)
+def test_steered_types_are_llama_quantizes(checkpoint: Folder, name: str, tmp_path: Path) -> None:
+    models = {"F32": opened(checkpoint(name))}
+    for source in {case.source for case in CASES} - {"F32"}:
+        options = api.Options(types=(source,), output=tmp_path / source, jobs=1)
+        models[source] = opened(api.convert(str(checkpoint(name)), options).files[0].path)
+    sections = {
+        f"{case.source} -> {case.text}": types_of(models[case.source], parse_type(case.text))
+        for case in CASES
+    }
+    assert text_of(sections) == (GOLDENS / "steered" / f"{name}.txt").read_text()
