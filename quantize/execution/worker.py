@@ -17,12 +17,14 @@ from quantize.execution.importance import quantize_weighted
 from quantize.execution.rows import planned_rows, row_ranges, stored_blocks
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.quantizers import load
-from quantize.quantizers.base import U8Array
+from quantize.quantizers.base import F32Array, U8Array
 
 # write(offset in the file, data)
 Write = Callable[[int, memoryview], None]
-# float32 weights, or uint8 blocks where a tensor is repacked.
-Rows = NDArray[Any]
+
+# By whether a tensor is repacked: its blocks, uint8, or its rows, float32. One file may move what
+# another quantizes anew.
+Rows = dict[bool, NDArray[Any]]
 
 
 class CancelledError(Exception):
@@ -48,18 +50,18 @@ class Worker:
         self.outputs = outputs
         self.source = source
         self.writes = writes
-        types = {tensor.type for tensors in outputs for tensor in tensors}
+        types = {tensor.type for tensors in outputs for tensor in tensors if not tensor.repacked}
         self.quantizers = {type: load(type, kernels) for type in types}
         self.step = step
         self.cancelled = threading.Event()
 
     def read(self, task: Task) -> Rows:
-        """The float32 rows of a task, checked; or the stored blocks of a repacked tensor.
-
-        Raises CheckpointError for NaN and infinities.
-        """
+        """What the outputs need of a task's rows. Raises CheckpointError for NaN and infinities."""
         self._stop_if_cancelled()
-        tensor = self.outputs[0][task.index]
+        kinds = {tensors[task.index].repacked: tensors[task.index] for tensors in self.outputs}
+        return {repacked: self._read(tensor, task) for repacked, tensor in kinds.items()}
+
+    def _read(self, tensor: PlannedTensor, task: Task) -> NDArray[Any]:
         if tensor.repacked:
             return stored_blocks(self.source, tensor, task.lo, task.hi)
         rows = planned_rows(self.source, tensor, task.lo, task.hi, self.step)
@@ -68,31 +70,30 @@ class Worker:
 
     def write(self, task: Task, rows: Rows) -> None:
         """Quantize for each output and write. Raises CheckpointError, DiskError, CancelledError."""
-        n, cols = rows.shape
-        for lo, hi in row_ranges(n, cols, self.step):
+        cols = self.outputs[0][task.index].cols
+        for lo, hi in row_ranges(task.hi - task.lo, cols, self.step):
             self._stop_if_cancelled()
             first = task.lo + lo
             done: dict[str, U8Array] = {}
             for tensors, write in zip(self.outputs, self.writes, strict=True):
                 tensor = tensors[task.index]
                 if tensor.type not in done:
-                    done[tensor.type] = self._quantize(tensor, rows[lo:hi], first)
+                    done[tensor.type] = self._stored(tensor, rows[tensor.repacked][lo:hi], first)
                 offset = tensor.offset + first * tensor.row_nbytes
                 write(offset, done[tensor.type].reshape(-1).data)
 
-    def _quantize(self, tensor: PlannedTensor, rows: Rows, first: int) -> U8Array:
+    def _stored(self, tensor: PlannedTensor, rows: NDArray[Any], first: int) -> U8Array:
         """The stored bytes of `rows`, of which the first is row `first` of the tensor."""
-        if tensor.repacked:
-            data = rows
-        elif tensor.imatrix is None:
-            data = self.quantizers[tensor.type].quantize(rows)
-        else:
-            data = quantize_weighted(
-                self.quantizers[tensor.type], tensor, tensor.imatrix, rows, first
-            )
+        data = rows if tensor.repacked else self._quantize(tensor, rows, first)
         if overflows(tensor.type, data):
             raise too_large(self.source, tensor, self.step)
         return data
+
+    def _quantize(self, tensor: PlannedTensor, rows: F32Array, first: int) -> U8Array:
+        quantizer = self.quantizers[tensor.type]
+        if tensor.imatrix is None:
+            return quantizer.quantize(rows)
+        return quantize_weighted(quantizer, tensor, tensor.imatrix, rows, first)
 
     def _stop_if_cancelled(self) -> None:
         if self.cancelled.is_set():
