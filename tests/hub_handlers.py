@@ -130,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {**headers, **self.fault.headers}.items():
             self.send_header(name, value)
-        if "Content-Length" not in headers:
+        if "Content-Length" not in {**headers, **self.fault.headers}:
             self.send_header("Content-Length", str(len(part)))
         sent = part[:cut_after] if self.command != "HEAD" else range(0)
         # Before anything is sent: a test may look as soon as it has its answer.

@@ -9,7 +9,8 @@ Where it deviates from the real Hub:
 - It does not speak Xet: no xet headers, no CAS server. Tests set HF_HUB_DISABLE_XET.
 - LFS uploads are one PUT each; there is no multipart upload and no verify action.
 - Signatures do not expire by time, but when a test clears `signatures`.
-- The second host differs by its port only, and both speak plain HTTP.
+- The second host differs by its port only, and both speak plain HTTP unless a test gives a
+  certificate.
 - A commit's id is a digest of its files; there are no parents, authors or dates, and branches all
   point to the newest commit. The oid of a large LFS file's pointer is made up.
 - Small files are sent as they are, never compressed, never by a redirect on the same host.
@@ -20,9 +21,11 @@ Where it deviates from the real Hub:
 from __future__ import annotations
 
 import itertools
+import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,7 +54,9 @@ class HubServer:
         *,
         writers: Sequence[str] = (),
         seed: int = 0,
+        certificate: Path | None = None,
     ) -> None:
+        """With a `certificate` (and its key, in PEM) both hosts speak TLS."""
         self.repos = dict(repos)
         self.faults = Faults(faults, seed)
         self.writers = set(writers)
@@ -61,14 +66,20 @@ class HubServer:
         self.signatures: dict[str, Repo] = {}  # signature -> on whose behalf
         self.storage_etags: dict[str, str] = {}  # digest -> what storage says in place of it
         self._numbers = itertools.count()
+        self._scheme = "http" if certificate is None else "https"
         self._servers = [self._bind(HubHandler), self._bind(StorageHandler)]
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            for server in self._servers:
+                server.socket = context.wrap_socket(server.socket, server_side=True)
         self._threads = [
             threading.Thread(target=server.serve_forever, args=(0.01,)) for server in self._servers
         ]
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._servers[0].server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._servers[0].server_port}"
 
     @property
     def sent(self) -> int:
@@ -84,7 +95,7 @@ class HubServer:
         signature = f"s{next(self._numbers)}"
         self.signatures[signature] = repo
         port = self._servers[1].server_port
-        return f"http://127.0.0.1:{port}/lfs/{sha256}?signature={signature}"
+        return f"{self._scheme}://127.0.0.1:{port}/lfs/{sha256}?signature={signature}"
 
     def _bind(self, kind: type[Handler]) -> _Server:
         return _Server(("127.0.0.1", 0), type("Bound", (kind,), {"hub": self}))

@@ -6,33 +6,26 @@ import re
 import threading
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from quantize import __version__
 from quantize.errors import NetworkError
 from quantize.storage.hub import Repository
+from quantize.storage.hub_connections import Answer, Connections
 from quantize.storage.hub_errors import (
     PASSING,
     changed,
     explained,
-    http_library,
     hub_failures,
     refused,
     trouble,
 )
-from quantize.storage.hub_retry import Backoff, ordered_wait, persistently
+from quantize.storage.hub_retry import Backoff, PassingError, ordered_wait, persistently
 
-_TIMEOUT = 30.0  # seconds without a byte
+_STEP = 1 << 18  # bytes that a break may cost
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _EXPIRED = frozenset({401, 403, 404, 410})  # what storage says of a signature that is too old
-
-
-class _PassingError(Exception):
-    """Another try may go better; the server may have said when."""
-
-    def __init__(self, reason: str, ordered: float | None = None) -> None:
-        super().__init__(reason)
-        self.ordered = ordered
+_MOVED = frozenset({301, 302, 303, 307, 308})
 
 
 class RangeReader:
@@ -40,20 +33,22 @@ class RangeReader:
 
     A file's place is asked of the Hub once: weights usually lie on another host, under a signed
     URL that needs no token and gets none. Every answer is held against the size and the digests
-    that the commit names. The session is huggingface_hub's own, with its proxies and mirrors.
+    that the commit names.
     """
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
         self._places: dict[str, str] = {}  # name -> URL
         self._etags: dict[str, str] = {}  # name -> what the storage calls this version of it
+        self._connections = Connections()
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "_lock"}
+        return {**vars(self), "_connections": None, "_lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self._connections = Connections()
         self._lock = threading.Lock()
 
     def read_into(self, name: str, offset: int, view: memoryview) -> None:
@@ -66,40 +61,35 @@ class RangeReader:
         backoff = Backoff()
         while done < len(view):
             try:
-                for piece in self._pieces(name, offset + done, len(view) - done):
-                    view[done : done + len(piece)] = piece
-                    done += len(piece)
+                for nbytes in self._filled(name, offset + done, view[done:]):
+                    done += nbytes
                     backoff.progress()
-            except (_PassingError, http_library().TransportError) as error:
-                if not backoff.wait(getattr(error, "ordered", None)):
+            except PassingError as error:
+                if not backoff.wait(error.ordered):
                     raise _gave_up(self.repository.repo, name, error) from error
 
-    def _pieces(self, name: str, offset: int, nbytes: int) -> Iterator[bytes]:
-        """The bytes of one answer, which may break off."""
-        from huggingface_hub import get_session
-
-        place = self._place(name)
+    def _filled(self, name: str, offset: int, view: memoryview) -> Iterator[int]:
+        """Fill `view` by one answer, which may break off; yields the sizes of its steps."""
+        place, nbytes = self._place(name), len(view)
         headers = {
             **self._headers(place),
             "Accept-Encoding": "identity",
             "Range": f"bytes={offset}-{offset + nbytes - 1}",
         }
-        with get_session().stream("GET", place, headers=headers, timeout=_TIMEOUT) as answer:
+        with self._connections.get(place, headers) as answer:
             self._check(name, place, answer, offset, nbytes)
-            left = nbytes
-            for piece in answer.iter_raw():
-                if len(piece) > left:
-                    raise self._changed(name, "more bytes came than were asked for")
-                left -= len(piece)
-                yield piece
-        if left:
-            raise _PassingError(f"{left} of {nbytes} bytes did not come")
+            while view:
+                step = answer.readinto(view[:_STEP])
+                if not step:
+                    raise PassingError(f"{len(view)} of {nbytes} bytes did not come")
+                yield step
+                view = view[step:]
 
-    def _check(self, name: str, place: str, answer: Any, offset: int, nbytes: int) -> None:
+    def _check(self, name: str, place: str, answer: Answer, offset: int, nbytes: int) -> None:
         """Raise unless the answer holds exactly the bytes asked for, of the file of the commit."""
-        status, size = answer.status_code, self.repository.files[name].size
+        status, size = answer.status, self.repository.files[name].size
         if status in PASSING:
-            raise _PassingError(f"HTTP {status}", ordered_wait(answer.headers))
+            raise PassingError(f"HTTP {status}", ordered_wait(answer.headers))
         if status in _EXPIRED:
             if self._is_hub(place):
                 token = self.repository.token
@@ -110,7 +100,11 @@ class RangeReader:
                 )
             with self._lock:
                 self._places.pop(name, None)
-            raise _PassingError(f"HTTP {status}")
+            raise PassingError(f"HTTP {status}")
+        if status in _MOVED:
+            with self._lock:
+                self._places[name] = urljoin(place, answer.headers.get("Location", ""))
+            raise PassingError(f"HTTP {status}")
         if status == 416:
             raise self._changed(name, f"it has no byte {offset}, where {size} bytes are listed")
         if status == 200 and (offset, nbytes) != (0, size):
@@ -126,6 +120,9 @@ class RangeReader:
         sent = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if status == 206 and (sent is None or (int(sent[1]), int(sent[3])) != (offset, size)):
             raise self._changed(name, f"{answer.headers.get('Content-Range')} of {size} bytes")
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > nbytes:
+            raise self._changed(name, "more bytes came than were asked for")
         self._check_etag(name, answer.headers.get("ETag"))
 
     def _check_etag(self, name: str, etag: str | None) -> None:

@@ -20,6 +20,14 @@ _LONGEST_ORDERED_WAIT = 600.0  # a server that wants more is as good as down
 _RESET = re.compile(r"\bt\s*=\s*(\d+)")
 
 
+class PassingError(Exception):
+    """Another try may go better; `ordered` is how many seconds the server wants us to wait."""
+
+    def __init__(self, reason: str, ordered: float | None = None) -> None:
+        super().__init__(reason)
+        self.ordered = ordered
+
+
 class Backoff:
     """The waits between tries that got nowhere."""
 
