@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from quantize.checkpoints.base import F32Array, U8Array
-from quantize.execution.checks import overflows
 from quantize.formats.imatrix import LARGEST, ImatrixEntry
 from quantize.planning.plan import PlannedTensor
 from quantize.quantizers.base import Quantizer
@@ -20,7 +19,7 @@ def quantize_weighted(
     weights = imatrix.values().reshape(-1, tensor.cols)
     height = tensor.made[-2]
     pieces = [
-        _quantize(quantizer, rows[lo - first : hi - first], weights[lo // height])
+        quantizer.quantize(rows[lo - first : hi - first], _usable(weights[lo // height]))
         for lo, hi in _within_matrices(first, first + len(rows), height)
     ]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -34,13 +33,10 @@ def _within_matrices(lo: int, hi: int, height: int) -> Iterator[tuple[int, int]]
         lo = end
 
 
-def _quantize(quantizer: Quantizer, rows: F32Array, weights: F32Array) -> U8Array:
-    data = quantizer.quantize(rows, weights)
-    if weights.max() <= LARGEST or not overflows(quantizer.type.name, data):
-        return data
-    # llama-quantize gives up here. Row by row, so that it does not matter how tasks are cut.
-    alike = np.ones_like(weights)
-    for row in range(len(rows)):
-        if overflows(quantizer.type.name, data[row : row + 1]):
-            data[row] = quantizer.quantize(rows[row : row + 1], alike)[0]
-    return data
+def _usable(weights: F32Array) -> F32Array:
+    """The importance of one matrix' columns, or that all are alike.
+
+    With larger values ggml's sums overflow: llama-quantize then writes zeros, gives up on infinite
+    scales, or is ended by an assertion, as it happens.
+    """
+    return weights if weights.max() <= LARGEST else np.ones_like(weights)

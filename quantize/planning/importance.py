@@ -126,7 +126,7 @@ def _on_values(used: Mapping[str, ImatrixEntry]) -> Iterator[str]:
         largest = max(used[name].largest for name in extreme)
         yield (
             f"imatrix: importances up to {largest:.1e}, in {_listed(extreme)}: "
-            "rows that they are too large for count all columns alike"
+            "too large to compute with, so that all columns of such a matrix count alike"
         )
 
 
