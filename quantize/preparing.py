@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from quantize.checkpoints.adapters.alone import LoneAdapter
 from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.errors import UsageError
 from quantize.formats.imatrix import Imatrix, read_imatrix
 from quantize.options import Options, recipes_of
 from quantize.planning.adapters import (
@@ -66,6 +67,14 @@ def open_sources(source: str, options: Options) -> Sources:
     # Before anything is read: a mistyped type must not cost a download.
     recipes = recipes_of(options)
     if options.adapter_only:
+        if options.imatrix is not None:
+            raise UsageError(
+                "imatrix-of-adapter",
+                "an importance matrix is for a model, not for an adapter",
+                where="--imatrix",
+                reason="the factors of an adapter are written as floats",
+                hint="leave out --imatrix, or merge the adapter: --lora",
+            )
         found = open_adapter(source, options.token)
         opened = opened_alone(found, open_alone(found, options.base, options.token))
         return Sources(opened, recipes or (plain("F32"),), (found,))

@@ -57,6 +57,11 @@ class ImatrixEntry:
     zeros: int = 0
 
     @property
+    def held(self) -> int:
+        """Bytes that its values take while they are made."""
+        return 2 * 4 * self.size
+
+    @property
     def unseen(self) -> int:
         """How many groups have no count."""
         return self.counts.count(0)
@@ -79,9 +84,9 @@ class ImatrixEntry:
         return means.reshape(-1)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _values(entry: ImatrixEntry) -> F32Array:
-    # A few are kept: the tasks of one tensor follow one another.
+    # They are kept for a while: the tasks of one tensor follow one another.
     values = entry.read()
     if _digest(values) != entry.digest:
         raise CheckpointError(

@@ -86,7 +86,7 @@ def place(
             made=output.shape,
             values=output.values,
             repacked=output.grid == choice.type,
-            held=output.held,
+            held=output.held + (0 if output.imatrix is None else output.imatrix.held),
             imatrix=_imatrix(output, choice),
         )
         for output, choice, entry, nbytes in zip(outputs, choices, entries, sizes, strict=True)
