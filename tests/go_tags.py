@@ -80,7 +80,7 @@ def _inner(nodes: Sequence[Node]) -> Iterator[Sequence[Node]]:
 
 def _expressions(nodes: Sequence[Node]) -> Iterator[Expression]:
     for node in nodes:
-        if not isinstance(node, syntax.Text):
+        if not isinstance(node, syntax.Text | syntax.Jump):
             yield node.value
 
 

@@ -15,6 +15,7 @@ from quantize.formats.kv import KV, array, boolean, f32, string, u32
 from quantize.ollama.checks import CHECKS
 from quantize.tensors import tensor_nbytes
 from tests.cli_runner import Cli, runner
+from tests.kit_models import MODELS
 
 CHAT = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 CHAT += "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -25,6 +26,8 @@ TYPES = [3, 3, 1, 3, 3]
 GO = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
 GO_TOOLS = GO.replace("{{ end }}", "{{ end }}{{ .Tools }}")
 
+COLS = 256
+
 GOOD = {
     kv.key: kv
     for kv in (
@@ -33,7 +36,7 @@ GOOD = {
         u32("general.quantization_version", 2),
         u32("llama.block_count", 1),
         u32("llama.context_length", 128),
-        u32("llama.embedding_length", 32),
+        u32("llama.embedding_length", COLS),
         f32("llama.attention.layer_norm_rms_epsilon", 1e-5),
         string("tokenizer.ggml.model", "gpt2"),
         string("tokenizer.ggml.pre", "llama-bpe"),
@@ -47,31 +50,35 @@ GOOD = {
     )
 }
 GOOD_MODELFILE = 'FROM ./m.gguf\nPARAMETER stop "<|im_end|>"\n'
-TENSORS = {"token_embd.weight": "Q8_0", "blk.0.attn_q.weight": "Q8_0"}
+TENSORS = {
+    "token_embd.weight": "Q8_0",
+    "blk.0.attn_q.weight": "Q8_0",
+    "blk.0.attn_output.weight": "Q8_0",
+}
 
 
-def write_gguf(
-    path: Path, kvs: Mapping[str, KV], tensors: Mapping[str, str], cols: int = 256
-) -> Path:
-    """A file with one row of zeros in each tensor."""
+def write_gguf(path: Path, kvs: Mapping[str, KV], tensors: Mapping[str, str | None]) -> Path:
+    """A file with a row of zeros for each token in the embeddings, and one in other tensors."""
     alignment = kvs[ALIGNMENT_KEY].value if ALIGNMENT_KEY in kvs else 32
     entries, end = [], 0
     for name, kind in tensors.items():
-        entries.append(TensorEntry(name, (1, cols), kind, end))
-        end += -(-tensor_nbytes(kind, (1, cols)) // alignment) * alignment
+        if kind is not None:
+            shape = (len(TOKENS) if name == "token_embd.weight" else 1, COLS)
+            entries.append(TensorEntry(name, shape, kind, end))
+            end += -(-tensor_nbytes(kind, shape) // alignment) * alignment
     path.write_bytes(encode_header(list(kvs.values()), entries) + bytes(end))
     return path
 
 
 @dataclass(frozen=True)
 class Case:
-    """How a good pair becomes one with a pitfall. A KV of None goes."""
+    """How a good pair becomes one with a pitfall. A KV or tensor of None goes."""
 
     check: str
     level: str
     says: str
     kvs: Mapping[str, KV | None] = field(default_factory=dict)
-    tensors: Mapping[str, str] = field(default_factory=dict)
+    tensors: Mapping[str, str | None] = field(default_factory=dict)
     modelfile: str | None = None
     file: str = "m.gguf"
     beside: tuple[str, ...] = ()
@@ -111,6 +118,7 @@ EPSILON = "llama.attention.layer_norm_rms_epsilon"
 LONG = u32("llama.rope.scaling.original_context_length", 4096)
 NORMAL = array("tokenizer.ggml.token_type", "INT32", [3, 3, 1, 1, 3])
 NORMAL_END = array("tokenizer.ggml.token_type", "INT32", [3, 3, 1, 3, 1])
+FEWER_TOKENS = array("tokenizer.ggml.tokens", "STRING", TOKENS[:4])
 FEWER = array("tokenizer.ggml.token_type", "INT32", [3])
 LENGTH = "llama.context_length"
 OWN_END = CHAT.replace("<|im_end|>", "<|over|>")
@@ -140,7 +148,25 @@ CASES = {
     ),
     "short context": Case("context length", "warning", "4096", changed(LONG)),
     "no embeddings": Case(
+        "tensors", "error", "no token_embd.weight", tensors={"token_embd.weight": None}
+    ),
+    "a block too few": Case(
         "tensors", "error", "block_count is 2", changed(u32("llama.block_count", 2))
+    ),
+    "a tensor too few": Case(
+        "tensors", "error", "but no attn_q.weight", tensors={"blk.0.attn_q.weight": None}
+    ),
+    "a tensor too many": Case(
+        "tensors", "error", "no tensor blk.0.extra.weight", tensors={"blk.0.extra.weight": "F32"}
+    ),
+    "a tensor of another architecture": Case(
+        "tensors", "error", "1 of 4", tensors={"blk.0.ssm_in.weight": "F32"}
+    ),
+    "tokens without rows": Case(
+        "tensors", "error", "5 embedding rows for 4 tokens", changed(FEWER_TOKENS)
+    ),
+    "another size": Case(
+        "tensors", "error", "embedding_length", changed(u32("llama.embedding_length", 512))
     ),
     "ternary": Case("tensor types", "error", "TQ1_0", tensors=TERNARY),
     "misnamed shard": Case(
@@ -161,7 +187,19 @@ CASES = {
     "pooling": Case("pooling", "error", "only embeds", changed(u32("llama.pooling_type", 1))),
     "no vocabulary": Case("vocabulary", "error", "loading fails", {"tokenizer.ggml.model": None}),
     "no merges": Case("vocabulary", "error", "without merges", {"tokenizer.ggml.merges": None}),
-    "no pre": Case("vocabulary", "warning", "pre is missing", {"tokenizer.ggml.pre": None}),
+    "another vocabulary": Case(
+        "vocabulary", "error", "is gpt5", changed(string("tokenizer.ggml.model", "gpt5"))
+    ),
+    "no pre": Case("pre-tokenizer", "warning", "pre is missing", {"tokenizer.ggml.pre": None}),
+    "no real pre": Case(
+        "pre-tokenizer", "warning", "is default", changed(string("tokenizer.ggml.pre", "default"))
+    ),
+    "misspelt pre": Case(
+        "pre-tokenizer",
+        "error",
+        "is llama-bpf",
+        changed(string("tokenizer.ggml.pre", "llama-bpf")),
+    ),
     "no end": Case("end of text", "error", "never end", {EOS: None}),
     "end out of range": Case("end of text", "error", "of 5 tokens", changed(u32(EOS, 99))),
     "end of another model": Case(
@@ -184,6 +222,9 @@ CASES = {
         "takes thinking away",
         template("<think></think>" + CHAT),
         modelfile=go(GO_TOOLS + '{{ if eq .Role "tool" }}{{ .ToolCalls }}{{ end }}'),
+    ),
+    "another prompt": Case(
+        "TEMPLATE", "warning", "for user, at character 31, it writes nothing", modelfile=go(GO)
     ),
     "unknown renderer": Case(
         "renderer", "error", "no renderer", modelfile=lines("RENDERER qwen3coder", "PARSER qwen3")
@@ -267,15 +308,20 @@ def test_a_good_pair_is_fine(tmp_path: Path) -> None:
     assert found(path, None) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["llama31-bpe", "qwen3-tied", "gemma3-text", "gemma4", "gptoss", "mistral-spm", "bert"]
-)
+def silence(source: Path, output: Path) -> None:
+    done = api.convert(str(source), api.Options(types=("Q8_0",), output=output))
+    assert found(done.files[0].path, done.modelfiles[0]) == []
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_silence_on_what_convert_writes(
     checkpoint: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
-    options = api.Options(types=("Q8_0",), output=tmp_path)
-    done = api.convert(str(checkpoint(name)), options)
-    assert found(done.files[0].path, done.modelfiles[0]) == []
+    silence(checkpoint(name), tmp_path)
+
+
+def test_silence_on_a_trained_model(tinyrust: Path, tmp_path: Path) -> None:
+    silence(tinyrust, tmp_path)
 
 
 @pytest.fixture

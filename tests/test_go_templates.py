@@ -49,6 +49,12 @@ SNIPPETS = [
     "{{ .Tools }}{{ json .Tools }}{{ range .Tools }}{{ . }}{{ .Function.Name }}{{ end }}",
     "{{ json .System }}{{ json (index .Messages 1).Content }}",
     "{{ .Think }}{{ .IsThinkSet }}{{ .ThinkLevel }}",
+    "a {{- /* a }} comment */ -}} b{{/* another */}}",
+    '{{ `raw \\n {{ "` }}{{ le 1 1 }}{{ le 2 1 }}',
+    "{{ .System | len }}{{ (.System | len) }}{{ .Messages | len | eq 3 }}",
+    "{{ range .Messages }}{{ if eq .Role `user` }}{{ continue }}{{ end }}{{ .Role }},{{ end }}",
+    "{{ range .Messages }}{{ .Role }}{{ if eq .Role `user` }}{{ break }}{{ end }},{{ end }}",
+    "{{ $x := 0 }}{{ range .Messages }}{{ $x = len .Role }}{{ break }}{{ end }}{{ $x }}",
 ]
 
 

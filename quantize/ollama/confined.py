@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
+from typing import Any
 
+from quantize.ollama.comparison import Comparison, compare
 from quantize.ollama.probes import Level
 from quantize.ollama.translate import Source, Translation, translate
 
@@ -22,29 +24,16 @@ MAX_MEMORY = 2**30
 _CHILD = f"from {__name__} import answer; answer()"
 
 
+class _GivenUpError(Exception):
+    """Too much time or memory; the text says which."""
+
+
 def translate_confined(source: Source, seconds: float = MAX_SECONDS) -> Translation:
     """As `translate`; a template that needs too much time or memory has no translation."""
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "PYTHONIOENCODING": "utf-8",
-    }
     try:
-        # -P: nothing is imported from the working directory.
-        child = subprocess.run(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-P", "-c", _CHILD],
-            input=json.dumps(asdict(source)),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=environment,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Translation(None, None, f"it is not rendered within {seconds:g} seconds")
-    if child.returncode != 0:
-        return Translation(None, None, "rendering it needs too much memory")
-    template, level, reason, glues = json.loads(child.stdout)
+        template, level, reason, glues = _ask({"source": asdict(source)}, seconds)
+    except _GivenUpError as error:
+        return Translation(None, None, str(error))
     return Translation(
         template,
         None if level is None else Level(*level),
@@ -53,10 +42,49 @@ def translate_confined(source: Source, seconds: float = MAX_SECONDS) -> Translat
     )
 
 
+def compare_confined(source: Source, template: str, seconds: float = MAX_SECONDS) -> Comparison:
+    """As `compare`; nothing can be told where it needs too much time or memory."""
+    try:
+        found = _ask({"source": asdict(source), "template": template}, seconds)
+    except _GivenUpError as error:
+        return Comparison("unknown", str(error))
+    return Comparison(**found)
+
+
+def _ask(request: dict[str, Any], seconds: float) -> Any:
+    """What the child answers."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONIOENCODING": "utf-8",
+    }
+    try:
+        # -P: nothing is imported from the working directory.
+        child = subprocess.run(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-P", "-c", _CHILD],
+            input=json.dumps(request),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=environment,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _GivenUpError(f"it is not rendered within {seconds:g} seconds") from None
+    if child.returncode != 0:
+        raise _GivenUpError("rendering it needs too much memory")
+    return json.loads(child.stdout)
+
+
 def answer() -> None:
-    """In the child: a Source as JSON on standard input, its translation on standard output."""
+    """In the child: a request as JSON on standard input, what was found on standard output."""
     _limit_memory()
-    found = translate(Source(**json.load(sys.stdin)))
+    request = json.load(sys.stdin)
+    source = Source(**request["source"])
+    if "template" in request:
+        json.dump(asdict(compare(source, request["template"])), sys.stdout)
+        return
+    found = translate(source)
     level = found.level and (found.level.tools, found.level.thinking)
     json.dump([found.template, level, found.reason, found.glues], sys.stdout)
 

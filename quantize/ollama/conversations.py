@@ -40,6 +40,19 @@ class Conversation:
     think: bool | None = None
 
 
+def described(conversation: Conversation) -> str:
+    """Its turns, for a person: "empty system, user, assistant, user and tools, thinking off"."""
+    turns = ", ".join(map(_described, conversation.messages))
+    extras = " and tools" if conversation.tools else ""
+    think = {None: "", True: ", thinking on", False: ", thinking off"}[conversation.think]
+    return f"{turns}{extras}{think}"
+
+
+def _described(message: Message) -> str:
+    has_something = message.content or message.calls
+    return message.role if has_something else f"empty {message.role}"
+
+
 def jinja_messages(
     conversation: Conversation, *, arguments_as_text: bool = False
 ) -> list[dict[str, Any]]:

@@ -8,14 +8,17 @@ from pathlib import Path
 from quantize.errors import DiskError
 from quantize.ollama.checks import CHECKS
 from quantize.ollama.checks.base import Level, Pair
-from quantize.ollama.confined import translate_confined
-from quantize.ollama.facts import read_facts
+from quantize.ollama.comparison import Comparison
+from quantize.ollama.confined import compare_confined, translate_confined
+from quantize.ollama.facts import Facts, read_facts
 from quantize.ollama.reading import Modelfile, read_modelfile
+from quantize.ollama.serving import uses_jinja
+from quantize.ollama.translate import Translation
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check says; `remedy` is empty where all is fine."""
+    """What one check says; where all is fine there is no remedy, and mostly no message."""
 
     level: Level
     check: str
@@ -31,17 +34,32 @@ def diagnose(path: Path, modelfile: Path | None) -> tuple[Finding, ...]:
     """
     file = read_facts(path)
     source = file.source
+    said = None if modelfile is None else _read(modelfile)
+    translation = None if source is None or file.is_embedder else translate_confined(source)
     pair = Pair(
         file,
-        None if modelfile is None else _read(modelfile),
+        said,
         (path if modelfile is None else modelfile).parent,
-        None if source is None or file.is_embedder else translate_confined(source),
+        translation,
+        None if said is None or translation is None else _compare(file, said, translation),
     )
     found = []
     for name, check in CHECKS.items():
         problems = [Finding(p.level, name, p.message, p.remedy) for p in check(pair)]
         found += problems or [Finding("fine", name)]
     return tuple(found)
+
+
+def _compare(file: Facts, modelfile: Modelfile, translation: Translation) -> Comparison | None:
+    """The Modelfile's TEMPLATE, if Ollama uses it, beside the file's chat template."""
+    template, source = modelfile.last("template"), file.source
+    if template is None or source is None or modelfile.last("renderer"):
+        return None
+    if uses_jinja(file, modelfile):
+        return None
+    if template == translation.template:
+        return Comparison("equal", str(translation.level))
+    return compare_confined(source, template)
 
 
 def _read(path: Path) -> Modelfile:

@@ -1,4 +1,4 @@
-"""Running a Go template of ours as Ollama would run it.
+"""Running a Go template as Ollama would run it.
 
 Strict where Go is lax: a field or variable that is not known raises GoTemplateError. Values are
 Python's: dict for structures and maps, list, str, int, bool. Strings are measured in bytes of
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,12 +27,24 @@ class GoTemplate:
     """A parsed template. Raises GoTemplateError for source outside the subset."""
 
     def __init__(self, source: str) -> None:
-        self._body, self._defined = syntax.parse(source)
+        self.body, self._defined = syntax.parse(source)
+
+    def with_body(self, body: tuple[Node, ...]) -> GoTemplate:
+        """The same with other nodes, which may call what it defines."""
+        other = copy(self)
+        other.body = body
+        return other
 
     def render(self, data: Mapping[str, Value], now: datetime) -> str:
         """`data` is what `go_data` gives. Raises GoTemplateError."""
         run = _Run(self._defined, now)
-        return "".join(run.walk(self._body, {".": data, "$": data}))
+        return "".join(run.walk(self.body, {".": data, "$": data}))
+
+
+class _Jump(Exception):  # noqa: N818 - no error, but what ends a turn of a range
+    def __init__(self, word: str) -> None:
+        super().__init__(f"{word} outside of a range")
+        self.word = word
 
 
 class _Run:
@@ -64,6 +77,8 @@ class _Run:
                     yield from self.walk(self._defined[name], {".": dot, "$": dot})
                 case syntax.Block():
                     yield from self._block(node, scope)
+                case syntax.Jump(word):
+                    raise _Jump(word)
 
     def _block(self, block: syntax.Block, scope: _Scope) -> Iterator[str]:
         value = self._value(block.value, scope)
@@ -77,14 +92,20 @@ class _Run:
             for index, item in enumerate(value):
                 # The last name is the item's, a name before it the index's.
                 names = dict(zip(reversed(block.names), (item, index), strict=False))
-                yield from self._inside(block.body, scope, {".": item, **names})
+                try:
+                    yield from self._inside(block.body, scope, {".": item, **names})
+                except _Jump as jump:
+                    if jump.word == "break":
+                        break
 
     def _inside(self, nodes: Sequence[Node], outer: _Scope, new: _Scope) -> Iterator[str]:
         """What is declared inside a block ends with it; changes of outer variables stay."""
         inner = {**outer, **new}
-        yield from self.walk(nodes, inner)
         own = {*new, *(n.name for n in nodes if isinstance(n, syntax.Assign) and n.declares)}
-        outer.update({name: inner[name] for name in outer if name not in own})
+        try:
+            yield from self.walk(nodes, inner)
+        finally:
+            outer.update({name: inner[name] for name in outer if name not in own})
 
     def _value(self, expression: Expression, scope: _Scope) -> Value:
         match expression:
@@ -158,6 +179,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Value]] = {
     "eq": _equal,
     "ne": lambda one, other: not _equal(one, other),
     "lt": lambda one, other: one < other,
+    "le": lambda one, other: one <= other,
     "gt": lambda one, other: one > other,
     "ge": lambda one, other: one >= other,
     "len": lambda value: len(_bytes(value) if isinstance(value, str) else value),

@@ -1,4 +1,4 @@
-"""The part of Go's text/template syntax that our templates use, parsed."""
+"""The part of Go's text/template syntax that prompt templates use, parsed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 FUNCTIONS = frozenset(
-    {"and", "or", "not", "eq", "ne", "lt", "gt", "ge", "len", "index", "slice", "json"}
+    {"and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "len", "index", "slice", "json"}
     | {"currentDate", "yesterdayDate"}
 )
 
@@ -77,11 +77,21 @@ class Template:
     value: Expression
 
 
-Node = Text | Print | Assign | Block | Template
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """`word` is break or continue, of the innermost range."""
 
-_ACTION = re.compile(r"\{\{(- )?\s*((?:\"(?:\\.|[^\"\\])*\"|[^\"}]|\}(?!\}))*?)\s*( -)?\}\}")
+    word: str
+
+
+Node = Text | Print | Assign | Block | Template | Jump
+
+_STRING = r"\"(?:\\.|[^\"\\])*\"|`[^`]*`"
+_ACTION = re.compile(
+    rf"\{{\{{(-\s)?\s*(?:/\*.*?\*/|((?:{_STRING}|[^\"`}}]|\}}(?!\}}))*?))\s*(\s-)?\}}\}}", re.DOTALL
+)
 _TOKEN = re.compile(
-    r"""\s*("(?:\\.|[^"\\])*"|-?\d+|:=|=|,|\(|\)(?:\.\w+)*|\$?\w*(?:\.\w+)+|\$\w*|\.|\w+)"""
+    rf"\s*({_STRING}|-?\d+|:=|=|,|\||\(|\)(?:\.\w+)*|\$?\w*(?:\.\w+)+|\$\w*|\.|\w+)"
 )
 _SPACE = " \t\r\n"
 
@@ -109,7 +119,8 @@ def _pieces(source: str) -> Iterator[_Piece]:
         if text:
             yield text
         if match:
-            yield _tokens(match[2])
+            if match[2] is not None:
+                yield _tokens(match[2])
             position, trim = match.end(), bool(match[3])
 
 
@@ -148,6 +159,8 @@ class _Parser:
                     self.defined[_string(name)] = self.nodes()
                 case ("template", name, *rest):
                     found.append(Template(_string(name), expression(rest)))
+                case ("break" | "continue" as word,):
+                    found.append(Jump(word))
                 case ("if" | "range" | "with" as word, *rest):
                     self._at += 1
                     found.append(self._block(word, rest))
@@ -178,21 +191,32 @@ class _Parser:
 
 
 def expression(tokens: Sequence[str]) -> Expression:
-    value, at = _command(tokens, 0)
+    value, at = _pipeline(tokens, 0)
     if at != len(tokens):
         raise GoTemplateError(f"cannot read {' '.join(tokens)}")
     return value
 
 
+def _pipeline(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
+    """Commands up to `)` or the end; each is the last argument of the next."""
+    value, at = _command(tokens, at)
+    while at < len(tokens) and tokens[at] == "|":
+        function, at = _command(tokens, at + 1)
+        if not isinstance(function, Function):
+            raise GoTemplateError("what follows | is no function")
+        value = Function(function.name, (*function.arguments, value))
+    return value, at
+
+
 def _command(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
-    """A function with its arguments, or one operand, up to `)` or the end."""
+    """A function with its arguments, or one operand."""
     if at == len(tokens):
         raise GoTemplateError("an empty action")
     name = tokens[at]
     if name not in FUNCTIONS:
         return _operand(tokens, at)
     arguments, at = [], at + 1
-    while at < len(tokens) and not tokens[at].startswith(")"):
+    while at < len(tokens) and tokens[at] != "|" and not tokens[at].startswith(")"):
         value, at = _operand(tokens, at)
         arguments.append(value)
     return Function(name, tuple(arguments)), at
@@ -201,11 +225,11 @@ def _command(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
 def _operand(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
     word = tokens[at]
     if word == "(":
-        value, at = _command(tokens, at + 1)
+        value, at = _pipeline(tokens, at + 1)
         if at == len(tokens):
             raise GoTemplateError("a parenthesis is not closed")
         return _fields(value, tokens[at][1:]), at + 1
-    if word.startswith('"'):
+    if word[0] in '"`':
         return Literal(_string(word)), at + 1
     if word.lstrip("-").isdecimal():
         return Literal(int(word)), at + 1
@@ -224,5 +248,7 @@ def _fields(value: Expression, path: str) -> Expression:
 
 
 def _string(token: str) -> str:
-    # Python's literals have the escapes that our strings use.
+    if token.startswith("`"):
+        return token[1:-1]
+    # Python's literals have the escapes that Go's have, but for those that nobody writes.
     return token[1:-1].encode("latin-1", "backslashreplace").decode("unicode_escape")

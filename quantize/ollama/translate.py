@@ -11,6 +11,7 @@ from quantize.ollama import capabilities
 from quantize.ollama.conversations import (
     Conversation,
     Message,
+    described,
     go_data,
     jinja_flags,
     jinja_messages,
@@ -134,7 +135,7 @@ def _attempt(render: Render, level: Level, *, later_system: bool) -> str:
     source = go_template(derivation.grammar(), skipped)
     found = difference(render, _go(source), held_out(level, later_system=later_system))
     if found is not None:
-        raise NotDerivableError(f"the prompts of {_turns(found.conversation)} differ")
+        raise NotDerivableError(f"the prompts of {described(found.conversation)} differ")
     return source
 
 
@@ -205,10 +206,3 @@ def _empty(
             readings.append((conversation, read(render(conversation, NOW), conversation)))
     derivation.add_empty(kind, readings)
     return frozenset()
-
-
-def _turns(conversation: Conversation) -> str:
-    turns = ", ".join(message.role for message in conversation.messages)
-    extras = " and tools" if conversation.tools else ""
-    think = {None: "", True: ", thinking on", False: ", thinking off"}[conversation.think]
-    return f"{turns}{extras}{think}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 
 from quantize.ollama.conversations import Conversation, go_data
 from quantize.ollama.go_interpreter import GoTemplate
+from quantize.ollama.go_styles import go_renderer
+from quantize.ollama.go_syntax import GoTemplateError
 from quantize.ollama.jinja_render import JinjaTemplate, RenderError
+from quantize.ollama.probes import Level
 from quantize.ollama.proof import DAYS, held_out, normalized
 from quantize.ollama.translate import Source, Translation, renderer, translate
 from tests.go_engine import Engine
@@ -74,6 +78,24 @@ def test_gos_engine_agrees_on_every_conversation(
                     continue
             # The Jinja takes the arguments of calls in one form or the other.
             assert not wanted or written in wanted, name
+
+
+def test_the_interpreter_agrees_on_templates_that_people_wrote(
+    shared: Path, go_engine: Engine
+) -> None:
+    """Of the style that sees messages; what the interpreter does not know it refuses."""
+    entries = json.loads((shared / "chat_templates" / "ollama_library.json").read_text("utf-8"))
+    written = [entry["ollama_template"] for entry in entries]
+    held = list(held_out(Level(tools=False, thinking=False)))
+    agreed = 0
+    for template in (text for text in written if ".Messages" in text):
+        try:
+            own = [go_renderer(template)(one, DAYS[0]) for one in held]
+        except GoTemplateError:
+            continue
+        assert go_engine.render(template, [(one, DAYS[0]) for one in held]) == own
+        agreed += 1
+    assert agreed > 45
 
 
 def test_ollama_finds_the_tags_of_calls_and_reasoning(

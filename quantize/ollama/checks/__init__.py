@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from quantize.ollama.checks import file, instructions, prompts, vocabulary
+from quantize.ollama.checks import file, instructions, prompts, tensors, vocabulary
 from quantize.ollama.checks.base import Check
 
 CHECKS: Mapping[str, Check] = {
@@ -19,18 +19,20 @@ CHECKS: Mapping[str, Check] = {
     "quantization version": file.quantization_version,
     "finite values": file.finite_values,
     "context length": file.context_length,
-    "tensors": file.tensors,
-    "tensor types": file.tensor_types,
+    "tensors": tensors.tensors,
+    "tensor types": tensors.tensor_types,
     "shards": file.split,
-    "vision": file.embedded_vision,
+    "vision": tensors.embedded_vision,
     "pooling": file.pooling,
     "vocabulary": vocabulary.vocabulary,
+    "pre-tokenizer": vocabulary.pre_tokenizer,
     "end of text": vocabulary.end_ids,
     "token types": vocabulary.token_types,
     "chat template": prompts.chat_template,
     "Jinja": prompts.jinja,
     "known templates": prompts.hijack,
     "capabilities": prompts.tools_lost,
+    "TEMPLATE": prompts.same_prompts,
     "renderer": prompts.renderer,
     "doubled BOS": prompts.doubled_bos,
     "names in TEMPLATE": prompts.template_fields,

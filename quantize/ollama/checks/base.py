@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from quantize.ollama.comparison import Comparison
 from quantize.ollama.facts import Facts
 from quantize.ollama.reading import Modelfile
 from quantize.ollama.translate import Translation
@@ -18,23 +19,32 @@ Level = Literal["fine", "warning", "error"]
 class Pair:
     """A GGUF file and the Modelfile that goes with it, if one was given.
 
-    `folder` is the Modelfile's, `translation` that of the file's chat template, if it has one.
+    `folder` is the Modelfile's, `translation` that of the file's chat template, if it has one, and
+    `comparison` that of the Modelfile's TEMPLATE with it, if Ollama uses the TEMPLATE.
     """
 
     file: Facts
     modelfile: Modelfile | None
     folder: Path
     translation: Translation | None
+    comparison: Comparison | None
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    level: Literal["warning", "error"]
+    """`remedy` is empty where nothing has to be done."""
+
+    level: Level
     message: str
-    remedy: str
+    remedy: str = ""
 
 
 Check = Callable[[Pair], Iterator[Problem]]
+
+
+def note(message: str) -> Problem:
+    """Nothing is wrong, but something is to be said."""
+    return Problem("fine", message)
 
 
 def error(message: str, remedy: str) -> Problem:

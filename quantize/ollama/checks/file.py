@@ -1,4 +1,4 @@
-"""Checks of a GGUF file's layout, hyper-parameters and tensors."""
+"""Checks of a GGUF file's layout and hyper-parameters."""
 
 from __future__ import annotations
 
@@ -40,9 +40,6 @@ _OLLAMA_ONLY = {
     "mllama": "nothing",
     "nemotron_h_omni": "nemotron_h with an mmproj file",
 }
-_NO_SIZE_IN_OLLAMA = frozenset({"TQ1_0", "TQ2_0"})
-_EMBEDDED = ("a.", "mm.", "mtp.", "s.", "v.")
-_BLOCK = re.compile(r"blk\.(\d+)\.")
 _SHARD = re.compile(r".+-(\d{5})-of-(\d{5})\.gguf")
 
 
@@ -124,39 +121,6 @@ def finite_values(pair: Pair) -> Iterator[Problem]:
                 f"{kv.key} is not finite: `ollama show` fails",
                 "leave the key out, or give it a number",
             )
-
-
-def tensor_types(pair: Pair) -> Iterator[Problem]:
-    found = {t.dtype for t in pair.file.tensors.values()} & _NO_SIZE_IN_OLLAMA
-    if found:
-        yield error(
-            f"Ollama has no size for {', '.join(sorted(found))}: it answers `size overflow`",
-            "quantize to another type, such as Q2_K",
-        )
-
-
-def tensors(pair: Pair) -> Iterator[Problem]:
-    if not pair.file.is_model:
-        return
-    names = pair.file.tensors
-    if "token_embd.weight" not in names:
-        yield error("there is no token_embd.weight: creating works, loading fails", _AGAIN)
-    count = pair.file.hparam("block_count")
-    blocks = {int(match[1]) for match in map(_BLOCK.match, names) if match}
-    if isinstance(count, int) and blocks and blocks != set(range(count)):
-        yield error(
-            f"block_count is {count}, but the tensors are of {len(blocks)} blocks"
-            f" up to {max(blocks)}: creating works, loading fails",
-            _AGAIN,
-        )
-
-
-def embedded_vision(pair: Pair) -> Iterator[Problem]:
-    if pair.file.is_model and any(name.startswith(_EMBEDDED) for name in pair.file.tensors):
-        yield warning(
-            "the encoder of images or sound is inside the file: Ollama stores it unchecked",
-            "make it a file of its own, an mmproj, with a second FROM line",
-        )
 
 
 def pooling(pair: Pair) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from quantize.ollama import capabilities
-from quantize.ollama.checks.base import Pair, Problem, error, warning
+from quantize.ollama.checks.base import Pair, Problem, error, note, warning
 from quantize.ollama.hijack import may_be_taken_for
 from quantize.ollama.serving import HARMONY, PARSERS, RENDERERS, uses_jinja
 
@@ -82,6 +82,22 @@ def tools_lost(pair: Pair) -> Iterator[Problem]:
             )
     elif lost:
         yield error(f"TEMPLATE takes {' and '.join(lost)} away", "leave TEMPLATE out")
+
+
+def same_prompts(pair: Pair) -> Iterator[Problem]:
+    """A TEMPLATE in place of the chat template is to make the same prompts."""
+    found = pair.comparison
+    if found is None:
+        return
+    if found.verdict == "unequal":
+        yield warning(
+            f"TEMPLATE makes other prompts than the chat template: {found.message}",
+            "leave TEMPLATE out, or take that of `quantize modelfile` if it writes one",
+        )
+    elif found.verdict == "equal":
+        yield note(f"proven to make the prompts of the chat template: {found.message}")
+    else:
+        yield note(f"whether it makes the prompts of the chat template is open: {found.message}")
 
 
 def renderer(pair: Pair) -> Iterator[Problem]:

@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from quantize.ollama.checks.base import Pair, Problem, error, warning
 from quantize.ollama.facts import Facts
 from quantize.vocab.ends import END_TEXTS
+from quantize.vocab.pre_table import OUT_OF_REACH, ROWS
 
 _NORMAL, _CONTROL = 1, 3
+# Kinds of tokenizers, by llama.cpp's names (src/llama-vocab.cpp).
+_MODELS = frozenset({
+    "none", "no_vocab", "llama", "bert", "gpt2", "hybriddna", "whitespace", "t5", "rwkv",
+    "plamo2", "gemma4",
+})  # fmt: skip
 _END_KINDS = ("eos", "eot", "eom")
 _FRAMED = re.compile(r"<\|[^<>|\s]+\|>")
 _AGAIN = "convert it again with a current converter"
@@ -24,10 +30,26 @@ def vocabulary(pair: Pair) -> Iterator[Problem]:
         yield error("there is no vocabulary: creating works, loading fails", _AGAIN)
     if kind == "gpt2" and not file.value("tokenizer.ggml.merges"):
         yield error("a gpt2 vocabulary without merges: creating works, loading fails", _AGAIN)
-    if kind == "gpt2" and not file.value("tokenizer.ggml.pre"):
+    if kind is not None and kind not in _MODELS:
+        yield error(f"tokenizer.ggml.model is {kind}, which llama.cpp does not know", _AGAIN)
+
+
+def pre_tokenizer(pair: Pair) -> Iterator[Problem]:
+    """Only BPE has one: other kinds of tokenizers do not cut texts into words before."""
+    name = pair.file.value("tokenizer.ggml.pre")
+    if pair.file.value("tokenizer.ggml.model") != "gpt2" or not pair.file.is_model:
+        return
+    if name in (None, "", "default"):
         yield warning(
-            "tokenizer.ggml.pre is missing: llama.cpp splits texts in its default way",
+            f"tokenizer.ggml.pre is {'default' if name else 'missing'}: "
+            "llama.cpp guesses how to split texts",
             f"{_AGAIN}; if it knows no name for this tokenizer, give one with --pre",
+        )
+    elif name not in {one for row in ROWS for one in row.names} | OUT_OF_REACH.keys():
+        yield error(
+            f"tokenizer.ggml.pre is {name}, which llama.cpp does not know: "
+            "creating works, loading fails",
+            f"{_AGAIN}, or give the name of one that splits texts in the same way with --pre",
         )
 
 
