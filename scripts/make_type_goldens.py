@@ -2,7 +2,8 @@
 
 Writes tests/data/types/NAME.txt, all file types with and without an importance matrix, and
 tests/data/types/steered/NAME.txt, the cases of tests/type_cases.py. A dry run decides everything
-and computes nothing. Needs `pip install -e .[oracle]` and the checkpoints that the kit's
+and computes nothing. Of one model tests/data/types/digests/NAME.txt has the SHA-256 of the real
+files of all cases. Needs `pip install -e .[oracle]` and the checkpoints that the kit's
 materialize.py writes.
 
 python scripts/make_type_goldens.py CHECKPOINTS [NAME...]
@@ -11,6 +12,7 @@ python scripts/make_type_goldens.py CHECKPOINTS [NAME...]
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib
 import re
 import sys
@@ -26,6 +28,7 @@ from quantize.recipes import FTYPES  # noqa: E402
 from quantize.tensors import GGML_TYPES  # noqa: E402
 from tests.type_cases import (  # noqa: E402
     CASES,
+    DIGESTED_MODEL,
     STEERED_MODELS,
     Case,
     Types,
@@ -38,6 +41,7 @@ FOLDER = ROOT / "tests" / "data" / "types"
 # By name, so that types are checked where it is not installed too.
 llama = importlib.import_module("llama_cpp")
 
+_SILENT = llama.llama_log_callback(lambda *_: None)
 _LINE = re.compile(
     r"\[ *\d+/ *\d+\] (\S+) +- \[[^]]*\], type = +(\S+), "
     r"size = +[\d.]+ MiB(?: -> +[\d.]+ MiB \((\S+)\))?"
@@ -45,8 +49,31 @@ _LINE = re.compile(
 
 
 def types_of(source: Path, case: Case, *, imatrix: bool = False) -> Types:
-    params = llama.llama_model_quantize_default_params()
+    params = params_of(case)
     params.dry_run = True
+    one = ctypes.c_float(1)
+    matrix = (llama.llama_model_imatrix_data * 2)()
+    matrix[0].name, matrix[0].data, matrix[0].size = b"any", ctypes.pointer(one), 1
+    if imatrix:
+        params.imatrix = matrix
+    code, text = quantize(source, Path(), params)
+    found = {name: (new or old).upper() for name, old, new in _LINE.findall(text)}
+    if code or not found:
+        raise SystemExit(f"{source} {case.text}: {text[-500:]}")
+    return found
+
+
+def digest_of(source: Path, case: Case) -> str:
+    """SHA-256 of the file that llama-quantize makes, or "refused"."""
+    made = source.with_name("made.gguf")
+    code, _ = quantize(source, made, params_of(case))
+    return "refused" if code else hashlib.sha256(made.read_bytes()).hexdigest()
+
+
+def params_of(case: Case) -> ctypes.Structure:
+    params: ctypes.Structure = llama.llama_model_quantize_default_params()
+    params.nthread = 1
+    params.allow_requantize = case.source != "F32"
     params.ftype = FTYPES[case.type].id
     params.pure = case.pure
     params.quantize_output_tensor = not case.leave_output
@@ -54,18 +81,8 @@ def types_of(source: Path, case: Case, *, imatrix: bool = False) -> Types:
         params.output_tensor_type = GGML_TYPES[case.output.upper()].id
     if case.embedding is not None:
         params.token_embedding_type = GGML_TYPES[case.embedding.upper()].id
-    overrides = _overrides(case.tensor_types)
-    params.tt_overrides = overrides
-    one = ctypes.c_float(1)
-    matrix = (llama.llama_model_imatrix_data * 2)()
-    matrix[0].name, matrix[0].data, matrix[0].size = b"any", ctypes.pointer(one), 1
-    if imatrix:
-        params.imatrix = matrix
-    text = _log_of(source, params)
-    found = {name: (new or old).upper() for name, old, new in _LINE.findall(text)}
-    if not found:
-        raise SystemExit(f"{source} {case.text}: {text[-500:]}")
-    return found
+    params.tt_overrides = _overrides(case.tensor_types)
+    return params
 
 
 def _overrides(texts: Sequence[str]) -> ctypes.Array[ctypes.Structure] | None:
@@ -78,7 +95,8 @@ def _overrides(texts: Sequence[str]) -> ctypes.Array[ctypes.Structure] | None:
     return made if texts else None
 
 
-def _log_of(source: Path, params: ctypes.Structure) -> str:
+def quantize(source: Path, target: Path, params: ctypes.Structure) -> tuple[int, str]:
+    """What llama_model_quantize returns, and what it logs."""
     pieces: list[str] = []
 
     def keep(level: int, text: bytes, data: object) -> None:
@@ -86,11 +104,10 @@ def _log_of(source: Path, params: ctypes.Structure) -> str:
 
     callback = llama.llama_log_callback(keep)
     llama.llama_log_set(callback, None)
-    code = llama.llama_model_quantize(str(source).encode(), b"", ctypes.byref(params))
-    llama.llama_log_set(llama.llama_log_callback(lambda *_: None), None)
-    if code:
-        raise SystemExit("".join(pieces[-5:]))
-    return "".join(pieces)
+    paths = (str(source).encode(), str(target).encode())
+    code = llama.llama_model_quantize(*paths, ctypes.byref(params))
+    llama.llama_log_set(_SILENT, None)
+    return code, "".join(pieces)
 
 
 def converted(checkpoint: Path, type: str, folder: Path) -> Path:
@@ -99,7 +116,8 @@ def converted(checkpoint: Path, type: str, folder: Path) -> Path:
 
 
 def main(checkpoints: str, *names: str) -> None:
-    (FOLDER / "steered").mkdir(parents=True, exist_ok=True)
+    for folder in ("steered", "digests"):
+        (FOLDER / folder).mkdir(parents=True, exist_ok=True)
     for checkpoint in sorted(Path(checkpoints).iterdir()):
         if names and checkpoint.name not in names:
             continue
@@ -121,6 +139,11 @@ def main(checkpoints: str, *names: str) -> None:
                     for case in CASES
                 }
                 (FOLDER / "steered" / f"{checkpoint.name}.txt").write_text(text_of(steered))
+            if checkpoint.name == DIGESTED_MODEL:
+                lines = [
+                    f"{digest_of(sources[c.source], c)}  {c.source} -> {c.text}" for c in CASES
+                ]
+                (FOLDER / "digests" / f"{checkpoint.name}.txt").write_text("\n".join(lines) + "\n")
         print(checkpoint.name)
 
 

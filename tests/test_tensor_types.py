@@ -13,12 +13,20 @@ from pathlib import Path
 import pytest
 
 from quantize import api
+from quantize.errors import QuantizeError
 from quantize.planning.outputs import Model
 from quantize.planning.planner import choices_of
 from quantize.preparing import prepare
 from quantize.recipes import FTYPES, Recipe, Steering, plain
 from quantize.recipes.spec import parse_type
-from tests.type_cases import CASES, STEERED_MODELS, Types, text_of, with_and_without_imatrix
+from tests.type_cases import (
+    CASES,
+    DIGESTED_MODEL,
+    STEERED_MODELS,
+    Types,
+    text_of,
+    with_and_without_imatrix,
+)
 
 Folder = Callable[[str], Path]
 
@@ -63,3 +71,24 @@ def test_steered_types_are_llama_quantizes(checkpoint: Folder, name: str, tmp_pa
         for case in CASES
     }
     assert text_of(sections) == (GOLDENS / "steered" / f"{name}.txt").read_text()
+
+
+def test_steered_files_are_llama_quantizes_byte_for_byte(
+    checkpoint: Folder, tmp_path: Path
+) -> None:
+    """From a checkpoint, from files of floats, and from files that are quantized already."""
+    folder = checkpoint(DIGESTED_MODEL)
+    sources = {"F32": folder}
+    for source in {case.source for case in CASES} - {"F32"}:
+        options = api.Options(types=(source,), output=tmp_path / source, jobs=1)
+        sources[source] = api.convert(str(folder), options).files[0].path
+    lines = []
+    for number, case in enumerate(CASES):
+        options = api.Options(types=(case.text,), output=tmp_path / str(number), jobs=1)
+        try:
+            made = api.convert(str(sources[case.source]), options).files[0].sha256
+        except QuantizeError:
+            made = "refused"
+        lines.append(f"{made}  {case.source} -> {case.text}")
+    golden = (GOLDENS / "digests" / f"{DIGESTED_MODEL}.txt").read_text()
+    assert lines == golden.splitlines()

@@ -45,6 +45,8 @@ STEERED_MODELS = (
     "llama31-bpe", "smollm2-tied", "mixtral-8x", "gemma4", "falcon-mq", "qwen3next",
 )  # fmt: skip
 
+DIGESTED_MODEL = "smollm2-tied"
+
 CASES = (
     Case("Q4_K_M", pure=True),
     Case("Q4_K_M", leave_output=True),
@@ -56,7 +58,7 @@ CASES = (
     Case("F16", output="Q8_0", embedding="Q8_0", tensor_types=("attn_v=Q8_0",)),
     Case("Q4_K_M", tensor_types=("ATTN_V=q8_0",)),
     Case("Q4_K_M", tensor_types=(r"blk\.[0-1]\.=q5_k", r"\.\d\.ffn_down=IQ4_XS", "ffn=q3_K")),
-    Case("Q4_K_M", tensor_types=("ffn_(up|gate)=f16", "norm=q8_0", "^output=q2_k")),
+    Case("Q4_K_M", tensor_types=("ffn_(up|gate)=f16", "norm=q8_0", "^(output|token_embd)=q2_k")),
     Case("Q3_K_M", tensor_types=(r"blk\.0\.attn_v=q6_k", r"blk\.0\.ffn_down=q6_k")),
     Case("Q5_K_M", tensor_types=("token_embd=q4_0",), embedding="Q8_0"),
     Case("Q4_K_M", tensor_types=("weight=mxfp4",)),
@@ -65,6 +67,10 @@ CASES = (
     Case("MXFP4_MOE", output="Q5_1", tensor_types=("attn_(q|k)=bf16",)),
     Case("Q4_K_M", source="Q8_0"),
     Case("F16", source="Q8_0"),
+    Case("Q6_K", source="Q2_K"),
+    Case("BF16", source="Q5_K_S", tensor_types=("ffn=q8_0",)),
+    Case("Q5_1", source="IQ4_XS"),
+    Case("Q8_0", source="TQ1_0", pure=True),
     Case("Q8_0", source="Q8_0"),
     Case("Q4_K_M", source="Q4_K_M"),
     Case("Q5_K_M", source="F16", leave_output=True),
