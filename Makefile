@@ -16,7 +16,7 @@ REFERENCE  := tests/oracle/requirements.txt
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-shared test-floor check format conformance bench bench-quick bench-stream oracle oracle-logits clean
+.PHONY: help demo setup test test-shared test-floor check format check-html conformance bench bench-quick bench-stream oracle oracle-logits clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,6 +45,10 @@ check: $(VENV)/.setup ## lint, format, types
 format: $(VENV)/.setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+check-html: demo ## open a page of compare in headless Chromium, which has to be here already
+	$(BIN)/quantize compare $(MINILM) $(OUTPUT)/all-MiniLM-L6-v2-$(TYPE).gguf --html $(OUTPUT)/compare.html
+	$(BIN)/python scripts/check_html.py $(OUTPUT)/compare.html $(OUTPUT)
 
 conformance: $(VENV)/.setup ## a table: every kit model and type against llama.cpp's files
 	$(BIN)/python scripts/conformance.py

@@ -13,7 +13,7 @@ _SMALLEST = 1e-5  # what a number is shown for
 
 # What types lose of normal weights, as docs/benchmarks.md has it: marks to read the scale by.
 TYPICAL = {
-    "Q8_0": 0.0054, "Q6_K": 0.0177, "Q5_K": 0.0361, "Q4_K": 0.0714, "Q3_K": 0.1509, "Q2_K": 0.2965,
+    "Q8_0": 0.0053, "Q6_K": 0.0177, "Q5_K": 0.0361, "Q4_K": 0.0714, "Q3_K": 0.1509, "Q2_K": 0.2965,
 }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def page(found: Comparison) -> str:
     return Template(template).substitute(
         title=escape(f"{b.name} against {a.name}"),
         heading=escape(b.name),
-        subheading=f"held against <b>{escape(a.name)}</b>, the reference "
+        subheading=f"measured against <b>{escape(a.name)}</b>, the reference "
         f"({escape(a.kind)}, {escape(a.arch)}, {escape(a.location)})",
         colors=css({int(number) for number in _STEP.findall(body)}),
         body=body,
