@@ -19,7 +19,7 @@ from quantize.formats.imatrix import read_imatrix
 from quantize.kernels import available
 from quantize.progress import NullProgress
 from quantize.quantizers import load
-from quantize.recipes import FTYPES
+from quantize.recipes import FTYPES, Steering
 from quantize.verify import verify
 from tests.cli_runner import Cli, runner
 from tests.conftest import CheckGguf
@@ -209,6 +209,19 @@ def test_a_missing_tensor_of_few_bits_is_refused(
         api.plan(llama, api.Options(types=(type_name,), imatrix=matrix))
     assert caught.value.reference == "needs-imatrix"
     assert caught.value.where == "blk.3.attn_q.weight"
+
+
+@pytest.mark.parametrize("type_name", ["IQ1_S", "IQ2_XXS", "IQ2_XS"])
+def test_embeddings_of_few_bits_are_refused_without_an_entry(
+    type_name: str, kit: Path, llama: str
+) -> None:
+    """ggml ends the process: `missing quantization weights`."""
+    matrix = kit / "models" / "llama31-bpe" / "imatrix.gguf"
+    steering = Steering(embedding_type=type_name)
+    options = api.Options(types=("Q4_K_M",), imatrix=matrix, steering=steering)
+    with pytest.raises(UsageError, match="lacks the tensor") as caught:
+        api.plan(llama, options)
+    assert caught.value.where == "token_embd.weight"
 
 
 @pytest.mark.parametrize("size", [256, 1024])

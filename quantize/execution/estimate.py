@@ -18,9 +18,10 @@ _ROWS, _COLS = 64, 1024
 class Pace:
     """Weights a second by ggml type, measured on first use; all workers together."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, weighted: bool) -> None:
         self._kernels = choose_kernels(settings.kernels)
         self._jobs = settings.jobs or cores()
+        self._weighted = weighted
         self._measured: dict[str, float] = {}
 
     def seconds(self, elements: Mapping[str, int]) -> float:
@@ -29,20 +30,23 @@ class Pace:
 
     def _rate(self, type: str) -> float:
         if type not in self._measured:
-            self._measured[type] = _measure(type, self._kernels)
+            self._measured[type] = _measure(type, self._kernels, weighted=self._weighted)
         return self._measured[type]
 
 
-def _measure(type: str, kernels: str) -> float:
+def _measure(type: str, kernels: str, *, weighted: bool) -> float:
     quantizer = load(type, kernels)
     rows = np.random.default_rng(0).standard_normal((_ROWS, _COLS), np.float32)
-    quantizer.quantize(rows[:1])  # what is compiled or loaded once is no part of the pace
+    imatrix = np.ones(_COLS, np.float32) if weighted else None
+    quantizer.quantize(rows[:1], imatrix)  # what is compiled or loaded once is no part of the pace
     started = time.perf_counter()
-    quantizer.quantize(rows)
+    quantizer.quantize(rows, imatrix)
     return rows.size / max(time.perf_counter() - started, 1e-9)
 
 
-def seconds_of(all_elements: Iterable[Mapping[str, int]], settings: Settings) -> list[float]:
-    """The time of each, in the same order."""
-    pace = Pace(settings)
+def seconds_of(
+    all_elements: Iterable[Mapping[str, int]], settings: Settings, *, weighted: bool = False
+) -> list[float]:
+    """The time of each, in the same order; `weighted` with an importance matrix."""
+    pace = Pace(settings, weighted=weighted)
     return [pace.seconds(elements) for elements in all_elements]

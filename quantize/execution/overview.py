@@ -56,7 +56,8 @@ def overview_of(
     beside = context_memory(model.arch, model.kvs, context)
     found = sizes(model, steering)
     fits = None if limit is None else best_that_fits(found, stored, beside, limit)
-    times = seconds_of([row.elements for row in found], settings)
+    elements = [row.elements for row in found]
+    times = seconds_of(elements, settings, weighted=model.has_imatrix)
     rows = tuple(
         TypeRow(
             row.file_type.name,

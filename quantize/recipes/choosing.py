@@ -22,6 +22,8 @@ from quantize.tensors import GGML_TYPES, Shape
 _FLOATS = {"F32", "F16", "BF16"}
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 _IN_NEED_OF_IMATRIX = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS"}
+# ggml.c, ggml_quantize_requires_imatrix: it ends the process, where others only lose much.
+_NOTHING_WITHOUT_IMATRIX = {"IQ1_S", "IQ2_XXS", "IQ2_XS"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,10 @@ class _Walk:
 
     def _needs_imatrix(self, tensor: Tensor, type_name: str) -> bool:
         kind = category(tensor.name)
-        if type_name == tensor.stored or kind in (OUTPUT, TOKEN_EMBD):
+        if type_name == tensor.stored:
             return False
+        if kind in (OUTPUT, TOKEN_EMBD):
+            return type_name in _NOTHING_WITHOUT_IMATRIX
         # Q2_K does well without, but a file all of Q2_K does not.
         in_need = type_name == "Q2_K" and self._recipe.mix.name == "Q2_K_S"
         return in_need or type_name in _IN_NEED_OF_IMATRIX
