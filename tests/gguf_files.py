@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
@@ -16,15 +16,16 @@ KVS = (
     KV("general.architecture", "STRING", "llama"),
     KV("llama.block_count", "UINT32", 1),
 )
+_NAMES = {"<f4": "F32", "<f8": "F64", "|i1": "I8", "<i2": "I16", "<i4": "I32", "<i8": "I64"}
 
 
 def write_gguf(
     path: Path,
-    tensors: Mapping[str, NDArray[np.float32]],
+    tensors: Mapping[str, NDArray[Any]],
     kvs: Sequence[KV] = KVS,
     types: Mapping[str, str] | None = None,
 ) -> Path:
-    """`types` are the ggml types of tensors that are not F32."""
+    """`types` are the ggml types that tensors become. Others are written as they are."""
     types = types or {}
     data = {
         name: values.tobytes()
@@ -34,7 +35,7 @@ def write_gguf(
     }
     offsets, size = data_offsets([len(one) for one in data.values()])
     entries = [
-        TensorEntry(name, values.shape, types.get(name, "F32"), offset)
+        TensorEntry(name, values.shape, types.get(name) or _NAMES[values.dtype.str], offset)
         for (name, values), offset in zip(tensors.items(), offsets, strict=True)
     ]
     header = encode_header(kvs, entries)

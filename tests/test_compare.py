@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from quantize import api
 from quantize.compare import Comparison, check_within, compare
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError, UsageError
 from quantize.execution.measured import MeasuredTensor, total, totals
+from quantize.execution.measuring import Job, run_within
 from quantize.execution.quality import TensorQuality
 from quantize.formats.kv import KV, array, f32, string, u32
 from tests.cli_runner import Cli, runner
@@ -183,6 +189,20 @@ def test_tensors_of_one_name_are_compared_whatever_their_types(tmp_path: Path) -
     assert tensor.quality.largest == np.abs(x.astype(np.float64) - y).max()
 
 
+@pytest.mark.parametrize("dtype", ["i1", "<i2", "<i4", "<i8", "<f8"])
+def test_plain_numbers_are_compared_too(tmp_path: Path, dtype: str) -> None:
+    """Tables of experts are integers; such a type has no blocks and no quantizer."""
+    values = np.arange(-60, 60).reshape(4, 30).astype(dtype)
+    a = write_gguf(tmp_path / "a.gguf", {"t": values})
+    b = write_gguf(tmp_path / "b.gguf", {"t": values + np.eye(4, 30, dtype=dtype)})
+    (same,) = compare(str(a), str(a)).measured
+    (other,) = compare(str(a), str(b)).measured
+    assert same.quality.exact
+    assert other.quality.error == 4
+    assert other.quality.largest == 1
+    assert other.quality.reference == float((values.astype(np.float64) ** 2).sum())
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "kind"),
     [
@@ -238,6 +258,28 @@ def test_what_cannot_be_decoded_is_refused_by_name(tmp_path: Path) -> None:
     error = refused(good, vector)
     assert isinstance(error, UnsupportedError)
     assert (error.reference, error.where) == ("quantized-vector", "v.gguf: t")
+
+
+@settings(deadline=None)  # threads start when the machine lets them
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 4))
+def test_no_more_is_held_at_once_than_the_bound_allows(sizes: list[int], workers: int) -> None:
+    held, most, lock = 0, 0, threading.Lock()
+
+    def run(job: Job) -> TensorQuality:
+        nonlocal held, most
+        with lock:
+            held += job.memory
+            most = max(most, held)
+        time.sleep(0.0001)
+        with lock:
+            held -= job.memory
+        return TensorQuality(count=job.index)
+
+    jobs = [Job(index, 0, 1, memory) for index, memory in enumerate(sizes)]
+    with ThreadPoolExecutor(workers) as pool:
+        done = run_within(pool, run, jobs, workers, 60)
+    assert [quality.count for quality in done] == list(range(len(sizes)))
+    assert most <= 60
 
 
 def test_a_limit_names_the_worst_tensor(tmp_path: Path) -> None:

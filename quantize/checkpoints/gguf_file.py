@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight, read_stored
+from quantize.checkpoints.stored import read_rows, widen
 from quantize.formats.gguf_read import read_header
 from quantize.quantizers import QUANTIZERS
 from quantize.storage.source import ByteSource
@@ -16,11 +17,14 @@ from quantize.tensors import GGML_TYPES, StoredTensor, as_rows
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Blocks of a ggml type, as they stand in the file."""
+    """Blocks of a ggml type, as they stand in the file; or plain numbers, which have no blocks."""
 
     name: str = "gguf"
 
     def decode_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> F32Array:
+        if weight.dtype not in QUANTIZERS:
+            (tensor,) = weight.parts
+            return widen(read_rows(tensor, lo, hi, read), tensor.dtype)
         # A copy where the quantizer only looks: transforms work in place.
         blocks = self.repack_rows(weight, lo, hi, read)
         return np.array(QUANTIZERS[weight.dtype].dequantize(blocks), np.float32)

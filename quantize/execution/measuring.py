@@ -24,7 +24,7 @@ Pair = tuple[PlannedTensor, PlannedTensor]
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class Job:
     """Rows lo..hi of the pair at `index`, which take `memory` bytes."""
 
     index: int
@@ -55,7 +55,7 @@ def measure_tensors(
         check_needed(pairs[job.index][0].name, job.memory, limits)
     progress.start("compare", _F32 * sum(count(first.shape) for first, _ in pairs))
 
-    def run(job: _Job) -> TensorQuality:
+    def run(job: Job) -> TensorQuality:
         first, second = pairs[job.index]
         a = _rows(reference, first, job, limits.step)
         b = _rows(other, second, job, limits.step)
@@ -67,7 +67,7 @@ def measure_tensors(
         return found
 
     with ThreadPoolExecutor(limits.jobs) as pool:
-        parts = _run_within(pool, run, jobs, limits.jobs, limits.budget)
+        parts = run_within(pool, run, jobs, limits.jobs, limits.budget)
     progress.finish()
     qualities = [TensorQuality()] * len(pairs)
     # In the order of the jobs, whichever was done first: sums depend on it in their last digits.
@@ -76,14 +76,17 @@ def measure_tensors(
     return qualities
 
 
-def _run_within(
+def run_within(
     pool: ThreadPoolExecutor,
-    run: Callable[[_Job], TensorQuality],
-    jobs: Sequence[_Job],
+    run: Callable[[Job], TensorQuality],
+    jobs: Sequence[Job],
     workers: int,
     budget: int,
 ) -> list[TensorQuality]:
-    """What `run` gives for each job, never more of them at once than memory and workers allow."""
+    """What `run` gives for each job, in order; never more at once than workers and budget allow.
+
+    No job may take more than the budget alone.
+    """
     futures: list[Future[TensorQuality]] = []
     pending: dict[Future[TensorQuality], int] = {}
     for job in jobs:
@@ -96,7 +99,7 @@ def _run_within(
     return [future.result() for future in futures]
 
 
-def _jobs(reference: Source, other: Source, index: int, pair: Pair, step: int) -> Iterator[_Job]:
+def _jobs(reference: Source, other: Source, index: int, pair: Pair, step: int) -> Iterator[Job]:
     rows, cols = as_rows(pair[0].shape)
     height = max(1, step // max(cols, 1), *(_height(tensor) for tensor in pair))
     for lo in range(0, rows, height):
@@ -105,7 +108,7 @@ def _jobs(reference: Source, other: Source, index: int, pair: Pair, step: int) -
             _memory(source, tensor, lo, hi, step)
             for source, tensor in zip((reference, other), pair, strict=True)
         )
-        yield _Job(index, lo, hi, memory)
+        yield Job(index, lo, hi, memory)
 
 
 def _height(tensor: PlannedTensor) -> int:
@@ -124,7 +127,7 @@ def _memory(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) 
     return task_memory(source, tensor, Task(0, lo, hi), step)
 
 
-def _rows(source: Source, tensor: PlannedTensor, job: _Job, step: int) -> Rows:
+def _rows(source: Source, tensor: PlannedTensor, job: Job, step: int) -> Rows:
     """Gives any of the job's rows of the written shape as float32 (hi - lo, cols)."""
     if _height(tensor) == 1:
         return lambda lo, hi: planned_rows(source, tensor, lo, hi, step)

@@ -17,7 +17,7 @@ from quantize.planning.outputs import Model, Output
 from quantize.planning.plan import PlannedTensor
 from quantize.planning.shapes import check_shapes
 from quantize.quantizers import QUANTIZERS
-from quantize.tensors import GGML_TYPES, count, tensor_nbytes
+from quantize.tensors import DTYPE_SIZES, GGML_TYPES, count, tensor_nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _stored_as(weight: Weight) -> str:
 
 
 def _check_decodable(file: GGUFFile, weight: Weight) -> None:
-    if weight.dtype not in QUANTIZERS:
+    if weight.dtype not in QUANTIZERS and weight.dtype not in DTYPE_SIZES:
         raise UnsupportedError(
             "undecodable-type",
             f"{weight.dtype} cannot be decoded",
