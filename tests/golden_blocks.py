@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
 
+# Types whose golden file has blocks made with an importance matrix.
+WEIGHTED = [
+    "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS",
+    "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S",
+]  # fmt: skip
+NEEDY = ["IQ1_S", "IQ2_XS", "IQ2_XXS"]  # those that ggml does not make without one
+
 OURS = Path(__file__).parent / "data" / "blocks"  # written by scripts/make_block_goldens.py
 
 

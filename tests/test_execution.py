@@ -16,6 +16,7 @@ from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError
 from quantize.execution import Settings, run
 from quantize.execution.worker import Worker
+from quantize.formats.imatrix import ImatrixEntry
 from quantize.planning.outputs import Output
 from quantize.planning.plan import tasks
 from quantize.quantizers import QUANTIZERS
@@ -186,7 +187,10 @@ def test_no_block_with_an_infinite_scale_is_written(tmp_path: Path, type: str) -
     rows = np.full((4, 512), 1e10, np.float32)
     rows[2] *= -1
     source = open_checkpoint(write_checkpoint(tmp_path / "m", {"big": rows}))
-    plan = plan_of([Output("big.weight", (4, 512), ("big",))], type)
+    ones = np.ones(512, "<f4").tobytes()
+    (tmp_path / "ones").write_bytes(ones)
+    imatrix = ImatrixEntry(tmp_path / "ones", 0, 512, (1,), hashlib.sha256(ones).hexdigest())
+    plan = plan_of([Output("big.weight", (4, 512), ("big",), imatrix=imatrix)], type)
     with pytest.raises(CheckpointError) as caught:
         convert(plan, source, tmp_path)
     assert caught.value.reference == ("f16-overflow" if type == "F16" else "scale-overflow")

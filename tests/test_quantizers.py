@@ -15,17 +15,10 @@ from numpy.typing import NDArray
 
 import quantize.quantizers
 from quantize.quantizers import QUANTIZERS, TWINS
-from quantize.quantizers.base import BlockQuantizer
-from tests.golden_blocks import OURS, golden_blocks
+from tests.golden_blocks import NEEDY, OURS, WEIGHTED, golden_blocks
 
 NAMES = list(QUANTIZERS)
 GOLDEN = [name for name in NAMES if name != "F32"]  # nobody has need of F32
-# Types whose golden file has blocks made with an importance matrix.
-WEIGHTED = [
-    "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS",
-    "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S",
-]  # fmt: skip
-NEEDY = ["IQ2_XS", "IQ2_XXS"]  # those that ggml does not make without one
 
 # Finite values of every magnitude, with zeros of both signs and many repeated values.
 FLOATS = st.one_of(
@@ -161,14 +154,3 @@ def test_the_golden_files_agree_on_who_takes_an_importance_matrix(kit: Path) -> 
     assert sorted(name for name in names if golden_blocks(kit, name).weighted) == sorted(WEIGHTED)
     needy = [name for name in names if golden_blocks(kit, name).expected is None]
     assert sorted(needy) == sorted(NEEDY)
-
-
-@pytest.mark.parametrize("name", WEIGHTED)
-def test_a_scale_beyond_float16_is_counted(name: str) -> None:
-    quantizer = QUANTIZERS[name]
-    assert isinstance(quantizer, BlockQuantizer)
-    rows = np.zeros((3, 512), np.float32)
-    rows[0] = np.linspace(-1, 1, 512)
-    assert quantizer.overflows(plain(name, rows)) == 0
-    rows[1, 300] = -1e9
-    assert quantizer.overflows(plain(name, rows)) == 1

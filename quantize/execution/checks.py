@@ -31,8 +31,8 @@ class Scales:
     dtype: str = "<u2"
 
 
-# Offsets from ggml-common.h. F32 holds whatever is finite. IQ1_M spreads its scale over four
-# fields, so no single one tells.
+# Offsets from ggml-common.h. F32 holds whatever is finite. IQ1_M has four bits of its scale on top
+# of each of four words; the scales of NVFP4 have no infinity.
 SCALES = {
     "F16": Scales((0,)),
     "BF16": Scales((0,), mask=0x7F80),
@@ -52,11 +52,13 @@ SCALES = {
     "IQ3_XXS": Scales((0,)),
     "IQ3_S": Scales((0,)),
     "IQ1_S": Scales((0,)),
+    "IQ1_M": Scales((48,), mask=0x7000_C000_0000_0000, dtype="<u8"),
     "IQ4_NL": Scales((0,)),
     "IQ4_XS": Scales((0,)),
     "TQ1_0": Scales((52,)),
     "TQ2_0": Scales((64,)),
     "MXFP4": Scales((0,), mask=0xFF, dtype="u1"),
+    "Q1_0": Scales((0,)),
 }
 
 

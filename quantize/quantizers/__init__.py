@@ -29,6 +29,8 @@ QUANTIZERS: Registry[Quantizer] = Registry(
         "Q4_K": "quantize.quantizers.q4_k:Q4_K",
         "Q5_K": "quantize.quantizers.q5_k:Q5_K",
         "Q6_K": "quantize.quantizers.q6_k:Q6_K",
+        "IQ1_S": "quantize.quantizers.iq1_s:IQ1_S",
+        "IQ1_M": "quantize.quantizers.iq1_m:IQ1_M",
         "IQ2_XXS": "quantize.quantizers.iq2_xxs:IQ2_XXS",
         "IQ2_XS": "quantize.quantizers.iq2_xs:IQ2_XS",
         "IQ2_S": "quantize.quantizers.iq2_s:IQ2_S",
@@ -55,6 +57,8 @@ TWINS: Registry[Callable[..., Any]] = Registry(
         "Q4_K": "quantize.quantizers.compiled:encode_q4_k",
         "Q5_K": "quantize.quantizers.compiled:encode_q5_k",
         "Q6_K": "quantize.quantizers.compiled:encode_q6_k",
+        "IQ1_S": "quantize.quantizers.compiled_iq1:encode_iq1_s",
+        "IQ1_M": "quantize.quantizers.compiled_iq1:encode_iq1_m",
     },
 )
 

@@ -97,19 +97,6 @@ class BlockQuantizer:
                 blocks[lo : lo + self.chunk] = self.decode(packed[lo : lo + self.chunk])
         return out
 
-    def overflows(self, data: U8Array) -> int:
-        """How many blocks of uint8 `(n, nbytes)` have a scale that overflowed float16.
-
-        Weights of about 1e6 and more do that. llama.cpp writes the infinity, but its loader and
-        its quantizer refuse such a file.
-        """
-        packed = np.ascontiguousarray(data).reshape(-1).view(self.layout)
-        fields = [name for name in ("d", "dmin", "m") if name in (self.layout.names or ())]
-        bad = np.zeros(packed.shape, np.bool_)
-        for name in fields:
-            bad |= ~np.isfinite(packed[name].astype(np.float32))
-        return int(np.count_nonzero(bad))
-
 
 class _Cutter:
     """Hands out the part of an importance matrix that belongs to a range of blocks."""
