@@ -20,6 +20,10 @@ class Progress(Protocol):
     def finish(self) -> None:
         """The stage is over, by success."""
 
+    def beside(self, stage: str, total: int) -> Progress:
+        """A watcher of another stage, which begins now and goes on at the same time."""
+        ...
+
 
 class NullProgress:
     """The watcher that does not look."""
@@ -35,3 +39,6 @@ class NullProgress:
 
     def finish(self) -> None:
         pass
+
+    def beside(self, stage: str, total: int) -> Progress:
+        return NullProgress()

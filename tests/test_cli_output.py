@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import pty
 import re
@@ -199,6 +200,48 @@ def test_a_bar_fits_its_terminal() -> None:
     assert any(line.startswith("  blk.7.xxx") for line in shown)
     assert "a note" in [line.rstrip() for line in shown]
     assert max(map(len, shown)) <= 80
+
+
+def test_stages_beside_each_other_share_the_terminal() -> None:
+    file = io.StringIO()
+    console = Console(file=file, width=80, force_terminal=True, color_system=None, _environ={})
+    convert = BarProgress(console)
+    convert.start("convert", 1000)
+    download = convert.beside("download", 2000)
+    for _ in range(5):
+        convert.advance(100, "blk.0")
+        download.advance(200, "model.safetensors")
+    convert.finish()
+    download.advance(500, "model.safetensors")
+    download.finish()
+    convert.start("compare", 4000)
+    convert.advance(1000, "blk.1")
+    convert.close()
+    text = re.sub(rf"{ESCAPE}\[[?\d;]*[A-Za-z]", "", file.getvalue())
+    shown = [line.strip() for line in re.split(r"[\r\n]+", text)]
+    assert any("convert" in one and "download" in two for one, two in itertools.pairwise(shown))
+    assert any("compare" in one and "1.00 kB of 4.00 kB" in one for one in shown)
+    assert [one for one in shown if one][-1] == "blk.1"
+
+
+def test_stages_beside_each_other_are_told_apart_in_logs_and_events() -> None:
+    file = io.StringIO()
+    lines = LineProgress(Console(file=file, width=200), Clock())
+    lines.start("convert", 10)
+    beside = lines.beside("download", 20)
+    beside.advance(10, "x")
+    lines.advance(10, "y")
+    beside.finish()
+    assert [line.split(",")[0] for line in file.getvalue().splitlines()] == [
+        "convert: 10 B", "download: 20 B", "download: 50%", "convert: 100%",
+        "download: done in 0.0 s",
+    ]  # fmt: skip
+    events: list[Event] = []
+    EventProgress(events.append).beside("download", 20).finish()
+    assert events == [
+        {"event": "start", "stage": "download", "total": 20},
+        {"event": "finish", "stage": "download", "done": 0},
+    ]
 
 
 @pytest.mark.parametrize(

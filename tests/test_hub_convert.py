@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
 from quantize import api
 from quantize.errors import QuantizeError
@@ -154,6 +155,52 @@ class Watcher(NullProgress):
 
     def note(self, text: str) -> None:
         self.notes[text] = self.done
+
+
+class DownloadWatcher(NullProgress):
+    """Keeps what the stage beside the conversion is told."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int]] = []
+        self.steps: list[tuple[int, str]] = []
+        self.finished = 0
+
+    def beside(self, stage: str, total: int) -> DownloadWatcher:
+        self.stages.append((stage, total))
+        other = DownloadWatcher()
+        other.advance, other.finish = self.step, self.end  # type: ignore[method-assign] # ours
+        return other
+
+    def step(self, nbytes: int, item: str) -> None:
+        self.steps.append((nbytes, item))
+
+    def end(self) -> None:
+        self.finished += 1
+
+
+@pytest.mark.parametrize("faults", [[], storm(0.15)], ids=["calm", "storm"])
+def test_a_download_shows_its_bytes_while_they_come(
+    faults: list[Fault],
+    hub: HubServer,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 14)
+    hub.faults.waiting += faults
+    watcher = DownloadWatcher()
+    options = api.Options(types=("Q8_0",), output=tmp_path, kernels="numpy")
+    api.convert(NAME, options, watcher)
+    assert watcher.stages == [("download", weights_size(folder))]
+    for file in folder.glob("*.safetensors"):
+        steps = [nbytes for nbytes, item in watcher.steps if item == file.name]
+        assert sum(steps) == file.stat().st_size
+        assert max(steps) < file.stat().st_size / 2
+    assert watcher.finished == 1
+
+    again = DownloadWatcher()
+    api.convert(NAME, options, again)
+    assert again.stages == [], "all of it is in the cache"
 
 
 def test_what_is_in_the_cache_is_converted_offline(

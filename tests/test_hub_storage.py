@@ -126,14 +126,27 @@ def test_another_process_reads_ranges_of_its_own(hub: HubServer) -> None:
     files.close()
 
 
+class Watcher:
+    """Keeps what it is told of one file."""
+
+    def __init__(self) -> None:
+        self.seen: list[int | str] = []
+
+    def coming(self, name: str, nbytes: int) -> None:
+        self.seen.append(nbytes)
+
+    def arrived(self, name: str) -> None:
+        self.seen.append(name)
+
+
 def test_another_process_waits_for_what_the_first_one_downloads(hub: HubServer) -> None:
     files = HubFiles(pin("org/model", None))
-    arrived: list[str] = []
+    watcher = Watcher()
     hub.faults.waiting.append(Fault("GET storage", delay=0.3))
-    files.download([NAME], lambda name, size: arrived.append(name))
+    files.download([NAME], watcher)
     again = pickle.loads(pickle.dumps(files))
     assert again.read(NAME, 7, 10) == files.read(NAME, 7, 10) == DATA[7:17]
-    assert arrived == [NAME]
+    assert watcher.seen[-1] == NAME
     assert len(ranges(hub)) == 1
     files.close()
 

@@ -60,7 +60,7 @@ class Output:
                 yield bar
             finally:
                 # Gives the cursor back when the work ended by an error, too.
-                bar.finish()
+                bar.close()
         else:
             yield LineProgress(self.talk)
 

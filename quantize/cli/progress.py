@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
@@ -20,31 +20,46 @@ _LINE_PERCENT = 10
 
 
 class BarProgress:
-    """A bar with bytes, speed and time left, and the tensor at work on a line of its own."""
+    """Bars with bytes, speed and time left, and what is at work on a line of its own.
 
-    def __init__(self, console: Console) -> None:
+    Stages beside each other share one display, which the terminal has room for.
+    """
+
+    def __init__(self, console: Console, bars: _Bars | None = None) -> None:
         self._console = console
-        self._bar: _Bar | None = None
+        self._bars = bars or _Bars(console)
+        self._stage: TaskID | None = None
 
     def start(self, stage: str, total: int) -> None:
-        self._bar = _Bar(self._console)
-        self._bar.add_task(stage, total=total, item="")
-        self._bar.start()
+        self._stage = self._bars.add_task(stage, total=total, item="")
+        self._bars.start()
 
     def advance(self, nbytes: int, item: str) -> None:
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], advance=nbytes, item=item)
+        if self._stage is not None:
+            self._bars.update(self._stage, advance=nbytes, item=item)
 
     def note(self, text: str) -> None:
         self._console.print(text)
 
     def finish(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._stage is None:
+            return
+        if len(self._bars.tasks) == 1:
+            self._bars.stop()
+        self._bars.remove_task(self._stage)
+        self._stage = None
+
+    def beside(self, stage: str, total: int) -> BarProgress:
+        other = BarProgress(self._console, self._bars)
+        other.start(stage, total)
+        return other
+
+    def close(self) -> None:
+        """Give the terminal back, whatever is going on."""
+        self._bars.stop()
 
 
-class _Bar(RichProgress):
+class _Bars(RichProgress):
     def __init__(self, console: Console) -> None:
         super().__init__(
             SpinnerColumn(finished_text="[green]*[/]"),
@@ -122,6 +137,11 @@ class LineProgress:
         seconds = format_seconds(self._clock() - self._started)
         self._console.print(f"{self._stage}: done in {seconds}")
 
+    def beside(self, stage: str, total: int) -> LineProgress:
+        other = LineProgress(self._console, self._clock)
+        other.start(stage, total)
+        return other
+
 
 class EventProgress:
     """An event at the start and end of each stage, and at most two a second between."""
@@ -162,3 +182,8 @@ class EventProgress:
 
     def finish(self) -> None:
         self._send(FinishEvent(event="finish", stage=self._stage, done=self._done))
+
+    def beside(self, stage: str, total: int) -> EventProgress:
+        other = EventProgress(self._send, self._clock)
+        other.start(stage, total)
+        return other

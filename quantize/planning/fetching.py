@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -65,11 +66,37 @@ def download(opened: Opened, plan: Plan, progress: Progress) -> None:
             f"downloads {download_text(missing)}; each is converted as soon as it is here"
         )
 
-    def arrived(name: str, size: int) -> None:
-        if name in missing:
-            progress.note(f"{name} is here ({format_bytes(size)})")
+    opened.remote.download(weight_files(opened, plan), _Arrivals(missing, progress))
 
-    opened.remote.download(weight_files(opened, plan), arrived)
+
+class _Arrivals:
+    """Shows how files of the sizes `missing` come; those in the cache are not worth a word."""
+
+    def __init__(self, missing: Mapping[str, int], progress: Progress) -> None:
+        self._sizes = missing
+        self._here = dict.fromkeys(missing, 0)
+        self._waiting = set(missing)
+        self._lock = threading.Lock()
+        self._progress = progress
+        if missing:
+            self._stage = progress.beside("download", sum(missing.values()))
+
+    def coming(self, name: str, nbytes: int) -> None:
+        if name in self._here:
+            with self._lock:
+                new, self._here[name] = nbytes - self._here[name], nbytes
+            self._stage.advance(new, name)
+
+    def arrived(self, name: str) -> None:
+        if name not in self._waiting:
+            return
+        self.coming(name, self._sizes[name])
+        self._progress.note(f"{name} is here ({format_bytes(self._sizes[name])})")
+        with self._lock:
+            self._waiting.remove(name)
+            last = not self._waiting
+        if last:
+            self._stage.finish()
 
 
 def download_text(files: dict[str, int] | Sequence[tuple[str, int]]) -> str:

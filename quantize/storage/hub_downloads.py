@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from quantize.storage.background import Background
 from quantize.storage.hub import Repository, Snapshot, pin_or_cached
@@ -17,16 +18,26 @@ from quantize.storage.local import sha256_of
 # first is complete and conversion begins.
 _AT_ONCE = 2
 
-# Called with the name and the size of a file that is complete.
-Arrived = Callable[[str, int], None]
+# Called with the number of bytes of a file that are here so far.
+Coming = Callable[[int], None]
+
+
+class Watcher(Protocol):
+    """Told of files on their way, from any thread."""
+
+    def coming(self, name: str, nbytes: int) -> None:
+        """`nbytes` of a file are here. That may become less, when it has to come again."""
+
+    def arrived(self, name: str) -> None:
+        """A file is complete, and the one that the commit names."""
 
 
 class Downloads:
     """Fetches `names` in their order; each can be waited for alone."""
 
-    def __init__(self, repository: Repository, names: Sequence[str], arrived: Arrived) -> None:
+    def __init__(self, repository: Repository, names: Sequence[str], watcher: Watcher) -> None:
         self._repository = repository
-        self._arrived = arrived
+        self._watcher = watcher
         self._background = Background(_AT_ONCE, "download")
         self._files: dict[str, Future[Path]] = {
             name: self._background.submit(partial(self._fetch, name)) for name in names
@@ -46,14 +57,15 @@ class Downloads:
         self._background.close()
 
     def _fetch(self, name: str) -> Path:
-        path = fetch(self._repository, name)
+        coming = partial(self._watcher.coming, name)
+        path = fetch(self._repository, name, coming)
         if not _is_genuine(self._repository, name, path):
             # A proxy may have answered with something else, or the disk have lost a bit.
-            path = fetch(self._repository, name, again=True)
+            path = fetch(self._repository, name, coming, again=True)
             if not _is_genuine(self._repository, name, path):
                 repo = self._repository.repo
                 raise changed(repo, name, "its SHA-256 is not the one that the Hub lists")
-        self._arrived(name, self._repository.files[name].size)
+        self._watcher.arrived(name)
         return path
 
 
@@ -69,7 +81,9 @@ def fetch_snapshot(repo: str, revision: str | None, token: str | None = None) ->
     return Snapshot(folder, found.commit)
 
 
-def fetch(repository: Repository, name: str, *, again: bool = False) -> Path:
+def fetch(
+    repository: Repository, name: str, coming: Coming | None = None, *, again: bool = False
+) -> Path:
     """A file in the Hub's cache, downloaded unless it is there.
 
     Several processes may ask for the same file: huggingface_hub lets one of them fetch it. Raises
@@ -85,11 +99,37 @@ def fetch(repository: Repository, name: str, *, again: bool = False) -> Path:
                 revision=repository.commit,
                 token=repository.token,
                 force_download=again,
+                tqdm_class=None if coming is None else _meter(coming),
             )
         )
     except hub_failures() as error:
         raise explained(error, repository.repo, repository.commit, repository.token) from error
     return Path(path)
+
+
+def _meter(coming: Coming) -> type[Any]:
+    """The bar that huggingface_hub moves, whichever way the bytes take: it draws nothing."""
+    from huggingface_hub.utils import (  # type: ignore[attr-defined] # re-exported, in its own way
+        tqdm,
+    )
+
+    class Meter(tqdm):
+        def __init__(self, *args: Any, **facts: Any) -> None:
+            facts["disable"] = True
+            super().__init__(*args, **facts)  # type: ignore[no-untyped-call] # not by us
+            coming(int(self.n))
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            coming(int(self.n))
+
+        def update_transfer(self, n: float) -> None:
+            """What came over the network, which Xet counts apart from what it makes."""
+
+        def set_transfer_postfix_str(self, *_: Any, **__: Any) -> None:
+            """A speed, which others compute."""
+
+    return Meter
 
 
 def cached(repository: Repository, name: str) -> Path | None:

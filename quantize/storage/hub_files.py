@@ -11,7 +11,7 @@ from typing import Any
 from quantize.errors import CheckpointError
 from quantize.storage.hub import Repository
 from quantize.storage.hub_blocks import Blocks
-from quantize.storage.hub_downloads import Arrived, Downloads, cached, fetch
+from quantize.storage.hub_downloads import Downloads, Watcher, cached, fetch
 from quantize.storage.hub_errors import changed
 from quantize.storage.hub_http import RangeReader
 from quantize.storage.local import read_into, too_large, too_short
@@ -56,9 +56,9 @@ class HubFiles:
         """From here on weights are read ahead, in blocks that take `memory` bytes."""
         self._blocks = Blocks(self._ranges.read_into, self._sizes, memory, self._check)
 
-    def download(self, names: Sequence[str], arrived: Arrived) -> None:
-        """Fetch whole files, in this order. `arrived` is told of each, from any thread."""
-        self._downloads = Downloads(self.repository, names, arrived)
+    def download(self, names: Sequence[str], watcher: Watcher) -> None:
+        """Fetch whole files, in this order."""
+        self._downloads = Downloads(self.repository, names, watcher)
         self._waits = True
 
     def missing(self, names: Sequence[str]) -> list[str]:
