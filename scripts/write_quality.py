@@ -29,7 +29,7 @@ TYPES = (
 CONTEXT = 256
 
 HEAD = """\
-| type | bits per weight | perplexity | ln of the ratio | KL divergence | 99 % | same top token |
+| type | bits per weight | perplexity | ln of the ratio | KL divergence | its 99 % | same top token |
 |---|---:|---|---|---|---:|---:|
 """
 
@@ -47,7 +47,9 @@ def main() -> None:
             print(rows[-1], end="", flush=True)
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    PAGE.write_text("".join([before, BEGIN, "\n", *rows, "\n", END, after]), encoding="utf-8", newline="\n")
+    PAGE.write_text(
+        "".join([before, BEGIN, "\n", *rows, "\n", END, after]), encoding="utf-8", newline="\n"
+    )
 
 
 def _rows(file: api.OutputFile, found: Measured) -> Iterator[str]:
