@@ -96,7 +96,7 @@ def test_twins_agree_on_nan_and_infinity(name: str) -> None:
 
 
 def test_types_without_a_twin_come_with_numpy() -> None:
-    assert load("IQ4_XS", kernels="numba") is QUANTIZERS["IQ4_XS"]
+    assert load("F32", kernels="numba") is QUANTIZERS["F32"]
     assert load("Q4_K") is QUANTIZERS["Q4_K"]
 
 

@@ -25,10 +25,10 @@ FP4_MAGNITUDES = np.array([0, 1, 2, 3, 4, 6, 8, 12], np.int8)
 FP4_VALUES = np.concatenate((FP4_MAGNITUDES, -FP4_MAGNITUDES))
 
 _LOW, _HIGH = int(IQ4_VALUES[0]), int(IQ4_VALUES[-1])
-_MIDPOINTS = (IQ4_VALUES[:-1].astype(np.float32) + IQ4_VALUES[1:]) / 2
+IQ4_MIDPOINTS = (IQ4_VALUES[:-1].astype(np.float32) + IQ4_VALUES[1:]) / 2
 # Entry n: the code of values from n / 2 up, counted from the lowest. A midpoint goes up.
 _IQ4_CODES = np.searchsorted(
-    _MIDPOINTS, np.arange(2 * _LOW, 2 * _HIGH + 1) / 2, side="right"
+    IQ4_MIDPOINTS, np.arange(2 * _LOW, 2 * _HIGH + 1) / 2, side="right"
 ).astype(np.uint8)
 _IQ4_NEAREST = IQ4_VALUES[_IQ4_CODES].astype(np.float32)
 
@@ -37,7 +37,7 @@ _FP4_MIDPOINTS = (FP4_MAGNITUDES[:-1].astype(np.float32) + FP4_MAGNITUDES[1:]) /
 _FP4_CODES = np.searchsorted(_FP4_MIDPOINTS, np.arange(33) / 2, side="left").astype(np.uint8)
 
 # The largest value is tried on entry 0 and on seven steps to either side of it.
-_TRIES = range(-7, 8)
+IQ4_REACHES = np.arange(_LOW - 7, _LOW + 8, dtype=np.float32)
 
 
 def fit_iq4(x: F32Array, weights: F32Array) -> F32Array:
@@ -49,8 +49,8 @@ def fit_iq4(x: F32Array, weights: F32Array) -> F32Array:
     sum_qx, sum_q2 = _sums(x, weights, np.float32(1) / (-top / np.float32(_LOW)))
     scale = np.where(sum_q2 > 0, sum_qx / sum_q2, np.float32(0))
     best = scale * sum_qx
-    for step in _TRIES:
-        sum_qx, sum_q2 = _sums(x, weights, np.float32(step + _LOW) / top)
+    for reach in IQ4_REACHES:
+        sum_qx, sum_q2 = _sums(x, weights, reach / top)
         taken = np.flatnonzero((sum_q2 > 0) & (sum_qx * sum_qx > best * sum_q2))
         scale[taken] = sum_qx[taken] / sum_q2[taken]
         best[taken] = scale[taken] * sum_qx[taken]

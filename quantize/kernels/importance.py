@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.kernels.rounding import ordered_sum
 from quantize.kernels.workspace import scratch
 
 F32Array = NDArray[np.float32]
+
+_ROWS_AT_ONCE = 64  # side by side, they are added as vectors
 
 
 def importance_weights(x: F32Array, importance: F32Array, energy: F32Array) -> F32Array:
@@ -18,7 +21,21 @@ def importance_weights(x: F32Array, importance: F32Array, energy: F32Array) -> F
     return np.multiply(weights, importance, out=weights)
 
 
-def energy_of(blocks: F32Array) -> F32Array:
-    """Mean square of each block in rows, `(B, size)`, added one element after another."""
-    total: F32Array = np.add.accumulate(blocks * blocks, axis=1)[:, -1]
-    return total / np.float32(blocks.shape[1])
+def energy_of(x: F32Array, blocks: int) -> F32Array:
+    """Mean square of each block, `(blocks,)`, added one element after another.
+
+    `x` is `(elements, subs * blocks)`: sub-blocks in columns, as `split_subblocks` gives them.
+    """
+    total = np.zeros(blocks, np.float32)
+    squares = np.multiply(x, x, out=scratch("squares", x.shape)).reshape(len(x), -1, blocks)
+    for sub in squares.swapaxes(0, 1):
+        for elements in sub:
+            np.add(total, elements, out=total)
+    return total / np.float32(x.size // blocks)
+
+
+def row_energy(rows: F32Array) -> F32Array:
+    """Mean square of each row, `(n,)`, added one element after another."""
+    parts = (rows[lo : lo + _ROWS_AT_ONCE] for lo in range(0, len(rows), _ROWS_AT_ONCE))
+    sums = [ordered_sum(np.ascontiguousarray(np.square(part).T)) for part in parts]
+    return np.concatenate(sums) / np.float32(rows.shape[1])

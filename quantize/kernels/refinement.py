@@ -19,7 +19,7 @@ F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
 
 _ROUNDS = 5
-_TENTHS = [np.float32(0.1) * np.float32(i) for i in range(-4, 5) if i != 0]
+_TENTHS = np.array([0, *(i for i in range(-4, 5) if i != 0)], np.float32) * np.float32(0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Levels:
     from_energy: bool
 
 
-def fit_refined(x: F32Array, nmax: int) -> tuple[F32Array, F32Array]:
+def fit_refined(x: F32Array, nmax: int) -> tuple[F32Array, U8Array]:
     """Signed scale `(B,)` and levels `(elements, B)` from 0 to 2 * nmax - 1, with weights x**2.
 
     A block of zeros has scale 0 and levels 0.
@@ -51,7 +51,7 @@ def fit_refined(x: F32Array, nmax: int) -> tuple[F32Array, F32Array]:
     np.add(levels, nmax, out=levels)
     scale[zero] = 0
     levels[:, zero] = 0
-    return scale, levels
+    return scale, levels.astype(np.uint8)
 
 
 def fit_positive(x: F32Array, nmax: int, weights: F32Array) -> tuple[F32Array, U8Array]:
@@ -59,11 +59,12 @@ def fit_positive(x: F32Array, nmax: int, weights: F32Array) -> tuple[F32Array, U
     top = np.maximum.reduce(x, axis=0)
     zero = ~(top >= NOTHING)
     top[zero] = 1
-    inverse = np.float32(nmax) / top
+    first, *others = positive_reaches(nmax)
+    inverse = first / top
     levels = nearest_int(inverse * x).astype(np.uint8).astype(np.float32)
     best = _error(x, weights, levels, np.float32(1) / inverse)
-    for tenth in _TENTHS:
-        candidate = (tenth + np.float32(nmax)) / top
+    for reach in others:
+        candidate = reach / top
         levels = np.minimum(nearest_int(candidate * x), nmax).astype(np.float32)
         error = _error(x, weights, levels, np.float32(1) / candidate)
         taken = error < best
@@ -74,6 +75,11 @@ def fit_positive(x: F32Array, nmax: int, weights: F32Array) -> tuple[F32Array, U
     scale[zero] = 0
     levels[:, zero] = 0
     return scale, levels.astype(np.uint8)
+
+
+def positive_reaches(nmax: int) -> F32Array:
+    """What the largest value is scaled to: first nmax, then the candidates around it."""
+    return _TENTHS + np.float32(nmax)
 
 
 def _error(x: F32Array, weights: F32Array, levels: F32Array, scale: F32Array) -> F32Array:

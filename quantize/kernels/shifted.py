@@ -140,11 +140,12 @@ def _fitted(x: F32Array, weights: F32Array, levels: F32Array, scale: F32Array) -
     return np.where((sum_qx > 0) & (sum_q2 > 0), sum_qx / sum_q2, scale)
 
 
-def weights_of(x: F32Array, blocks: F32Array, importance: F32Array | None) -> F32Array:
-    """Weights of sub-blocks in columns of the superblocks `(S, 256)`, as is `importance`."""
+def weights_of(x: F32Array, importance: F32Array | None) -> F32Array:
+    """Weights of sub-blocks in columns; `importance` is that of their superblocks, `(S, 256)`."""
     if importance is None:
         return x * x
-    energy = np.tile(2 * energy_of(blocks), x.shape[1] // len(blocks))
+    blocks = len(importance)
+    energy = np.tile(2 * energy_of(x, blocks), x.shape[1] // blocks)
     columns = split_subblocks(importance, len(x), "importance")
     return importance_weights(x, columns, energy)
 

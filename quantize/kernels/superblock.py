@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.asymmetric import Candidates, Fit, fit_scale_min, search_levels
+from quantize.kernels.asymmetric import Candidates, Fit, search_levels
 from quantize.kernels.importance import energy_of, importance_weights
 from quantize.kernels.packing import split_subblocks
-from quantize.kernels.refinement import fit_positive
 from quantize.kernels.rounding import nearest_int, ordered_sum, round_in_place
+from quantize.kernels.searches import Searches
 from quantize.kernels.workspace import scratch
 
 F32Array = NDArray[np.float32]
@@ -73,22 +73,24 @@ def magnitude_weights(x: F32Array) -> F32Array:
     return weights
 
 
-def fit_superblocks(blocks: F32Array, search: Search, importance: F32Array | None) -> Fitted:
+def fit_superblocks(
+    blocks: F32Array, search: Search, importance: F32Array | None, searches: Searches
+) -> Fitted:
     """Find scales and mins of superblocks `(S, 256)`; `importance` has the same shape."""
     x = split_subblocks(blocks, search.sub)
     subs = (-1, len(blocks))
     if importance is None:
-        fit = fit_scale_min(x, search.weights(x), search.candidates)
+        fit = searches.scale_min(x, search.weights(x), search.candidates)
         d, scales = share_of_largest(fit.scale.reshape(subs), search.top)
         dmin, mins = share_of_largest(-fit.low.reshape(subs), search.top)
     else:
-        energy = np.float32(search.energy_factor) * energy_of(blocks)
+        energy = np.float32(search.energy_factor) * energy_of(x, len(blocks))
         columns = split_subblocks(importance, search.sub, "importance")
         weights = importance_weights(x, columns, np.tile(energy, x.shape[1] // len(blocks)))
         sub_weights = ordered_sum(weights).reshape(subs)
-        fit = fit_scale_min(x, weights, search.weighted)
-        d, scales = fit_positive(fit.scale.reshape(subs), search.top, sub_weights)
-        dmin, mins = fit_positive(-fit.low.reshape(subs), search.top, sub_weights)
+        fit = searches.scale_min(x, weights, search.weighted)
+        d, scales = searches.positive(fit.scale.reshape(subs), search.top, sub_weights)
+        dmin, mins = searches.positive(-fit.low.reshape(subs), search.top, sub_weights)
     half = np.float16
     return Fitted(x, fit, search.weighted.nmax, d.astype(half), dmin.astype(half), scales, mins)
 

@@ -20,8 +20,8 @@ F32Array = NDArray[np.float32]
 # ggml's GROUP_MAX_EPS: a block of nothing larger is a block of zeros.
 NOTHING = np.float32(1e-15)
 
-# Which value is scaled to -nmax is moved by tenths around the exact one.
-OFFSETS = [np.float32(0.1) * np.float32(i) for i in range(-9, 10) if i != 0]
+# What the largest value is scaled to is moved by tenths around -nmax.
+_TENTHS = np.array([0, *(i for i in range(-9, 10) if i != 0)], np.float32) * np.float32(0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,13 @@ def fit_signed(x: F32Array, nmax: int, weights: F32Array | None = None) -> Signe
         weights = np.multiply(x, x, out=scratch("weights", x.shape))
     weighted = np.multiply(weights, x, out=scratch("weighted", x.shape))
 
-    inverse = np.float32(-nmax) / top
+    first, *others = reaches(nmax)
+    inverse = first / top
     sum_lx, sum_l2 = _sums(x, weights, weighted, inverse, nmax)
     scale = np.where(sum_l2 != 0, sum_lx / sum_l2, np.float32(0))
     best = scale * sum_lx
-    for offset in OFFSETS:
-        candidate = -(np.float32(nmax) + offset) / top
+    for reach in others:
+        candidate = reach / top
         sum_lx, sum_l2 = _sums(x, weights, weighted, candidate, nmax)
         taken = np.flatnonzero((sum_l2 > 0) & (sum_lx * sum_lx > best * sum_l2))
         scale[taken] = sum_lx[taken] / sum_l2[taken]
@@ -62,6 +63,11 @@ def fit_signed(x: F32Array, nmax: int, weights: F32Array | None = None) -> Signe
     scale[zero] = 0
     inverse[zero] = 0
     return SignedFit(scale, inverse)
+
+
+def reaches(nmax: int) -> F32Array:
+    """What the largest value is scaled to: first -nmax, then the candidates around it."""
+    return -(np.float32(nmax) + _TENTHS)
 
 
 def largest(x: F32Array) -> F32Array:

@@ -54,11 +54,15 @@ TWINS: Registry[Callable[..., Any]] = Registry(
         "Q5_0": "quantize.quantizers.compiled:encode_q5_0",
         "Q5_1": "quantize.quantizers.compiled:encode_q5_1",
         "Q8_0": "quantize.quantizers.compiled:encode_q8_0",
+        "Q2_K": "quantize.quantizers.compiled:encode_q2_k",
+        "Q3_K": "quantize.quantizers.compiled:encode_q3_k",
         "Q4_K": "quantize.quantizers.compiled:encode_q4_k",
         "Q5_K": "quantize.quantizers.compiled:encode_q5_k",
         "Q6_K": "quantize.quantizers.compiled:encode_q6_k",
         "IQ1_S": "quantize.quantizers.compiled_iq1:encode_iq1_s",
         "IQ1_M": "quantize.quantizers.compiled_iq1:encode_iq1_m",
+        "IQ4_NL": "quantize.quantizers.compiled:encode_iq4_nl",
+        "IQ4_XS": "quantize.quantizers.compiled:encode_iq4_xs",
     },
 )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.kernels.importance import row_energy
 from quantize.tensors import GGMLType
 
 F32Array = NDArray[np.float32]
@@ -40,12 +42,12 @@ class Quantizer(Protocol):
 class Importance:
     """An importance matrix, cut to the blocks of one chunk.
 
-    `columns` is `(blocks, block_size)`; `row_energy` the mean square of the row that each block
-    belongs to, `(blocks,)`.
+    `columns` is `(blocks, block_size)`; `row_energy` gives the mean square of the row that each
+    block belongs to, `(blocks,)`, which few types ask for.
     """
 
     columns: F32Array
-    row_energy: F32Array
+    row_energy: Callable[[], F32Array]
 
 
 Encode = Callable[[F32Array, Blocks, Importance | None], None]
@@ -104,12 +106,9 @@ class _Cutter:
     def __init__(self, rows: F32Array, imatrix: F32Array, quantizer: BlockQuantizer) -> None:
         if imatrix.shape != rows.shape[1:]:
             raise ValueError(f"an importance matrix of {imatrix.shape} for rows of {rows.shape[1]}")
-        self.columns = np.asarray(imatrix, np.float32).reshape(-1, quantizer.type.block_size)
-        # The running total adds one element after another, as ggml's loop does.
-        with np.errstate(all="ignore"):
-            energy = [np.add.accumulate(row * row)[-1] for row in rows]
-        self.row_energy = np.array(energy, np.float32) / np.float32(rows.shape[1])
+        self._columns = np.asarray(imatrix, np.float32).reshape(-1, quantizer.type.block_size)
+        self._row_energy = cache(partial(row_energy, rows))
 
     def __call__(self, part: slice) -> Importance:
-        row, block = np.divmod(np.arange(part.start, part.stop), len(self.columns))
-        return Importance(self.columns[block], self.row_energy[row])
+        row, block = np.divmod(np.arange(part.start, part.stop), len(self._columns))
+        return Importance(self._columns[block], lambda: self._row_energy()[row])

@@ -1,22 +1,35 @@
 """Compiled twins of `encode` functions: the same bytes, some times faster.
 
-Only the loops over weights are compiled; what happens once per block is the reference's code. With
-an importance matrix, and for the rare chunk whose values leave the range of plain rounding, the
-reference does the whole work.
+Types that most files are made of are compiled whole. With an importance matrix, and in the other
+types, only the searches are, and what is left is the reference's code.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import affine, floats, linear, signed
+from quantize.kernels.compiled.searches import COMPILED
 from quantize.kernels.superblock import Search
-from quantize.kernels.symmetric import OFFSETS
+from quantize.kernels.symmetric import reaches
 from quantize.kernels.workspace import scratch
-from quantize.quantizers import q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k
+from quantize.quantizers import (
+    iq4_nl,
+    iq4_xs,
+    q2_k,
+    q3_k,
+    q4_0,
+    q4_1,
+    q4_k,
+    q5_0,
+    q5_1,
+    q5_k,
+    q6_k,
+)
 from quantize.quantizers.base import Blocks, F32Array, Importance
 
 U16Array = NDArray[np.uint16]
@@ -42,40 +55,40 @@ def encode_q8_0(blocks: F32Array, out: Blocks, importance: Importance | None) ->
 
 def encode_q4_0(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
     if importance is not None:
-        q4_0.encode(blocks, out, importance)
+        q4_0.encode(blocks, out, importance, COMPILED)
     else:
         linear.encode_signed(_flat(blocks), q4_0.NMAX, _flat(out))
 
 
 def encode_q5_0(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
     if importance is not None:
-        q5_0.encode(blocks, out, importance)
+        q5_0.encode(blocks, out, importance, COMPILED)
     else:
         linear.encode_signed(_flat(blocks), q5_0.NMAX, _flat(out))
 
 
 def encode_q4_1(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
     if importance is not None:
-        q4_1.encode(blocks, out, importance)
+        q4_1.encode(blocks, out, importance, COMPILED)
     else:
         linear.encode_affine(_flat(blocks), q4_1.NMAX, _flat(out))
 
 
 def encode_q5_1(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
     if importance is not None:
-        q5_1.encode(blocks, out, importance)
+        q5_1.encode(blocks, out, importance, COMPILED)
     else:
         linear.encode_affine(_flat(blocks), q5_1.NMAX, _flat(out))
 
 
 def encode_q4_k(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
     if importance is not None or not _affine(blocks, out, q4_k.SEARCH):
-        q4_k.encode(blocks, out, importance)
+        q4_k.encode(blocks, out, importance, COMPILED)
 
 
 def encode_q5_k(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
     if importance is not None or not _affine(blocks, out, q5_k.SEARCH):
-        q5_k.encode(blocks, out, importance)
+        q5_k.encode(blocks, out, importance, COMPILED)
 
 
 def _affine(blocks: F32Array, out: Blocks, search: Search) -> bool:
@@ -85,15 +98,19 @@ def _affine(blocks: F32Array, out: Blocks, search: Search) -> bool:
     return affine.encode(_flat(blocks), search.candidates.nmax, ranges, _flat(out), work)
 
 
-_REACHES = -np.array([np.float32(32) + offset for offset in (np.float32(0), *OFFSETS)], np.float32)
-
-
 def encode_q6_k(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
     if importance is not None:
-        q6_k.encode(blocks, out, importance)
+        q6_k.encode(blocks, out, importance, COMPILED)
         return
     work = scratch("lanes", (signed.WORK,))
-    signed.encode(_flat(blocks), _REACHES, _flat(out), work)
+    signed.encode(_flat(blocks), reaches(32), _flat(out), work)
+
+
+# Of these the search takes nearly all the time, with an importance matrix or without.
+encode_q2_k = partial(q2_k.encode, searches=COMPILED)
+encode_q3_k = partial(q3_k.encode, searches=COMPILED)
+encode_iq4_nl = partial(iq4_nl.encode, searches=COMPILED)
+encode_iq4_xs = partial(iq4_xs.encode, searches=COMPILED)
 
 
 def _flat(values: NDArray[Any]) -> NDArray[Any]:

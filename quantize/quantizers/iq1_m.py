@@ -35,7 +35,7 @@ def encode(
     blocks: F32Array, out: Blocks, importance: Importance | None, fit: Fit = fit_shifted
 ) -> None:
     x = split_subblocks(blocks, SUB)
-    weights = weights_of(x, blocks, None if importance is None else importance.columns)
+    weights = weights_of(x, None if importance is None else importance.columns)
     fitted = fit(x, weights, RULE)
     d, levels = shared_scale(fitted.scale.reshape(16, -1))
     down = (fitted.shift.reshape(2, 16, -1) < 0) & (d != 0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantize.kernels.codebook import IQ4_VALUES, fit_iq4, iq4_codes
+from quantize.kernels.codebook import IQ4_VALUES, iq4_codes
 from quantize.kernels.importance import energy_of, importance_weights
 from quantize.kernels.packing import in_order, pack_halves, split_subblocks, unpack_halves
 from quantize.kernels.rounding import nearest_int
+from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.symmetric import largest
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
@@ -20,14 +21,17 @@ SUB = 32
 _HIGH_SHIFTS = np.arange(0, 16, 2, dtype=np.uint16)
 
 
-def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+def encode(
+    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
+) -> None:
     x = split_subblocks(blocks, SUB)
     if importance is None:
         weights = x * x
     else:
         columns = split_subblocks(importance.columns, SUB, "importance")
-        weights = importance_weights(x, columns, np.tile(2 * energy_of(blocks), 8))
-    scales = fit_iq4(x, weights).reshape(8, -1)
+        energy = np.tile(2 * energy_of(x, len(blocks)), 8)
+        weights = importance_weights(x, columns, energy)
+    scales = searches.iq4(x, weights).reshape(8, -1)
     scales[np.isnan(scales)] = 0  # sums beyond float32: ggml leaves such a sub-block out
     d = -largest(scales) / np.float32(32)
     levels = np.clip(nearest_int(_reciprocal(d) * scales), -32, 31)

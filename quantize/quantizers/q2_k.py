@@ -6,6 +6,7 @@ import numpy as np
 
 from quantize.kernels.asymmetric import Candidates
 from quantize.kernels.packing import in_order, pack_pairs, unpack_pairs
+from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.superblock import (
     Search,
     fit_superblocks,
@@ -28,9 +29,11 @@ SEARCH = Search(
 )
 
 
-def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+def encode(
+    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
+) -> None:
     columns = None if importance is None else importance.columns
-    fitted = fit_superblocks(blocks, SEARCH, columns)
+    fitted = fit_superblocks(blocks, SEARCH, columns, searches)
     out["d"], out["dmin"] = fitted.d, fitted.dmin
     out["scales"] = np.bitwise_or(fitted.scales, np.left_shift(fitted.mins, 4)).T
     out["qs"] = pack_pairs(in_order(stored_levels(fitted, *_scales(out))))

@@ -6,9 +6,9 @@ import numpy as np
 
 from quantize.kernels.importance import energy_of, importance_weights
 from quantize.kernels.packing import in_order, pack_pairs, split_subblocks, unpack_pairs
-from quantize.kernels.refinement import fit_refined
 from quantize.kernels.rounding import nearest_int, ordered_sum, round_in_place
-from quantize.kernels.symmetric import fit_signed, largest, search_levels
+from quantize.kernels.searches import NUMPY, Searches
+from quantize.kernels.symmetric import largest, search_levels
 from quantize.kernels.workspace import scratch
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance, U8Array
 from quantize.tensors import GGML_TYPES
@@ -22,19 +22,21 @@ _EIGHT = np.arange(8, dtype=np.uint8)[:, None]
 _FOUR = np.arange(0, 8, 2, dtype=np.uint8)[:, None]
 
 
-def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+def encode(
+    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
+) -> None:
     x = split_subblocks(blocks, SUB)
     if importance is None:
-        scale, kept = fit_refined(x, 4)
+        scale, kept = searches.refined(x, 4)
         d, scales = _share_of_largest(_by_superblock(scale))
     else:
-        energy = np.tile(2 * energy_of(blocks), 16)
+        energy = np.tile(2 * energy_of(x, len(blocks)), 16)
         columns = split_subblocks(importance.columns, SUB, "importance")
         weights = importance_weights(x, columns, energy)
-        fit = fit_signed(x, 4, weights)
-        kept = search_levels(x, fit, 4)
+        fit = searches.signed(x, 4, weights)
+        kept = search_levels(x, fit, 4).astype(np.uint8)
         sub_scales, sub_weights = _by_superblock(fit.scale), ordered_sum(weights).reshape(16, -1)
-        of_scales = fit_signed(sub_scales, 32, sub_weights)
+        of_scales = searches.signed(sub_scales, 32, sub_weights)
         d, scales = of_scales.scale, search_levels(sub_scales, of_scales, 32)
     out["d"] = d
     out["scales"] = _pack_scales(scales.astype(np.uint8))

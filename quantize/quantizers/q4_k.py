@@ -6,6 +6,7 @@ import numpy as np
 
 from quantize.kernels.asymmetric import Candidates
 from quantize.kernels.packing import pack_nibbles, pack_scales, unpack_nibbles, unpack_scales
+from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.superblock import (
     Search,
     deviation_weights,
@@ -28,9 +29,11 @@ SEARCH = Search(
 )
 
 
-def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+def encode(
+    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
+) -> None:
     columns = None if importance is None else importance.columns
-    fitted = fit_superblocks(blocks, SEARCH, columns)
+    fitted = fit_superblocks(blocks, SEARCH, columns, searches)
     # Only a wrapped negative is above 63. ggml caps it, but not with an importance matrix.
     cap = np.uint8(63 if importance is None else 255)
     out["d"], out["dmin"] = fitted.d, fitted.dmin

@@ -6,6 +6,7 @@ import numpy as np
 
 from quantize.kernels.linear import signed_grid
 from quantize.kernels.packing import pack_fifth_bits, pack_halves, unpack_fifth_bits, unpack_halves
+from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.weighted import signed_search
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
@@ -15,12 +16,14 @@ LAYOUT = np.dtype([("d", "<f2"), ("qh", "u1", (4,)), ("qs", "u1", (16,))])
 NMAX = 16
 
 
-def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+def encode(
+    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
+) -> None:
     if importance is None:
         out["d"], levels = signed_grid(blocks, NMAX)
     else:
-        columns, energy = importance.columns, importance.row_energy
-        out["d"], levels = signed_search(blocks, NMAX, columns, energy)
+        columns, energy = importance.columns, importance.row_energy()
+        out["d"], levels = signed_search(blocks, NMAX, columns, energy, searches)
     out["qh"] = pack_fifth_bits(levels)
     pack_halves(levels, out["qs"])
 

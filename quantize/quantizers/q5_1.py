@@ -6,6 +6,7 @@ import numpy as np
 
 from quantize.kernels.linear import affine_grid
 from quantize.kernels.packing import pack_fifth_bits, pack_halves, unpack_fifth_bits, unpack_halves
+from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.weighted import affine_search
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
@@ -15,12 +16,14 @@ LAYOUT = np.dtype([("d", "<f2"), ("m", "<f2"), ("qh", "u1", (4,)), ("qs", "u1", 
 NMAX = 31
 
 
-def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+def encode(
+    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
+) -> None:
     if importance is None:
         out["d"], out["m"], levels = affine_grid(blocks, NMAX)
     else:
-        columns, energy = importance.columns, importance.row_energy
-        out["d"], out["m"], levels = affine_search(blocks, NMAX, columns, energy)
+        columns, energy = importance.columns, importance.row_energy()
+        out["d"], out["m"], levels = affine_search(blocks, NMAX, columns, energy, searches)
     out["qh"] = pack_fifth_bits(levels)
     pack_halves(levels, out["qs"])
 

@@ -13,6 +13,7 @@ from quantize.kernels.packing import (
     unpack_nibbles,
     unpack_scales,
 )
+from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.superblock import (
     Search,
     deviation_weights,
@@ -43,9 +44,11 @@ SEARCH = Search(
 )
 
 
-def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+def encode(
+    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
+) -> None:
     columns = None if importance is None else importance.columns
-    fitted = fit_superblocks(blocks, SEARCH, columns)
+    fitted = fit_superblocks(blocks, SEARCH, columns, searches)
     cap = np.uint8(63)  # only a wrapped negative is above
     out["d"], out["dmin"] = fitted.d, fitted.dmin
     pack_scales(np.minimum(fitted.scales, cap), np.minimum(fitted.mins, cap), out["scales"])

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from quantize.kernels.packing import split_subblocks
 from quantize.kernels.rounding import nearest_int, round_in_place
-from quantize.kernels.symmetric import NOTHING, fit_signed, largest, search_levels
+from quantize.kernels.searches import NUMPY, Searches
+from quantize.kernels.symmetric import NOTHING, largest, search_levels
 from quantize.kernels.workspace import scratch
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance, U8Array
 from quantize.tensors import GGML_TYPES
@@ -19,12 +20,14 @@ LAYOUT = np.dtype(
 SUB = 16
 
 
-def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+def encode(
+    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
+) -> None:
     x = split_subblocks(blocks, SUB)
     weights = None
     if importance is not None:
         weights = split_subblocks(importance.columns, SUB, "weights")
-    fit = fit_signed(x, 32, weights)
+    fit = searches.signed(x, 32, weights)
     by_superblock, empty = store_scales(fit.scale.reshape(-1, len(blocks)), out)
     step = by_superblock.reshape(-1)
     kept = np.flatnonzero(step == 0)

@@ -1,6 +1,6 @@
 """Q4_K and Q5_K, compiled: superblocks with a scale and a minimum for every 32 weights.
 
-Twin of `kernels.asymmetric` and `kernels.superblock`. Sixteen sub-blocks, that is two superblocks,
+Twin of `kernels.superblock`. Sixteen sub-blocks, that is two superblocks,
 go side by side through the search and the rounding of their scales; their levels are then found in
 the order of the weights, and packed.
 """
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import compiled, part
+from quantize.kernels.compiled.asymmetric import search
 from quantize.kernels.compiled.lanes import spread
 from quantize.kernels.compiled.rounding import (
     at_least,
-    at_most,
     half_bits,
     half_value,
     nearest_level,
@@ -26,11 +26,9 @@ from quantize.kernels.compiled.vector import (
     Ints,
     choose,
     choose_int,
-    equal,
     load,
     mask_bits,
     peers,
-    rint,
     splat,
     splat_int,
     sqrt,
@@ -49,8 +47,6 @@ SIDE_BY_SIDE = LANES // SUBS
 X, WEIGHTS, LEVELS, KNOWN = (i * SUB * LANES for i in range(4))
 SCALES, MINS, D, DMIN, STEP, OFFSET, LOW, INVERSE = (i * LANES for i in range(8))
 WORK = KNOWN + 8 * LANES
-
-_EXACT = 4e6  # kernels.rounding.EXACT
 
 
 @compiled
@@ -80,75 +76,28 @@ def encode(blocks: F32Array, nmax: int, ranges: F32Array, packed: U8Array, work:
 def _search(
     x: F32Array, weights: F32Array, levels: F32Array, nmax: int, ranges: F32Array, known: F32Array
 ) -> bool:
-    zero, one, top = splat(0.0), splat(1.0), splat(nmax)
-    bottom, high, energy = load(x, 0), load(x, 0), zero
-    for i in range(SUB):
-        value = load(x, i * LANES)
-        bottom, high = at_most(bottom, value), at_least(high, value)
-        energy = energy + value * value
-    deviation = sqrt(energy / splat(SUB))
-    sum_w, sum_x = zero, zero
-    for i in range(SUB):
-        value = load(x, i * LANES)
-        weight = deviation + abs(value)
-        store(weights, i * LANES, weight)
-        sum_w = sum_w + weight
-        sum_x = sum_x + weight * value
-
-    low = at_most(bottom, zero)
-    flat = equal(high, low)
-    inverse = top / choose(flat, one, high - low)
-    level_low, level_inverse, scale = low, inverse, one / inverse
-    exact = (low - bottom) * inverse < splat(_EXACT)
-    for i in range(SUB):
-        store(levels, i * LANES, _level(load(x, i * LANES), low, inverse, top))
-    best = _error(x, weights, levels, scale, low)
-
-    for reach in ranges:
-        inverse = splat(reach) / choose(flat, one, high - low)
-        exact = exact & ((low - bottom) * inverse < splat(_EXACT))
-        sum_l, sum_l2, sum_xl = zero, zero, zero
-        for i in range(SUB):
-            value = load(x, i * LANES)
-            level = _level(value, low, inverse, top)
-            store(levels, i * LANES, level)
-            product = load(weights, i * LANES) * level
-            sum_l = sum_l + product
-            sum_l2 = sum_l2 + product * level
-            sum_xl = sum_xl + product * value
-        determinant = sum_w * sum_l2 - sum_l * sum_l
-        new_low = (sum_l2 * sum_x - sum_l * sum_xl) / determinant
-        alone = new_low > zero  # then the scale is fitted without a minimum
-        share = choose(alone, sum_xl, sum_w * sum_xl - sum_x * sum_l)
-        new_scale = share / choose(alone, sum_l2, determinant)
-        new_low = at_most(new_low, zero)
-        error = _error(x, weights, levels, new_scale, new_low)
-        better = (determinant > zero) & (error < best)
-        best = choose(better, error, best)
-        scale = choose(better, new_scale, scale)
-        level_low = choose(better, low, level_low)
-        level_inverse = choose(better, inverse, level_inverse)
-        low = choose(better, new_low, low)
-
+    _weigh(x, weights)
+    scale, low, reach, level_low, high, flat, exact = search(
+        x, weights, levels, SUB, nmax, ranges, 2
+    )
+    zero = splat(0.0)
     store(known, LOW, level_low)
-    store(known, INVERSE, choose(flat, zero, level_inverse))
-    _round(choose(flat, zero, scale), known, SCALES, D, STEP)
+    store(known, INVERSE, choose(flat, zero, reach / choose(flat, splat(1.0), high - level_low)))
+    _round(scale, known, SCALES, D, STEP)
     _round(zero - low, known, MINS, DMIN, OFFSET)
     return mask_bits(~exact) == 0
 
 
 @part
-def _level(value: Floats, low: Floats, inverse: Floats, top: Floats) -> Floats:
-    return at_most(at_least(rint((value - low) * inverse), splat(0.0)), top)
-
-
-@part
-def _error(x: F32Array, weights: F32Array, levels: F32Array, scale: Floats, low: Floats) -> Floats:
-    total = splat(0.0)
+def _weigh(x: F32Array, weights: F32Array) -> None:
+    """`kernels.superblock.deviation_weights`."""
+    energy = splat(0.0)
     for i in range(SUB):
-        difference = load(levels, i * LANES) * scale + low - load(x, i * LANES)
-        total = total + load(weights, i * LANES) * (difference * difference)
-    return total
+        value = load(x, i * LANES)
+        energy = energy + value * value
+    deviation = sqrt(energy / splat(SUB))
+    for i in range(SUB):
+        store(weights, i * LANES, deviation + abs(load(x, i * LANES)))
 
 
 @part

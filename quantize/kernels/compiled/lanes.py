@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import part
-from quantize.kernels.compiled.vector import LANES
+from quantize.kernels.compiled.vector import LANES, load, store
 
 F32Array = NDArray[np.float32]
 
@@ -19,3 +19,16 @@ def spread(blocks: F32Array, first: int, size: int, x: F32Array) -> None:
         at = min(first + lane, last) * size
         for i in range(size):
             x[i * LANES + lane] = blocks[at + i]
+
+
+@part
+def columns(blocks: F32Array, first: int, x: F32Array) -> None:
+    """The same for blocks that are columns, `(elements, B)`."""
+    size, count = blocks.shape
+    flat = blocks.reshape(-1)
+    for i in range(size):
+        if first + LANES <= count:
+            store(x, i * LANES, load(flat, i * count + first))
+        else:
+            for lane in range(LANES):
+                x[i * LANES + lane] = blocks[i, min(first + lane, count - 1)]

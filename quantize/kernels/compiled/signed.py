@@ -1,6 +1,6 @@
 """Q6_K, compiled: superblocks with a signed scale for every 16 weights.
 
-Twin of `kernels.symmetric` and `quantizers.q6_k`. The sixteen sub-blocks of one superblock go side
+Twin of `quantizers.q6_k`. The sixteen sub-blocks of one superblock go side
 by side through the search; their levels are then found in the order of the weights, and packed.
 """
 
@@ -11,23 +11,15 @@ from numpy.typing import NDArray
 
 from quantize.kernels.compiled import compiled, part
 from quantize.kernels.compiled.lanes import spread
-from quantize.kernels.compiled.rounding import (
-    at_least,
-    at_most,
-    half_bits,
-    half_value,
-    nearest_level,
-    store_half,
-)
+from quantize.kernels.compiled.rounding import half_bits, half_value, nearest_level, store_half
+from quantize.kernels.compiled.symmetric import search
 from quantize.kernels.compiled.vector import (
     LANES,
-    Floats,
     Ints,
     choose,
     equal,
     lane,
     load,
-    rint,
     splat,
     splat_int,
     store,
@@ -72,46 +64,15 @@ def encode(blocks: F32Array, reaches: F32Array, packed: U8Array, work: F32Array)
 def _search(
     x: F32Array, squares: F32Array, cubes: F32Array, reaches: F32Array, known: F32Array
 ) -> None:
-    zero = splat(0.0)
-    largest = zero  # in magnitude, the first where several tie
     for i in range(SUB):
         value = load(x, i * LANES)
-        largest = choose(abs(value) > abs(largest), value, largest)
         square = value * value
         store(squares, i * LANES, square)
         store(cubes, i * LANES, square * value)
-    nothing = abs(largest) < splat(_NOTHING)
-    largest = choose(nothing, splat(1.0), largest)
-
-    inverse = splat(reaches[0]) / largest
-    sum_lx, sum_l2 = _sums(x, squares, cubes, inverse)
-    scale = choose(equal(sum_l2, zero), zero, sum_lx / sum_l2)
-    best = scale * sum_lx
-    for reach in reaches[1:]:
-        candidate = splat(reach) / largest
-        sum_lx, sum_l2 = _sums(x, squares, cubes, candidate)
-        better = (sum_l2 > zero) & (sum_lx * sum_lx > best * sum_l2)
-        scale = choose(better, sum_lx / sum_l2, scale)
-        best = choose(better, scale * sum_lx, best)
-        inverse = choose(better, candidate, inverse)
+    scale, inverse = search(x, squares, cubes, SUB, 32, reaches)
     # Sums beyond float32 give NaN: ggml leaves such a sub-block out.
-    some = ~nothing & equal(scale, scale)
-    store(known, SCALE, choose(some, scale, zero))
-    store(known, INVERSE, choose(nothing, zero, inverse))
-
-
-@part
-def _sums(
-    x: F32Array, squares: F32Array, cubes: F32Array, inverse: Floats
-) -> tuple[Floats, Floats]:
-    """Of x**3 * level and of x**2 * level**2."""
-    sum_lx, sum_l2 = splat(0.0), splat(0.0)
-    for i in range(SUB):
-        level = rint(load(x, i * LANES) * inverse)
-        level = at_most(at_least(level, splat(-32.0)), splat(31.0))
-        sum_lx = sum_lx + load(cubes, i * LANES) * level
-        sum_l2 = sum_l2 + load(squares, i * LANES) * level * level
-    return sum_lx, sum_l2
+    store(known, SCALE, choose(equal(scale, scale), scale, splat(0.0)))
+    store(known, INVERSE, inverse)
 
 
 @part
