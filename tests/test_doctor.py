@@ -122,6 +122,7 @@ FEWER_TOKENS = array("tokenizer.ggml.tokens", "STRING", TOKENS[:4])
 FEWER = array("tokenizer.ggml.token_type", "INT32", [3])
 LENGTH = "llama.context_length"
 OWN_END = CHAT.replace("<|im_end|>", "<|over|>")
+TOOL_USE = string("tokenizer.chat_template.tool_use", WITH_TOOLS)
 EOS = "tokenizer.ggml.eos_token_id"
 
 CASES = {
@@ -144,7 +145,17 @@ CASES = {
     ),
     "NaN": Case("finite values", "error", EPSILON, changed(f32(EPSILON, math.nan))),
     "infinity in an array": Case(
-        "finite values", "error", "x.y", changed(array("x.y", "FLOAT32", [1.0, math.inf]))
+        "finite values", "warning", "--verbose", changed(array("x.y", "FLOAT32", [1.0, math.inf]))
+    ),
+    "no epsilon": Case("hyper-parameters", "error", EPSILON, {EPSILON: None}),
+    "inflated context": Case(
+        "context length",
+        "warning",
+        "16 stretched by 4 is less",
+        changed(
+            u32("llama.rope.scaling.original_context_length", 16),
+            f32("llama.rope.scaling.factor", 4.0),
+        ),
     ),
     "short context": Case("context length", "warning", "4096", changed(LONG)),
     "no embeddings": Case(
@@ -258,6 +269,7 @@ CASES = {
     "another file": Case(
         "FROM", "warning", "no FROM line", modelfile="FROM ./o.gguf\n", beside=("o.gguf",)
     ),
+    "forgotten projector": Case("projector", "warning", "no pictures", beside=("mmproj-F16.gguf",)),
     "unknown parameter": Case("parameters", "error", "tfs_z", modelfile=lines("PARAMETER tfs_z 1")),
     "deprecated parameter": Case(
         "parameters", "warning", "no effect", modelfile=lines("PARAMETER mirostat 1")
@@ -306,6 +318,37 @@ def test_a_good_pair_is_fine(tmp_path: Path) -> None:
     path, modelfile = Case("", "", "").write(tmp_path)
     assert found(path, modelfile) == []
     assert found(path, None) == []
+
+
+def notes(path: Path, modelfile: Path) -> dict[str, str]:
+    findings = api.diagnose(path, modelfile)
+    return {one.check: one.message for one in findings if one.level == "fine" and one.message}
+
+
+def test_what_is_fine_but_worth_a_word(tmp_path: Path) -> None:
+    reasoning = template(WITH_TOOLS + "<think></think>")
+    said = notes(*Case("", "", "", reasoning).write(tmp_path))
+    assert "`ollama run NAME TEXT`" in said["capabilities"]
+    said = notes(*Case("", "", "", changed(TOOL_USE)).write(tmp_path))
+    assert "tool_use" in said["chat template"]
+
+
+def test_a_template_that_somebody_wrote_is_proven(tmp_path: Path) -> None:
+    whole = go(GO.replace("{{ end }}", "{{ end }}<|im_start|>assistant\n"))
+    found = notes(*Case("", "", "", modelfile=whole).write(tmp_path))
+    assert found["TEMPLATE"] == "proven to make the prompts of the chat template: chat"
+    hard = whole.replace("{{ range", '{{ printf "" }}{{ range', 1)
+    found = notes(*Case("", "", "", modelfile=hard).write(tmp_path))
+    assert "is open: function 'printf' not defined" in found["TEMPLATE"]
+
+
+def test_a_shard_has_a_part_of_the_tensors(tmp_path: Path) -> None:
+    parts = changed(KV("split.count", "UINT16", 2), KV("split.no", "UINT16", 0))
+    second = PLACEHOLDER.replace("00001", "00002", 1)
+    both = lines(f"FROM ./{second}").replace("m.gguf", PLACEHOLDER)
+    without = {"token_embd.weight": None}
+    case = Case("", "", "", parts, without, both, PLACEHOLDER, (second,))
+    assert found(*case.write(tmp_path)) == []
 
 
 def silence(source: Path, output: Path) -> None:

@@ -131,10 +131,10 @@ def test_a_part_is_written_where_ollama_uses_the_jinja_for_the_rest() -> None:
 @pytest.mark.parametrize(
     ("arch", "name", "stops"),
     [
-        ("gemma4", "gemma4", ["<turn|>"]),
-        ("laguna", "laguna", []),
-        ("nemotron_h", "nemotron-3-nano", []),
-        ("nemotron_h_moe", "nemotron-3-nano", []),
+        ("gemma4", "gemma4", ["<turn|>", "<|im_end|>"]),
+        ("laguna", "laguna", ["<|im_end|>"]),
+        ("nemotron_h", "nemotron-3-nano", ["<|im_end|>"]),
+        ("nemotron_h_moe", "nemotron-3-nano", ["<|im_end|>"]),
     ],
 )
 def test_ollama_has_code_for_some_architectures(arch: str, name: str, stops: list[str]) -> None:

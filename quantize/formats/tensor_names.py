@@ -1,4 +1,4 @@
-"""The tensors that llama.cpp has for an architecture, by gguf-py's tables."""
+"""The architectures of llama.cpp and the tensors that each may have, by gguf-py's tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ _BLOCK = re.compile(r"(?<=blk\.)\d+(?=\.)")
 # Layers that predict several tokens ahead follow the blocks of any model; gguf-py lists them for
 # the architectures that had them first.
 _NEXTN = "blk.{bid}.nextn."
+
+
+def is_known(arch: str) -> bool:
+    import gguf
+
+    return arch in gguf.MODEL_ARCH_NAMES.values()
 
 
 def unknown_tensors(arch: str, names: list[str]) -> list[str]:

@@ -97,16 +97,16 @@ def prompt_of(arch: str, source: Source, specials: frozenset[str] = frozenset())
 
     `specials` are the tokens of the vocabulary that are no ordinary text.
     """
-    if arch in _RENDERERS:
-        renderer, stop = _RENDERERS[arch]
-        note = f"Ollama has its own code for the prompts of {arch}."
-        return Prompt((note,), renderer=renderer, stop=stop)
     translation = translate_confined(source)
     turns = turns_of(translation.glues, specials, source.bos)
     return replace(_prompt(arch, source, translation), turns=turns)
 
 
 def _prompt(arch: str, source: Source, translation: Translation) -> Prompt:
+    if arch in _RENDERERS:
+        renderer, stop = _RENDERERS[arch]
+        note = f"Ollama has its own code for the prompts of {arch}."
+        return Prompt((note,), renderer=renderer, stop=stop)
     template, level = translation.template, translation.level
     if template is None or level is None or not is_representable(template):
         return _untranslated(source, translation)

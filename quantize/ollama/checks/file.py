@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from quantize.architectures import ARCHITECTURES
+from quantize.formats.tensor_names import is_known
 from quantize.ollama.checks.base import Pair, Problem, error, warning
 from quantize.tensors import GGML_TYPES
 
@@ -32,6 +33,16 @@ _TYPES = {
     "?.nextn_predict_layers": "UINT32",
 }
 _NEEDED = ("block_count", "context_length", "embedding_length")
+# Every architecture has one of these.
+_EPSILONS = (
+    "attention.layer_norm_rms_epsilon",
+    "attention.layer_norm_epsilon",
+    "attention.group_norm_epsilon",
+)
+# llama.cpp's converter writes minus infinity for layers of Gemma 3n without sparsity.
+_MAY_BE_INFINITE = ".activation_sparsity_scale"
+# Factors are written with few digits.
+_ROUNDED = 1.01
 # GGUF architectures of Ollama's own converter, and what llama.cpp has for the same models.
 _OLLAMA_ONLY = {
     "qwen25vl": "qwen2vl",
@@ -86,6 +97,8 @@ def hparams(pair: Pair) -> Iterator[Problem]:
     for name in _NEEDED:
         if not pair.file.hparam(name):
             yield error(f"{pair.file.arch}.{name} is missing", _AGAIN)
+    if pair.file.arch and not any(pair.file.hparam(name) for name in _EPSILONS):
+        yield error(f"{pair.file.arch}.{_EPSILONS[0]} is missing: creating fails", _AGAIN)
 
 
 def architecture(pair: Pair) -> Iterator[Problem]:
@@ -97,30 +110,45 @@ def architecture(pair: Pair) -> Iterator[Problem]:
             f"only Ollama's own converter writes {arch}; llama.cpp does not know it",
             f"convert it with quantize or llama.cpp, which write {_OLLAMA_ONLY[arch]}",
         )
-    elif pair.file.is_model and arch not in {ARCHITECTURES[name].arch for name in ARCHITECTURES}:
+    elif pair.file.is_model and not (is_known(arch) or arch in _ours()):
         yield warning(
             f"{arch} is an architecture that quantize does not know",
             "if `ollama create` fails with exit status 1, llama.cpp does not know it either",
         )
 
 
+def _ours() -> set[str]:
+    return {ARCHITECTURES[name].arch for name in ARCHITECTURES}
+
+
 def context_length(pair: Pair) -> Iterator[Problem]:
     length = pair.file.hparam("context_length")
     trained = pair.file.hparam("rope.scaling.original_context_length")
-    if isinstance(length, int) and isinstance(trained, int) and length < trained:
+    factor = pair.file.hparam("rope.scaling.factor")
+    if not isinstance(length, int) or not isinstance(trained, int):
+        return
+    if length < trained:
         yield warning(
             f"context_length is {length}, but the model was trained with {trained}", _AGAIN
+        )
+    elif isinstance(factor, float) and length > trained * max(factor, 1) * _ROUNDED:
+        yield warning(
+            f"context_length is {length}, but {trained} stretched by {factor:g} is less:"
+            " Ollama takes memory for what the model cannot use",
+            f"{_AGAIN}, or set num_ctx",
         )
 
 
 def finite_values(pair: Pair) -> Iterator[Problem]:
     for kv in pair.file.kvs.values():
-        values = kv.value if isinstance(kv.value, tuple) else (kv.value,)
-        if "FLOAT" in kv.type and not all(map(math.isfinite, values)):
-            yield error(
-                f"{kv.key} is not finite: `ollama show` fails",
-                "leave the key out, or give it a number",
-            )
+        is_array = isinstance(kv.value, tuple)
+        if "FLOAT" not in kv.type or all(map(math.isfinite, kv.value if is_array else (kv.value,))):
+            continue
+        remedy = "leave the key out, or give it a number"
+        if not is_array:
+            yield error(f"{kv.key} is not finite: `ollama show` fails", remedy)
+        elif not kv.key.endswith(_MAY_BE_INFINITE):
+            yield warning(f"{kv.key} is not finite: `ollama show --verbose` fails", remedy)
 
 
 def pooling(pair: Pair) -> Iterator[Problem]:

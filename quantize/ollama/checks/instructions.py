@@ -44,6 +44,19 @@ def source(pair: Pair) -> Iterator[Problem]:
         yield warning(f"no FROM line names {pair.file.path.name}", "check the pair")
 
 
+def projector(pair: Pair) -> Iterator[Problem]:
+    """A file for pictures that stands beside the model, and that nothing names."""
+    if pair.modelfile is None:
+        return
+    named = {Path(value).name for value in pair.modelfile.values("from")}
+    beside = sorted(path.name for path in pair.file.path.parent.glob("*mmproj*.gguf"))
+    if beside and not named & {*beside, "."}:
+        yield warning(
+            f"{beside[0]} stands beside the model, but no FROM line names it: no pictures",
+            f"if it belongs to the model: FROM ./{beside[0]}",
+        )
+
+
 def parameters(pair: Pair) -> Iterator[Problem]:
     found = pair.modelfile.parameters() if pair.modelfile else {}
     for name, values in found.items():

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 from quantize.ollama import capabilities
 from quantize.ollama.checks.base import Pair, Problem, error, note, warning
+from quantize.ollama.facts import Facts
 from quantize.ollama.hijack import may_be_taken_for
+from quantize.ollama.reading import Modelfile
 from quantize.ollama.serving import HARMONY, PARSERS, RENDERERS, uses_jinja
 
 # Tokens between the turns of a chat; a model that only completes has none of them.
 _TURN_TOKENS = frozenset({"<|im_end|>", "<|eot_id|>", "<|eot|>", "<end_of_turn>", "<turn|>"})
+_WITH_TOOLS = "tokenizer.chat_template.tool_use"
 _BEGIN = re.compile(r"\{\{-?.*?-?\}\}|\s+", re.DOTALL)
 _ACTION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
@@ -31,7 +34,11 @@ def chat_template(pair: Pair) -> Iterator[Problem]:
     has_template = pair.modelfile is not None and (
         pair.modelfile.last("template") or pair.modelfile.last("renderer")
     )
-    if file.jinja or file.is_embedder or not file.is_model or has_template:
+    if file.is_embedder or not file.is_model or has_template:
+        return
+    if file.jinja:
+        if file.value(_WITH_TOOLS) and not capabilities.of_jinja(file.jinja).tools:
+            yield note(f"Ollama does not read {_WITH_TOOLS}, so the model has no tools there")
         return
     found = _TURN_TOKENS & set(file.value("tokenizer.ggml.tokens") or ())
     if found:
@@ -68,6 +75,8 @@ def tools_lost(pair: Pair) -> Iterator[Problem]:
     """A TEMPLATE that does less than the Jinja: not used, or used and poorer."""
     if pair.modelfile is None or not pair.file.jinja:
         return
+    if _reasons_by_jinja(pair.file, pair.modelfile):
+        yield note("chats tell reasoning from the answer, but `ollama run NAME TEXT` does not")
     template = pair.modelfile.last("template")
     if template is None or pair.modelfile.last("renderer") or pair.modelfile.last("parser"):
         return
@@ -82,6 +91,10 @@ def tools_lost(pair: Pair) -> Iterator[Problem]:
             )
     elif lost:
         yield error(f"TEMPLATE takes {' and '.join(lost)} away", "leave TEMPLATE out")
+
+
+def _reasons_by_jinja(file: Facts, modelfile: Modelfile) -> bool:
+    return uses_jinja(file, modelfile) and capabilities.of_jinja(file.jinja).thinking
 
 
 def same_prompts(pair: Pair) -> Iterator[Problem]:
@@ -151,7 +164,7 @@ def template_fields(pair: Pair) -> Iterator[Problem]:
         )
 
 
-def thinking_tags(pair: Pair) -> Iterator[Problem]:
+def harmony(pair: Pair) -> Iterator[Problem]:
     """Harmony's TEMPLATE always wins, so it must be able to do what the Jinja does."""
     template = pair.modelfile.last("template") if pair.modelfile else None
     if template is None or pair.file.arch not in HARMONY:
