@@ -21,7 +21,7 @@ from quantize.tensors import GGML_TYPES, Shape
 
 _FLOATS = {"F32", "F16", "BF16"}
 _BLOCK = re.compile(r"blk\.(\d+)\.")
-_IN_NEED_OF_IMATRIX = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS"}
+IN_NEED_OF_IMATRIX = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS"}
 # ggml.c, ggml_quantize_requires_imatrix: it ends the process, where others only lose much.
 _NOTHING_WITHOUT_IMATRIX = {"IQ1_S", "IQ2_XXS", "IQ2_XS"}
 
@@ -169,7 +169,7 @@ class _Walk:
             return type_name in _NOTHING_WITHOUT_IMATRIX
         # Q2_K does well without, but a file all of Q2_K does not.
         in_need = type_name == "Q2_K" and self._recipe.mix.name == "Q2_K_S"
-        return in_need or type_name in _IN_NEED_OF_IMATRIX
+        return in_need or type_name in IN_NEED_OF_IMATRIX
 
 
 def _separate(name: str, rule: Rule | None) -> bool:

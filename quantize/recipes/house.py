@@ -44,7 +44,7 @@ def parse_recipe(content: bytes, file: str) -> Recipe:
         base = plain(_text(table, "base", file))
     steering = Steering(
         tuple(
-            _rule(rule, f"{file}: rule {number}", f"{name}: rule {number}")
+            _rule(rule, f"{file}: rule {number}", f"recipe rule {number}")
             for number, rule in enumerate(rules, 1)
         ),
         pure=_flag(table, "pure", file),

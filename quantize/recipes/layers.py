@@ -33,4 +33,4 @@ class Layers:
 
 
 def _number(value: float, n_layers: int) -> float:
-    return value * n_layers if value < 1 else value
+    return round(value * n_layers, 6) if value < 1 else value

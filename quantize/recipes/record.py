@@ -29,6 +29,7 @@ def recipe_of(name: str, record: Mapping[str, Any]) -> Recipe:
 def _rule(record: Mapping[str, Any]) -> Rule:
     values = dict(record)
     values["categories"] = tuple(record.get("categories", ()))
+    values["tensors"] = tuple(record.get("tensors", ()))
     if "layers" in record:
         layers = dict(record["layers"])
         layers["listed"] = tuple(layers.get("listed", ()))

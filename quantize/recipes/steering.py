@@ -24,9 +24,10 @@ TENSOR_TYPES = tuple(name for name in GGML_TYPES if name not in _NO_WEIGHTS)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Tensors that get `type`: those that all of `pattern`, `categories` and `layers` are true of.
+    """Tensors that get `type`: those that all of the conditions are true of.
 
-    `said` is what `plan` gives as the reason. An `optional` rule may find nothing.
+    `tensors` are whole names. `said` is what `plan` gives as the reason. An `optional` rule may
+    find nothing.
     """
 
     type: str
@@ -34,10 +35,13 @@ class Rule:
     pattern: str | None = None
     categories: tuple[str, ...] = ()
     layers: Layers | None = None
+    tensors: tuple[str, ...] = ()
     optional: bool = False
 
     def names(self, name: str, category: str, n_layers: int) -> bool:
         """Whether the tensor called `name` is one of them."""
+        if self.tensors and name not in self.tensors:
+            return False
         if self.pattern is not None and not compiled(self.pattern).search(name):
             return False
         if self.categories and category not in self.categories:
@@ -65,9 +69,9 @@ class Steering:
     allow_requantize: bool = False
 
     def over(self, other: Steering) -> Steering:
-        """Both, of which this one comes first."""
+        """Both, of which this one comes first, but for rules that are optional: they come last."""
         return Steering(
-            rules=self.rules + other.rules,
+            rules=tuple(sorted(self.rules + other.rules, key=lambda rule: rule.optional)),
             output_type=self.output_type or other.output_type,
             embedding_type=self.embedding_type or other.embedding_type,
             leave_output=self.leave_output or other.leave_output,
