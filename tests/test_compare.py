@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,20 +23,20 @@ from quantize.errors import CheckpointError, QuantizeError, UnsupportedError, Us
 from quantize.execution.measured import MeasuredTensor, total, totals
 from quantize.execution.measuring import Job, run_within
 from quantize.execution.quality import TensorQuality
+from quantize.formats.gguf import TensorEntry, encode_header
 from quantize.formats.kv import KV, array, f32, string, u32
-from tests.cli_runner import Cli, runner
+from quantize.tensors import tensor_nbytes
+from tests import process_memory
 from tests.gguf_files import KVS, write_gguf
+from tests.hub_client import connect
+from tests.hub_server import HubServer, Repo
 
 Folder = Callable[[str], Path]
 Arrays = dict[str, NDArray[np.float32]]
+ROOT = Path(__file__).parent.parent
 MODEL = "llama2-spm"
 # Fused and stacked tensors, permuted heads, transposed matrices, shifted norms, made-up tensors.
 TRANSFORMED = ("gpt2", "phi3-longrope", "mixtral-8x", "gemma2", "mamba", "qwen3next", "gptoss")
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +229,41 @@ def test_a_total_is_that_of_all_values(tmp_path: Path) -> None:
     assert (everything.tensors, everything.weights) == (2, 12 * 32)
 
 
+def sparse(path: Path, type: str) -> Path:
+    """A file of one matrix of zeros that takes no room on the disk."""
+    shape = (9_600, 8192)
+    header = encode_header(KVS, [TensorEntry("token_embd.weight", shape, type, 0)])
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + tensor_nbytes(type, shape))
+    return path
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """Each side holds more bytes than both of them may take."""
+    files = sparse(tmp_path / "a.gguf", "F16"), sparse(tmp_path / "b.gguf", "BF16")
+    bound = 150_000_000
+    assert min(file.stat().st_size for file in files) > bound
+    options = ("--jobs", "2", "--max-memory", str(bound), "--json")
+    command = [sys.executable, "-m", "quantize", "compare", *map(str, files), *options]
+    ran = process_memory.measure(command, ROOT)
+    assert '"comparison"' in ran.output
+    assert ran.resident < bound
+
+
+def test_a_repository_of_the_hub_is_a_side(
+    checkpoint: Folder, made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {path.name: path.read_bytes() for path in checkpoint(MODEL).iterdir()}
+    with HubServer({f"org/{MODEL}": Repo(files)}) as server:
+        connect(monkeypatch, server.url, tmp_path / "home")
+        found = compare(f"org/{MODEL}", str(made["F32"]))
+        part = compare(str(made["Q4_K_M"]), f"org/{MODEL}", sample=2)
+    assert (found.kvs, found.tensors) == ((), ())
+    assert all(tensor.quality.exact for tensor in found.measured)
+    assert len(part.measured) == 2
+
+
 def refused(reference: Path, other: Path, max_memory: int | None = None) -> QuantizeError:
     with pytest.raises(QuantizeError) as raised:
         compare(str(reference), str(other), api.Options(max_memory=max_memory))
@@ -297,85 +333,3 @@ def test_a_limit_names_the_worst_tensor(tmp_path: Path) -> None:
         with pytest.raises(QuantizeError) as raised:
             check_within(two(tmp_path, a, b), 9.9)
         assert raised.value.where == where
-
-
-def test_the_command_for_people(cli: Cli, made: dict[str, Path], checkpoint: Folder) -> None:
-    ran = cli("compare", str(checkpoint(MODEL)), str(made["Q4_K_M"]))
-    assert ran.code == 0, ran.err
-    assert f"against {MODEL}, the reference" in ran.out
-    assert "\x1b" not in ran.out
-    assert "━" not in ran.out
-    worst = ran.out[ran.out.index("worst tensors") :].splitlines()[1:]
-    found = compare(str(checkpoint(MODEL)), str(made["Q4_K_M"]))
-    expected = sorted(found.measured, key=lambda tensor: -tensor.quality.severity)[:10]
-    assert [line.split()[0] for line in worst] == [tensor.name for tensor in expected]
-    every = cli("compare", str(checkpoint(MODEL)), str(made["Q4_K_M"]), "--all").out
-    for tensor in found.measured:
-        assert f"\n{tensor.name} " in every
-
-
-def test_equal_files_for_people(cli: Cli, made: dict[str, Path]) -> None:
-    ran = cli("compare", str(made["F32"]), str(made["F32"]))
-    assert "No measured value differs." in ran.out
-    assert "key-value" not in ran.out
-
-
-def test_the_events(cli: Cli, made: dict[str, Path], tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    sides = str(made["F32"]), str(made["Q4_K_M"])
-    ran = cli("compare", *sides, "--json", "--html", str(page))
-    assert ran.code == 0, ran.err
-    end = ran.event("comparison")
-    assert end["measured"] == end["comparable"] == len(decoded(made["F32"]))
-    assert end["html"] == str(page)
-    assert page.is_file()
-    roles = [event["role"] for event in ran.events if event["event"] == "side"]
-    assert roles == ["reference", "other"]
-    (kv,) = [event for event in ran.events if event["event"] == "kv_difference"]
-    assert (kv["key"], kv["reference"], kv["other"]) == ("general.file_type", 0, 15)
-    qualities = [event for event in ran.events if event["event"] == "quality"]
-    assert [event["name"] for event in qualities] == [t.name for t in compare(*sides).measured]
-    sums = [event for event in ran.events if event["event"] == "quality_total"]
-    assert {event["by"] for event in sums} == {"type", "kind", "layer", "all"}
-    (everything,) = [event for event in sums if event["by"] == "all"]
-    assert everything["tensors"] == len(qualities)
-
-
-def test_a_failure_is_told_after_the_result(cli: Cli, made: dict[str, Path]) -> None:
-    sides = str(made["F32"]), str(made["Q4_K_M"])
-    assert cli("compare", *sides, "--fail-above", "50").code == 0
-    ran = cli("compare", *sides, "--fail-above", "1", "--json")
-    assert ran.code == 8
-    assert [event["event"] for event in ran.events][-2:] == ["comparison", "error"]
-    assert "error[too-different]" in ran.err
-
-
-def test_long_values_are_told_by_where_they_differ(cli: Cli, tmp_path: Path) -> None:
-    tokens = [f"t{i}" for i in range(5000)]
-    text = "x" * 900
-    kvs = array("list", "STRING", tokens), string("text", text)
-    others = array("list", "STRING", [*tokens[:4000], "new"]), string("text", text + "END" + text)
-    a = write_gguf(tmp_path / "a.gguf", {"t": rows(1)}, kvs)
-    b = write_gguf(tmp_path / "b.gguf", {"t": rows(1)}, others)
-    out = cli("compare", str(a), str(b)).out
-    assert "5000 entries, [4000] is 't4000'" in out
-    assert "4001 entries, [4000] is 'new'" in out
-    assert "xEND" in out
-    assert max(map(len, out.splitlines())) < 300
-    first, second = [
-        event
-        for event in cli("compare", str(a), str(b), "--json").events
-        if event["event"] == "kv_difference"
-    ]
-    assert (first["reference_length"], first["length"], first["first"]) == (5000, 4001, 4000)
-    assert first["other"] == ["new"]
-    assert second["first"] == 900
-
-
-def test_a_page_that_cannot_be_written_is_told_before_the_work(
-    cli: Cli, made: dict[str, Path], tmp_path: Path
-) -> None:
-    page = tmp_path / "absent" / "page.html"
-    ran = cli("compare", str(made["F32"]), str(made["F32"]), "--html", str(page))
-    assert ran.code == 7
-    assert "compare:" not in ran.err

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantize.checkpoints.base import F32Array
 from quantize.checkpoints.source import Source
@@ -44,8 +44,8 @@ def measure_tensors(
 
     Raises UsageError where the bound on memory is too small, and what reading raises.
     """
-    # Threads, however many weights there are: decoding and sums mostly leave the lock alone.
-    limits = limits_of(settings, 0)
+    # Decoding is NumPy's, which mostly leaves the lock alone: threads, however many weights.
+    limits = limits_of(replace(settings, kernels="numpy"), 0)
     jobs = [
         job
         for index, pair in enumerate(pairs)
