@@ -29,7 +29,7 @@ TYPES = (
 CONTEXT = 256
 
 HEAD = """\
-| type | bits per weight | perplexity | ln of the ratio | KL divergence | its 99 % | same top token |
+| type | bits per weight | perplexity | ln of the ratio | KL divergence | its 99 % | same top |
 |---|---:|---|---|---|---:|---:|
 """
 
