@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -19,14 +19,14 @@ from quantize.cli.scale import (
     position,
 )
 from quantize.cli.views.differences import kv_texts, shape_texts
-from quantize.cli.views.tables import facts, number, plain_table, shape_text
+from quantize.cli.views.tables import facts, number, plain_table
 from quantize.compare import Comparison, SideFacts
 from quantize.execution.measured import MeasuredTensor, Total, total, totals
 from quantize.execution.quality import TensorQuality
 from quantize.units import format_bytes, format_count
 
 _WORST = 10
-_BAR = 16
+_BAR = 12
 _STYLES = ("green", "green", "yellow", "red")
 
 
@@ -39,10 +39,9 @@ def compare_view(found: Comparison, html: Path | None, *, every: bool) -> Iterat
     page = [] if html is None else [("page", str(html))]
     yield facts([*_facts(found, everything.quality), *page])
     yield ""
-    yield _totals_table("type", totals(found.measured, lambda tensor: tensor.type).items())
+    yield _totals_table("type", totals(found.measured, lambda tensor: tensor.type))
     yield ""
-    kinds = totals(found.measured, lambda tensor: tensor.kind)
-    yield _totals_table("kind", sorted(kinds.items(), key=lambda pair: -pair[1].quality.severity))
+    yield _totals_table("kind", totals(found.measured, lambda tensor: tensor.kind))
     yield ""
     worst = sorted(found.measured, key=lambda tensor: -tensor.quality.severity)
     worst = worst if every else [one for one in worst if not one.quality.exact][:_WORST]
@@ -77,14 +76,14 @@ def _side_text(side: SideFacts) -> str:
     )
 
 
-def _totals_table(name: str, rows: Iterable[tuple[str, Total]]) -> RenderableType:
+def _totals_table(name: str, rows: Mapping[str, Total]) -> RenderableType:
     table = plain_table(
         Column(name, style="cyan", no_wrap=True),
         number("tensors"),
         number("weights"),
         *_quality_columns(),
     )
-    for key, found in rows:
+    for key, found in sorted(rows.items(), key=lambda row: -row[1].quality.severity):
         table.add_row(
             Text(key),
             str(found.tensors),
@@ -96,8 +95,7 @@ def _totals_table(name: str, rows: Iterable[tuple[str, Total]]) -> RenderableTyp
 
 def _tensor_table(title: str, tensors: Sequence[MeasuredTensor]) -> RenderableType:
     table = plain_table(
-        Column(title, overflow="fold"),
-        number("shape"),
+        Column(title, no_wrap=True),
         Column("reference", style="dim", no_wrap=True),
         Column("type", style="cyan", no_wrap=True),
         *_quality_columns(),
@@ -105,7 +103,6 @@ def _tensor_table(title: str, tensors: Sequence[MeasuredTensor]) -> RenderableTy
     for tensor in tensors:
         table.add_row(
             Text(tensor.name),
-            shape_text(tensor.shape),
             tensor.reference_type,
             tensor.type,
             *_quality_cells(tensor.quality),
@@ -115,7 +112,7 @@ def _tensor_table(title: str, tensors: Sequence[MeasuredTensor]) -> RenderableTy
 
 def _quality_columns() -> Iterator[Column]:
     yield from (number("error"), number("SNR"), number("cosine"), number("largest"))
-    yield Column("", no_wrap=True)
+    yield Column("")  # the only one that gives way in a narrow terminal
 
 
 def _quality_cells(quality: TensorQuality) -> Iterator[RenderableType]:
@@ -135,11 +132,11 @@ class _Bar:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         style = _STYLES[min(int(self.place * len(_STYLES)), len(_STYLES) - 1)]
-        length = round(self.place * _BAR) if console.is_terminal else 0
-        yield Text("━" * length, style=style)
+        room = min(_BAR, options.max_width) if console.is_terminal else 0
+        yield Text("━" * round(self.place * room), style=style)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(_BAR, _BAR) if console.is_terminal else Measurement(0, 0)
+        return Measurement(0, _BAR if console.is_terminal else 0)
 
 
 def _differences(found: Comparison) -> Iterator[RenderableType]:
