@@ -17,7 +17,7 @@ from quantize.ollama import create, doctor
 from quantize.ollama.existing import modelfile_beside
 from quantize.ollama.modelfile import NOTHING_CHOSEN, Chosen
 from quantize.options import Options, settings_of
-from quantize.planning.fetching import LocalDigests, download, stream
+from quantize.planning.fetching import LocalDigests, download, note_unchecked, stream
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.opening import open_source
 from quantize.preparing import Prepared, open_sources, plan_sources, prepare
@@ -107,7 +107,7 @@ def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Wr
     else:
         download(prepared.opened, plans[0], progress)
     try:
-        return run(
+        written = run(
             plans,
             origin,
             paths,
@@ -116,6 +116,8 @@ def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Wr
             identity=prepared.opened.identity,
             by_source=prepared.opened.remote is not None,
         )
+        note_unchecked(prepared.opened, plans[0], progress)
+        return written
     finally:
         origin.files.close()
 

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 
 from quantize import api
 from quantize.errors import QuantizeError
+from quantize.execution import memory
 from quantize.progress import NullProgress
 from quantize.storage import hub_blocks
 from tests.cli_runner import Cli, Ran, runner
@@ -111,6 +112,40 @@ def test_no_byte_is_fetched_that_is_not_needed_or_twice(
 
 
 @both_ways
+def test_worker_processes_fetch_nothing_themselves(
+    way: list[str],
+    hub: HubServer,
+    folder: Path,
+    convert: Callable[..., Ran],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "WORTH_PROCESSES", 0)
+    assert convert(*way, "--jobs", "2").code == 0
+    assert digest(tmp_path) == expected
+    heads = 100_000 * len(list(folder.glob("*.safetensors")))
+    assert weights_sent(hub) <= weights_size(folder) + heads
+    text = (tmp_path / "out" / "manifest.json").read_text()
+    assert '"checked"' not in text, "all digests were held against the bytes"
+
+
+@both_ways
+def test_worker_processes_meet_the_errors_of_the_hub(
+    way: list[str],
+    hub: HubServer,
+    repo: Repo,
+    convert: Callable[..., Ran],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "WORTH_PROCESSES", 0)
+    spoil(repo)
+    ran = convert(*way, "--jobs", "2")
+    assert ran.code == 4
+    assert "error[file-changed]" in ran.err
+
+
+@both_ways
 def test_a_storm_of_faults_changes_no_byte(
     way: list[str], hub: HubServer, convert: Callable[..., Ran], expected: str, tmp_path: Path
 ) -> None:
@@ -128,6 +163,18 @@ def test_a_stream_leaves_nothing_on_the_disk_but_its_output(
     kept = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
     assert not [path for path in kept if path.read_bytes()[8:9] == b"{" and path.suffix != ".json"]
     assert sum(path.stat().st_size for path in kept) < 1_000_000 + small_size(hub)
+
+
+def spoil(repo: Repo) -> str:
+    """The Hub lists the digest of the true bytes, and its storage has others, of the last shard."""
+    files = dict(repo.at("main") or {})
+    name = max(name for name in files if name.startswith("model-"))
+    true = files[name]
+    data = bytearray(true.read(0, true.size))
+    data[-1] ^= 1
+    files[name] = type(true)(bytes(data), sha256=true.sha256)
+    repo.history[repo.commit] = files
+    return name
 
 
 def small_size(hub: HubServer) -> int:
@@ -290,14 +337,7 @@ def test_the_token_reaches_the_hub_and_nobody_else(
 def test_weights_that_are_not_the_listed_ones_are_refused(
     way: list[str], hub: HubServer, repo: Repo, convert: Callable[..., Ran]
 ) -> None:
-    files = dict(repo.at("main") or {})
-    name = max(name for name in files if name.startswith("model-"))
-    true = files[name]
-    data = bytearray(true.read(0, true.size))
-    data[-1] ^= 1
-    # The Hub lists the digest of the true bytes, and its storage has others.
-    files[name] = type(true)(bytes(data), sha256=true.sha256)
-    repo.history[repo.commit] = files
+    name = spoil(repo)
     ran = convert(*way)
     assert ran.code == 4
     assert "error[file-changed]" in ran.err

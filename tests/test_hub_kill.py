@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from quantize import api
+from quantize.verify import verify
 from tests.hub_client import connect, environment
 from tests.hub_server import Fault, HubServer, Repo
 
@@ -56,8 +58,10 @@ def digest(output: Path) -> str:
     return hashlib.sha256((output / f"{MODEL}-Q8_0.gguf").read_bytes()).hexdigest()
 
 
-def fetched(hub: HubServer) -> int:
-    return sum(request.sent for request in hub.requests if request.host == "storage")
+def fetched(hub: HubServer, path: Path) -> int:
+    """Bytes that storage has sent of a file."""
+    name = "/lfs/" + hashlib.sha256(path.read_bytes()).hexdigest()
+    return sum(request.sent for request in hub.requests if request.path == name)
 
 
 @pytest.mark.parametrize("way", [[], ["--stream"]], ids=["download", "stream"])
@@ -90,9 +94,18 @@ def test_a_killed_conversion_goes_on_with_what_is_missing(
     options = api.Options(types=("Q8_0",), output=output, kernels="numpy", stream=bool(way))
     api.convert(NAME, options)
     assert digest(output) == expected
+    sent = {path: fetched(hub, path) for path in folder.glob("*.safetensors")}
     others = sum(path.stat().st_size for path in folder.glob("*.safetensors") if path != last)
+    source = json.loads((output / "manifest.json").read_text())["source"]
+    checked = {file["name"]: file.get("checked", True) for file in source["files"]}
+    # What the killed run has read of a stream is not read again, and so not held against a digest.
+    for path in folder.glob("*.safetensors"):
+        is_whole = sent[path] >= path.stat().st_size
+        assert checked[path.name] == (is_whole or not way), path.name
+    assert checked[last.name]
+    verify(output / f"{MODEL}-Q8_0.gguf", NAME, options)
     # Of the other shards, headers and the tensors that a block shares with a missing one.
-    assert fetched(hub) < last.stat().st_size + others // 2
+    assert sum(sent.values()) < last.stat().st_size + others // 2
 
 
 def test_an_interrupted_conversion_ends_at_once(hub: HubServer, tmp_path: Path) -> None:

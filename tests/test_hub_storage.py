@@ -9,6 +9,8 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,10 @@ from quantize.storage import hub_retry
 from quantize.storage.background import Background
 from quantize.storage.hub import parse_hub_id, pin
 from quantize.storage.hub_blocks import Blocks
+from quantize.storage.hub_downloads import fetch
 from quantize.storage.hub_files import HubFiles
 from quantize.storage.hub_http import RangeReader
+from quantize.storage.hub_sharing import Sharing
 from tests.hub_client import connect
 from tests.hub_server import Content, Fault, HubServer, Repo
 
@@ -100,14 +104,6 @@ def test_patience_ends(hub: HubServer, reader: RangeReader) -> None:
     assert len(ranges(hub)) == 7
 
 
-def test_a_reader_travels_with_what_it_knows(hub: HubServer, reader: RangeReader) -> None:
-    read(reader, 0, 10)
-    again = pickle.loads(pickle.dumps(reader))
-    hub.log.clear()
-    assert read(again, 10, 10) == DATA[10:20]
-    assert hub.log == []
-
-
 def test_a_header_is_one_request_and_a_long_one_two(hub: HubServer) -> None:
     files = HubFiles(pin("org/model", None))
     assert files.read(NAME, 0, 8) == DATA[:8]
@@ -117,12 +113,60 @@ def test_a_header_is_one_request_and_a_long_one_two(hub: HubServer) -> None:
     assert ranges(hub)[1:] == ["bytes=100000-250007"]
 
 
-def test_another_process_reads_ranges_of_its_own(hub: HubServer) -> None:
+def test_another_process_asks_the_one_that_streams(hub: HubServer) -> None:
     files = HubFiles(pin("org/model", None))
-    files.stream(4 << 20)
+    files.stream([NAME], 4 << 20)
     again = pickle.loads(pickle.dumps(files))
-    assert again.read(NAME, 500_000, 10) == DATA[500_000:500_010]
-    assert ranges(hub) == ["bytes=500000-500009"]
+    for offset in range(0, len(DATA), 100_000):
+        assert again.read(NAME, offset, 100_000) == DATA[offset : offset + 100_000]
+    assert sum(request.sent for request in hub.requests if request.host == "storage") == len(DATA)
+    assert files.unchecked([NAME]) == [], "the digest is computed where the bytes come"
+    with pytest.raises(CheckpointError, match="other"):
+        again.read("other", 0, 1)
+    files.close()
+
+
+def test_a_file_that_is_read_in_part_is_not_called_checked(hub: HubServer) -> None:
+    files = HubFiles(pin("org/model", None))
+    files.stream([NAME], 4 << 20)
+    files.read(NAME, len(DATA) // 2, len(DATA) // 2)
+    assert files.unchecked([NAME]) == [NAME]
+    assert files.digests()[NAME] == hashlib.sha256(DATA).hexdigest(), "the Hub's word"
+    files.read(NAME, 0, len(DATA) // 2)
+    assert files.unchecked([NAME]) == [], "the rest came, if not in order"
+    files.close()
+
+
+def test_an_error_reaches_the_process_that_asked(hub: HubServer) -> None:
+    files = HubFiles(pin("org/model", None))
+    files.stream([NAME], 4 << 20)
+    again = pickle.loads(pickle.dumps(files))
+    hub.faults.waiting.append(Fault("GET storage", headers={"Content-Range": "x"}, times=None))
+    with pytest.raises(CheckpointError) as raised:
+        again.read(NAME, 0, 10)
+    assert raised.value.reference == "file-changed"
+    files.close()
+
+
+def test_nobody_without_the_key_of_the_run_is_let_in(hub: HubServer) -> None:
+    files = HubFiles(pin("org/model", None))
+    sharing = Sharing(files)
+    address = sharing.door._address
+    with pytest.raises(AuthenticationError):
+        Client(address, authkey=b"guessed")
+    view = bytearray(10)
+    assert sharing.door.read_range(NAME, 5, memoryview(view)) is None
+    assert bytes(view) == DATA[5:15], "others are still served"
+    sharing.close()
+
+
+def test_a_file_in_the_cache_is_checked_before_it_is_read(hub: HubServer, tmp_path: Path) -> None:
+    files = HubFiles(pin("org/model", None))
+    path = fetch(files.repository, NAME)
+    path.resolve().write_bytes(DATA[:-1] + b"x")
+    files.stream([NAME], 4 << 20)
+    assert files.read(NAME, 0, len(DATA)) == DATA, "it is fetched again"
+    assert files.unchecked([NAME]) == []
     files.close()
 
 
@@ -146,7 +190,7 @@ def test_another_process_waits_for_what_the_first_one_downloads(hub: HubServer) 
     files.download([NAME], watcher)
     again = pickle.loads(pickle.dumps(files))
     assert again.read(NAME, 7, 10) == files.read(NAME, 7, 10) == DATA[7:17]
-    assert watcher.seen[-1] == NAME
+    assert watcher.seen == [0, len(DATA), NAME]
     assert len(ranges(hub)) == 1
     files.close()
 

@@ -11,6 +11,7 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.checkpoints.source import Source
 from quantize.errors import VerificationError
 from quantize.execution.memory import check_memory, limits_of
+from quantize.execution.order import in_source_order
 from quantize.execution.settings import Settings, choose_kernels
 from quantize.execution.worker import Worker
 from quantize.formats.gguf import encode_header
@@ -37,7 +38,10 @@ def compare_with_source(
     tensors = _expected(file, plan)
     chosen = sampled([tensor.name for tensor in tensors], sample)
     limits = limits_of(settings, plan.weights)
-    cut = [task for task in tasks(plan, limits.step) if task.index in chosen]
+    # A network is read forward, and what is read from end to end can be held against its digest.
+    cut = in_source_order(
+        source, tensors, (task for task in tasks(plan, limits.step) if task.index in chosen)
+    )
     check_memory(source, tensors, cut, limits)
     progress.start("compare", sum(tensors[index].nbytes for index in chosen))
 

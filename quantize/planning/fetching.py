@@ -52,7 +52,9 @@ def stream(opened: Opened, max_memory: int | None) -> int:
             hint="leave out --stream",
         )
     memory = _AHEAD if max_memory is None else min(_AHEAD, max_memory // _SHARE)
-    opened.remote.stream(memory)
+    parts = (part for weight in opened.source.weights.values() for part in weight.parts)
+    names = {part.file for part in parts}.intersection(opened.remote.files())
+    opened.remote.stream(sorted(names), memory)
     return memory
 
 
@@ -67,6 +69,25 @@ def download(opened: Opened, plan: Plan, progress: Progress) -> None:
         )
 
     opened.remote.download(weight_files(opened, plan), _Arrivals(missing, progress))
+
+
+def unchecked(opened: Opened, plan: Plan) -> list[str]:
+    """Weight files whose digest nobody held against their bytes: it is what the Hub says.
+
+    Of a stream, these are files that it did not read all of, or not nearly in order: what an
+    interrupted run has read is not read again. Raises what is wrong with a file that was fetched.
+    """
+    return [] if opened.remote is None else opened.remote.unchecked(weight_files(opened, plan))
+
+
+def note_unchecked(opened: Opened, plan: Plan, progress: Progress) -> None:
+    """Say of which files that is so. Raises what is wrong with a file that was fetched."""
+    names = unchecked(opened, plan)
+    if names:
+        progress.note(
+            f"read in part, so the manifest says that the digest is unchecked: {', '.join(names)} "
+            f"(`quantize verify FILE --source {opened.location}` reads all)"
+        )
 
 
 class _Arrivals:

@@ -18,11 +18,16 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file that was read. `sha256` is None where only parts of it were read."""
+    """A file that was read. `sha256` is None where nobody knows it.
+
+    `checked` is False where it is what the Hub lists, and was not held against the bytes: of a
+    stream, files that one run did not read from end to end. Else there is nothing to say.
+    """
 
     name: str
     size: int
     sha256: str | None = None
+    checked: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from quantize.execution import Written
 from quantize.formats.imatrix import Imatrix
 from quantize.planning.adapters import OpenedAdapter
-from quantize.planning.fetching import weight_files
+from quantize.planning.fetching import unchecked, weight_files
 from quantize.planning.opening import Opened
 from quantize.planning.plan import Plan
 from quantize.publish.manifest import (
@@ -27,11 +27,14 @@ def source_record(
     sizes = origin.files.files()
     digests = {**origin.files.digests(), **of_weights}
     weights = weight_files(opened, plan)
+    by_word = {name: False for name in unchecked(opened, plan) if name in digests}
     read = {name for name in digests if not name.endswith(".safetensors")}.union(weights)
     return SourceRecord(
         name=origin.name,
         arch=plan.arch,
-        files=[SourceFile(name, sizes[name], digests.get(name)) for name in read],
+        files=[
+            SourceFile(name, sizes[name], digests.get(name), by_word.get(name)) for name in read
+        ],
         repo=opened.repo,
         commit=opened.commit,
         adapters=[_adapter_record(one) for one in adapters] or None,

@@ -6,7 +6,6 @@ import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from quantize.errors import CheckpointError
 from quantize.storage.hub import Repository
@@ -14,6 +13,7 @@ from quantize.storage.hub_blocks import Blocks
 from quantize.storage.hub_downloads import Downloads, Watcher, cached, fetch
 from quantize.storage.hub_errors import changed
 from quantize.storage.hub_http import RangeReader
+from quantize.storage.hub_sharing import Door, Sharing
 from quantize.storage.local import read_into, too_large, too_short
 
 # Most headers of safetensors files end before; one request has their length and themselves.
@@ -25,7 +25,7 @@ class HubFiles:
 
     Of others, what is in the cache is read there. What is not is read by ranges: exactly those
     asked for, or whole blocks ahead of the reader after `stream`. After `download`, files arrive
-    complete, and who reads one waits for it.
+    complete, and who reads one waits for it. A copy in another process asks this one for all that.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -34,36 +34,48 @@ class HubFiles:
         self._ranges = RangeReader(repository)
         self._heads: dict[str, bytes] = {}
         self._local: dict[str, Path] = {}
-        self._read_whole: dict[str, str] = {}
+        self._hashed: dict[str, str] = {}  # SHA-256 of what was read from end to end
         self._blocks: Blocks | None = None
         self._downloads: Downloads | None = None
-        self._waits = False  # for files that a download brings, maybe of another process
+        self._sharing: Sharing | None = None
+        self._door: Door | None = None  # to the process that this one is a copy of
         self._lock = threading.Lock()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """In another process: exact ranges, or waiting for files that the first one fetches."""
-        kept: dict[str, Any] = {"_blocks": None, "_downloads": None, "_heads": {}, "_lock": None}
-        return {**vars(self), **kept}
+    def __getstate__(self) -> tuple[Repository, Door]:
+        with self._lock:
+            self._sharing = self._sharing or Sharing(self)
+        return self.repository, self._sharing.door
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._lock = threading.Lock()
+    def __setstate__(self, state: tuple[Repository, Door]) -> None:
+        HubFiles.__init__(self, state[0])
+        self._door = state[1]
 
     def files(self) -> Mapping[str, int]:
         return self._sizes
 
-    def stream(self, memory: int) -> None:
-        """From here on weights are read ahead, in blocks that take `memory` bytes."""
+    def stream(self, names: Sequence[str], memory: int) -> None:
+        """From here on these files are read ahead, in blocks that take `memory` bytes."""
+        here = [name for name in names if self._cached(name) is not None]
+        self._downloads = Downloads(self.repository, here, _Nobody())
         self._blocks = Blocks(self._ranges.read_into, self._sizes, memory, self._check)
 
     def download(self, names: Sequence[str], watcher: Watcher) -> None:
         """Fetch whole files, in this order."""
         self._downloads = Downloads(self.repository, names, watcher)
-        self._waits = True
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Those that are not in the cache."""
         return [name for name in names if self._cached(name) is None]
+
+    def unchecked(self, names: Sequence[str]) -> list[str]:
+        """Those whose digest is what the Hub lists, without having been held against the bytes.
+
+        That takes reading all of a file, nearly in order. Raises what is wrong with a download.
+        """
+        here = set(self._hashed)
+        if self._downloads is not None:
+            here |= {name for name in names if name in self._downloads and self.place(name)}
+        return [name for name in names if name not in here]
 
     def read(self, name: str, offset: int, nbytes: int) -> bytes:
         data = bytearray(nbytes)
@@ -74,10 +86,27 @@ class HubFiles:
         end = offset + len(view)
         if end > self._size(name):
             raise too_short(name, end, self._size(name))
-        path = self._arrived(name) if self._waits else self._cached(name)
+        if self._door is None:
+            path = self.place(name)
+        else:
+            path = self._local.get(name) or self._door.read_range(name, offset, view)
+            if path is None:
+                return
+            self._local[name] = path
         if path is not None:
             read_into(path, name, offset, view)
-        elif self._blocks is not None:
+        else:
+            self.read_range(name, offset, view)
+
+    def place(self, name: str) -> Path | None:
+        """Where a file is on the disk, having waited for it if it is on its way."""
+        if self._downloads is not None and name in self._downloads:
+            return self._downloads.wait(name)
+        return self._cached(name)
+
+    def read_range(self, name: str, offset: int, view: memoryview) -> None:
+        """Fill `view` with bytes of a file that is not on the disk."""
+        if self._blocks is not None:
             self._blocks.read_into(name, offset, view)
         elif offset < _HEAD:
             self._read_head(name, offset, view)
@@ -92,17 +121,16 @@ class HubFiles:
         data = path.read_bytes()
         if len(data) != size:
             raise changed(self.repository.repo, name, f"{len(data)} bytes, not {size}")
-        self._read_whole[name] = hashlib.sha256(data).hexdigest()
-        self._check(name, self._read_whole[name])
+        self._check(name, hashlib.sha256(data).hexdigest())
         return data
 
     def digests(self) -> Mapping[str, str]:
-        """Those of small files that were read, and those of weights that the Hub lists."""
+        """Those of files that were read whole, and those of weights that the Hub lists."""
         listed = self.repository.files.items()
-        return {name: file.sha256 for name, file in listed if file.sha256} | self._read_whole
+        return {name: file.sha256 for name, file in listed if file.sha256} | self._hashed
 
     def close(self) -> None:
-        for opened in (self._blocks, self._downloads):
+        for opened in (self._blocks, self._downloads, self._sharing):
             if opened is not None:
                 opened.close()
 
@@ -110,15 +138,6 @@ class HubFiles:
         if name not in self._sizes:
             raise CheckpointError("no-such-file", "no such file in the checkpoint", where=name)
         return self._sizes[name]
-
-    def _arrived(self, name: str) -> Path:
-        """A file that somebody downloads: we, or the process that started this one."""
-        if name not in self._local:
-            if self._downloads is not None and name in self._downloads:
-                self._local[name] = self._downloads.wait(name)
-            else:
-                self._local[name] = fetch(self.repository, name)
-        return self._local[name]
 
     def _cached(self, name: str) -> Path | None:
         path = self._local.get(name) or cached(self.repository, name)
@@ -146,3 +165,14 @@ class HubFiles:
         if expected not in {None, sha256}:
             reason = "its SHA-256 is not the one that the Hub lists"
             raise changed(self.repository.repo, name, reason)
+        self._hashed[name] = sha256
+
+
+class _Nobody:
+    """Watches files that need not come, being here: their digests are checked all the same."""
+
+    def coming(self, name: str, nbytes: int) -> None:
+        pass
+
+    def arrived(self, name: str) -> None:
+        pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from quantize import __version__
@@ -29,7 +28,7 @@ _MOVED = frozenset({301, 302, 303, 307, 308})
 
 
 class RangeReader:
-    """Reads any bytes of any file of `repository`. Safe to share between threads, and picklable.
+    """Reads any bytes of any file of `repository`. Safe to share between threads.
 
     A file's place is asked of the Hub once: weights usually lie on another host, under a signed
     URL that needs no token and gets none. Every answer is held against the size and the digests
@@ -40,14 +39,6 @@ class RangeReader:
         self.repository = repository
         self._places: dict[str, str] = {}  # name -> URL
         self._etags: dict[str, str] = {}  # name -> what the storage calls this version of it
-        self._connections = Connections()
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_connections": None, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
         self._connections = Connections()
         self._lock = threading.Lock()
 
