@@ -9,7 +9,7 @@ from quantize.checkpoints.adapters.alone import LoneAdapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.execution import Written
 from quantize.ollama.adapter import adapter_modelfile
-from quantize.ollama.existing import modelfile_of_gguf
+from quantize.ollama.existing import license_named, modelfile_of_gguf
 from quantize.ollama.modelfile import Chosen, license_file, modelfile
 from quantize.ollama.prompt import Prompt, prompt_of, source_of, special_tokens
 from quantize.options import Options
@@ -51,13 +51,14 @@ def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None, chosen: Cho
     if isinstance(origin, LoneAdapter):
         return adapter_modelfile(origin.adapter.settings.base, file)
     if isinstance(origin, GGUFFile):
-        return modelfile_of_gguf(file, plan.kvs, prompt, chosen)
+        return modelfile_of_gguf([file], plan.kvs, prompt, chosen)
     license_name = license_file(origin.names())
     return modelfile(
         file,
         ends=end_tokens(origin, plan.kvs),
         generation=origin.read_json("generation_config.json"),
         license_text=origin.read(license_name) if license_name else None,
+        license_name=license_named(plan.value),
         prompt=prompt,
         is_embedder=plan.value(f"{plan.arch}.pooling_type") is not None,
         chosen=chosen,

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from quantize.execution import memory
 
@@ -42,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
     sources = sorted((ROOT / "quantize" / "kernels" / "compiled").glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     os.environ["NUMBA_CACHE_DIR"] = str(config.cache.mkdir(f"numba-{digest}"))
+    # How busy a machine is says nothing about what it tests.
+    settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("patient")
 
 
 class Verdict(NamedTuple):

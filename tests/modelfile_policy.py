@@ -12,11 +12,11 @@ from quantize.preparing import prepare
 from quantize.results import OutputFile
 
 GOLDEN = Path(__file__).parent / "data" / "policy" / "modelfiles.txt"
-_TEXTS = re.compile(r'^(TEMPLATE|LICENSE|SYSTEM) ("""|").*?\2$', re.DOTALL | re.MULTILINE)
+_TEXTS = re.compile(r'^(TEMPLATE|LICENSE) """.*?"""$', re.DOTALL | re.MULTILINE)
 
 
 def policy(name: str, checkpoint: Path) -> str:
-    """The Modelfile that `convert` writes for a checkpoint, without the texts of other files.
+    """The Modelfile that `convert` writes for a checkpoint, without its long texts.
 
     Whether a TEMPLATE is right is for the proof and Go's own engine to say; here it counts that
     there is one.

@@ -29,6 +29,7 @@ class OllamaServer:
     """A server while the `with` block runs. `faults` are names, each played every time:
 
     "gone": closes the connection at /api/create after the first line;
+    "gone-while-uploading": closes the connection before a blob is read;
     "late-error": ends /api/create with an error, status 200;
     "early-error": refuses /api/create with status 400;
     "damaged": what is uploaded arrives otherwise;
@@ -119,6 +120,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.ollama.unread += 1
             self.close_connection = True
             self._answer(200, None)
+            return
+        if "gone-while-uploading" in self.ollama.faults:
+            self.close_connection = True
             return
         data = self._body()
         if "damaged" in self.ollama.faults:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quantize import api
 from quantize.errors import UsageError
-from quantize.formats.kv import f32, string, u32
+from quantize.formats.kv import KV, f32, string, u32
 from quantize.ollama.existing import modelfile_of_gguf
 from quantize.ollama.modelfile import Chosen
 from quantize.ollama.parameters import PARAMETERS, parse_parameter
@@ -88,7 +88,7 @@ def test_the_event(cli: Cli, gguf: Path) -> None:
 
 
 def test_a_system_text_that_a_modelfile_cannot_hold_is_said() -> None:
-    text = modelfile_of_gguf("m.gguf", GOOD.values(), None, Chosen(system="a\u00a0b"))
+    text = modelfile_of_gguf(["m.gguf"], GOOD.values(), None, Chosen(system="a\u00a0b"))
     assert 'are replaced in this text.\nSYSTEM "a b"\n' in text
 
 
@@ -103,6 +103,32 @@ def test_parameters_of_each_type() -> None:
     for name, make in PARAMETERS.items():
         text = {int: "-1", float: "1.5e-3"}.get(type(make("1")), "true")
         assert parse_parameter(f"{name}={text}") == (name, text)
+
+
+def test_every_shard_is_named(cli: Cli, gguf: Path) -> None:
+    shards = [gguf.with_name(f"m-{number:05}-of-00002.gguf") for number in (1, 2)]
+    gguf.rename(shards[0])
+    ran = cli("modelfile", str(shards[0]))
+    assert ran.code == 2
+    assert "error[no-shard]" in ran.err
+    write_gguf(shards[1], {"split.no": KV("split.no", "UINT16", 1)}, {})
+    # The first has the key-values, whichever is given.
+    ran = cli("modelfile", str(shards[1]), "-o", "-")
+    assert [line.value for line in read_modelfile(ran.out.encode()) if line.word == "from"] == [
+        f"./{shard.name}" for shard in shards
+    ]
+    assert parameters(ran.out)["stop"] == ["<|im_end|>", "</s>"]
+
+
+def test_a_license_that_only_the_model_card_names(gguf: Path) -> None:
+    named = {
+        "general.license": string("general.license", "other"),
+        "general.license.name": string("general.license.name", "gemma"),
+        "general.license.link": string("general.license.link", "https://example.org/terms"),
+    }
+    write_gguf(gguf, GOOD | named, TENSORS)
+    text = api.modelfile_text(gguf, gguf.parent)
+    assert 'with its text.\nLICENSE "gemma https://example.org/terms"\n' in text
 
 
 @pytest.mark.parametrize("kind", ["adapter", "mmproj"])

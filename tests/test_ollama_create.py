@@ -108,6 +108,21 @@ def test_texts_and_messages_are_sent(folder: Path, tmp_path: Path, monkeypatch: 
     assert created.differences == ()
 
 
+def test_adapters_and_drafts_are_sent(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    (gguf,) = folder.glob("*.gguf")
+    for name in ("first.gguf", "last.gguf", "draft.gguf"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "Modelfile").write_text(
+        f"FROM {gguf}\nADAPTER ./first.gguf\nADAPTER ./last.gguf\nDRAFT ./draft.gguf\n"
+    )
+    with OllamaServer(shows=honest(folder) | {"template": ""}) as server:
+        create(tmp_path, monkeypatch, server)
+    sent = server.models["tiny"]
+    assert [*sent["adapters"]] == ["last.gguf"]
+    assert [*sent["draft_files"]] == ["draft.gguf"]
+    assert set(sent["draft_files"].values()) < set(server.blobs)
+
+
 def test_a_blob_that_is_there_is_not_sent_again(folder: Path, monkeypatch: Any) -> None:
     with OllamaServer(shows=honest(folder)) as server:
         create(folder, monkeypatch, server)
@@ -131,6 +146,7 @@ def test_a_blob_that_appears_meanwhile(tmp_path: Path, monkeypatch: Any, folder:
     ("fault", "kind", "reference", "reason"),
     [
         ("gone", NetworkError, "ollama-broke-off", "parsing GGUF"),
+        ("gone-while-uploading", NetworkError, "ollama-broke-off", ""),
         ("silent-end", NetworkError, "ollama-broke-off", "verifying conversion"),
         ("late-error", NetworkError, "ollama-refused", "llama-quantize failed: exit status 1"),
         ("early-error", NetworkError, "ollama-refused", "unknown type"),
@@ -167,6 +183,18 @@ def test_without_a_server_the_line_to_run_is_said(
     assert ran.code == 6
     assert "error[no-ollama]" in ran.err
     assert f"ollama create tiny -f {folder / 'Modelfile'}\n" in ran.err
+
+
+def test_convert_without_a_server_leaves_the_folder_and_the_line(
+    cli: Cli, checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: Any, nobody: str
+) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", nobody)
+    source = str(checkpoint("llama31-bpe"))
+    ran = cli("convert", source, "-t", "Q8_0", "-o", str(tmp_path), "--ollama", "tiny")
+    assert ran.code == 6
+    assert f"ollama create tiny -f {tmp_path / 'Modelfile'}\n" in ran.err
+    assert (tmp_path / "Modelfile").is_file()
+    assert (tmp_path / "llama31-bpe-Q8_0.gguf").is_file()
 
 
 @pytest.mark.parametrize(

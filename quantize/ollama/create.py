@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Sources:
     modelfile: Modelfile
     files: tuple[Path, ...]
     adapters: tuple[Path, ...]
+    drafts: tuple[Path, ...]
     base: str | None
 
 
@@ -82,6 +83,7 @@ def create(
     request = request_of(name, sources)
     request["files"] = _upload(client, sources.files, progress, digests or {})
     request["adapters"] = _upload(client, sources.adapters, progress, digests or {})
+    request["draft_files"] = _upload(client, sources.drafts, progress, digests or {})
     client.create({key: value for key, value in request.items() if value}, progress.note)
     return _created(client, name, sources)
 
@@ -119,11 +121,17 @@ def read_sources(path: Path) -> Sources:
             raise _no_file(path, value)
         else:
             base = value
-    adapters = tuple((path.parent / value).resolve() for value in found.values("adapter")[-1:])
-    for adapter in adapters:
-        if not adapter.is_file():
-            raise _no_file(path, adapter.name)
-    return Sources(found, tuple(files), adapters, base)
+    # Of adapters the last one counts, drafts add up.
+    adapters = _named(path, found.values("adapter")[-1:])
+    return Sources(found, tuple(files), adapters, _named(path, found.values("draft")), base)
+
+
+def _named(path: Path, values: Iterable[str]) -> tuple[Path, ...]:
+    found = tuple((path.parent / Path(value).expanduser()).resolve() for value in values)
+    for one in found:
+        if not one.is_file():
+            raise _no_file(path, one.name)
+    return found
 
 
 def _no_file(path: Path, value: str) -> UsageError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from quantize.formats.kv import KV
 from quantize.ollama.facts import read_facts
 from quantize.ollama.modelfile import Chosen, modelfile
 from quantize.ollama.prompt import Prompt, prompt_of, special_tokens
+from quantize.ollama.shards import shards_of
 from quantize.vocab import end_tokens
 
 # GGUF key -> the name that generation_config.json has for the same.
@@ -25,12 +26,13 @@ SAMPLING_KEYS = {
 
 
 def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
-    """The text of a Modelfile in `folder` for the GGUF file `path`.
+    """The text of a Modelfile in `folder` for the GGUF file `path`, or the model it is a shard of.
 
     Renders the chat template: takes a second or two. Raises what reading the file raises, and
-    UsageError("no-model") for an adapter or a projector.
+    UsageError: "no-model" for an adapter or a projector, "no-shard" if not all shards are there.
     """
-    file = read_facts(path)
+    paths = shards_of(path)
+    file = read_facts(paths[0])
     if not file.is_model:
         raise UsageError(
             "no-model",
@@ -41,23 +43,38 @@ def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
         )
     source = None if file.is_embedder else file.source
     prompt = None if source is None else prompt_of(file.arch, source, special_tokens(file.value))
-    name = os.path.relpath(path.resolve(), folder.resolve()).replace(os.sep, "/")
-    return modelfile_of_gguf(name, file.kvs.values(), prompt, chosen)
+    names = [os.path.relpath(one.resolve(), folder.resolve()) for one in paths]
+    return modelfile_of_gguf(
+        [name.replace(os.sep, "/") for name in names], file.kvs.values(), prompt, chosen
+    )
 
 
-def modelfile_of_gguf(file: str, kvs: Iterable[KV], prompt: Prompt | None, chosen: Chosen) -> str:
-    """The text of a Modelfile, from the key-values of the GGUF file that it names."""
+def modelfile_of_gguf(
+    files: Sequence[str], kvs: Iterable[KV], prompt: Prompt | None, chosen: Chosen
+) -> str:
+    """The text of a Modelfile, from the key-values of the GGUF file that it names.
+
+    `files` are several if the model is split.
+    """
     found = {kv.key: kv for kv in kvs}
     values = {key: kv.value for key, kv in found.items()}
     return modelfile(
-        file,
+        *files,
         ends=end_tokens(_NoFiles(), found.values()),
         generation=sampling_of(values.get),
         generation_source="the GGUF file",
+        license_name=license_named(values.get),
         prompt=prompt,
         is_embedder=f"{values.get('general.architecture')}.pooling_type" in values,
         chosen=chosen,
     )
+
+
+def license_named(value: Callable[[str], Any]) -> str | None:
+    """What a model card said of the license: its name, and where it is."""
+    name = value("general.license.name") or value("general.license")
+    said = [text for text in (name, value("general.license.link")) if isinstance(text, str)]
+    return " ".join(said) or None
 
 
 def sampling_of(value: Callable[[str], Any]) -> dict[str, float]:

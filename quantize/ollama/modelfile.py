@@ -18,10 +18,13 @@ from quantize.ollama.quoting import is_kept, is_representable, quoted, rewritten
 from quantize.ollama.stops import stop_lines
 
 # Names under which repositories keep the text of their license, the likeliest first.
-_LICENSE_FILES = ("license", "license.txt", "license.md", "copying", "copying.txt")
-
+_LICENSE_FILES = (
+    "license", "license.txt", "license.md", "license.rst", "licence", "licence.txt", "licence.md",
+    "license-model", "license-model.txt", "license_model", "copying", "copying.txt",
+)  # fmt: skip
 
 GENERATION_CONFIG = "generation_config.json"
+_LICENSE_NAMED = "# The model card names the license; there is no file with its text."
 _NO_CHAT_TEMPLATE = "# The model has no chat template: prompts reach it as they are."
 
 
@@ -56,26 +59,27 @@ def license_file(names: Iterable[str]) -> str | None:
 
 
 def modelfile(
-    file: str,
-    *,
+    *files: str,
     ends: Mapping[str, Sequence[str]] = NOTHING,
     generation: Mapping[str, Any] | None = None,
     generation_source: str = GENERATION_CONFIG,
     license_text: bytes | None = None,
+    license_name: str | None = None,
     prompt: Prompt | None = None,
     is_embedder: bool = False,
     chosen: Chosen = NOTHING_CHOSEN,
 ) -> str:
     """The text of a Modelfile; write it as UTF-8, its line ends as they are.
 
-    `file` is the GGUF file's name in the Modelfile's own folder, `ends` are the texts of the
-    tokens that end a turn, each with what says so, `generation` is generation_config.json or has
-    its names and comes from `generation_source`, `license_text` the content of the license file,
-    `prompt` what is to be said of the chat template, if there is one. An embedder gets no stops,
+    `files` are the GGUF file's name in the Modelfile's own folder, or those of all its shards;
+    `ends` the texts of the tokens that end a turn, each with what says so; `generation` is
+    generation_config.json or has its names and comes from `generation_source`; `license_text` is
+    the content of the license file, `license_name` what stands in for it if there is none, `prompt`
+    what is to be said of the chat template, if there is one. An embedder gets no stops,
     no sampling and no word about chat templates.
     Raises UsageError("bad-file-name") for a name that a Modelfile cannot hold.
     """
-    sections = [_from(file)]
+    sections = [[_from(file) for file in files]]
     if is_embedder:
         sections.append(["# An embedding model: it has no prompt format."])
     else:
@@ -86,10 +90,12 @@ def modelfile(
     license_text = license_text if chosen.license_text is None else chosen.license_text
     if license_text is not None:
         sections.append(_license_lines(license_text))
+    elif license_name is not None:
+        sections.append([_LICENSE_NAMED, *_text_lines("LICENSE", license_name)])
     return "\n".join("".join(f"{line}\n" for line in section) for section in sections if section)
 
 
-def _from(file: str) -> list[str]:
+def _from(file: str) -> str:
     if "\n" in file or "\r" in file or file != file.strip() or not all(map(is_kept, file)):
         raise UsageError(
             "bad-file-name",
@@ -98,7 +104,7 @@ def _from(file: str) -> list[str]:
             hint="give another name: --name NAME",
         )
     # Without ./ a mistyped name would be taken for a model of Ollama's library, and pulled.
-    return [f"FROM ./{file}"]
+    return f"FROM ./{file}"
 
 
 def _number(value: Any) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 
 from quantize.architectures import ARCHITECTURES
 from quantize.formats.tensor_names import is_known
 from quantize.ollama.checks.base import Pair, Problem, error, warning
+from quantize.ollama.shards import SHARD
 from quantize.tensors import GGML_TYPES
 
 _AGAIN = "convert it again with a current converter"
@@ -51,7 +51,6 @@ _OLLAMA_ONLY = {
     "mllama": "nothing",
     "nemotron_h_omni": "nemotron_h with an mmproj file",
 }
-_SHARD = re.compile(r".+-(\d{5})-of-(\d{5})\.gguf")
 
 
 def alignment(pair: Pair) -> Iterator[Problem]:
@@ -164,11 +163,11 @@ def split(pair: Pair) -> Iterator[Problem]:
     if not isinstance(count, int) or count < 2:
         return
     name = pair.file.path.name
-    shard = _SHARD.fullmatch(name)
+    shard = SHARD.fullmatch(name)
     number = pair.file.value("split.no")
     if number is None:
         yield error(f"one of {count} shards, without split.no", _AGAIN)
-    elif not shard or (int(shard[1]) - 1, int(shard[2])) != (number, count):
+    elif not shard or (int(shard[2]) - 1, int(shard[3])) != (number, count):
         yield error(
             f"shard {number + 1} of {count} is called {name}",
             f"call it NAME-{number + 1:05}-of-{count:05}.gguf",
