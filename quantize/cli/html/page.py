@@ -92,7 +92,7 @@ def _map(found: Comparison) -> str:
 
 def _sizes(found: Comparison) -> str:
     a, b = found.reference, found.other
-    order = [*sorted(b.nbytes_by_type, key=lambda type: -b.nbytes_by_type[type])]
+    order = sorted(b.nbytes_by_type, key=lambda type: -b.nbytes_by_type[type])
     order += [type for type in a.nbytes_by_type if type not in order]
     tints = {type: place % _TINTS for place, type in enumerate(order)}
     longest = max(a.nbytes, b.nbytes, 1)

@@ -41,8 +41,13 @@ def compare_view(found: Comparison, html: Path | None, *, every: bool) -> Iterat
     yield ""
     yield _totals_table("type", totals(found.measured, lambda tensor: tensor.type))
     yield ""
-    yield _totals_table("kind", totals(found.measured, lambda tensor: tensor.kind))
-    yield ""
+    kinds = totals(found.measured, lambda tensor: tensor.kind)
+    differing = {kind: one for kind, one in kinds.items() if not one.quality.exact}
+    if differing:
+        yield _totals_table("kind", differing)
+        exact = [kind for kind in kinds if kind not in differing]
+        yield Text(f"exact: {', '.join(exact)}" if exact else "", style="dim")
+        yield ""
     worst = sorted(found.measured, key=lambda tensor: -tensor.quality.severity)
     worst = worst if every else [one for one in worst if not one.quality.exact][:_WORST]
     if worst:
@@ -54,12 +59,12 @@ def compare_view(found: Comparison, html: Path | None, *, every: bool) -> Iterat
 
 def _facts(found: Comparison, quality: TensorQuality) -> Iterator[tuple[str, str]]:
     parts = (
-        f"{percent(quality)} relative RMS" if not quality.exact else "none",
+        f"{percent(quality)} relative RMS",
         decibels(quality),
         f"cosine {cosine(quality)}",
         f"largest {largest(quality)}",
     )
-    yield "error", ", ".join(filter(None, parts))
+    yield "error", "none" if quality.exact else ", ".join(filter(None, parts))
     if broken(quality):
         yield "broken", broken(quality)
     exact = sum(tensor.quality.exact for tensor in found.measured)
