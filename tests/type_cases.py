@@ -63,6 +63,15 @@ CASES = (
     Case("Q5_K_M", tensor_types=("token_embd=q4_0",), embedding="Q8_0"),
     Case("Q4_K_M", tensor_types=("weight=mxfp4",)),
     Case("Q6_K", tensor_types=("weight$=iq1_s",)),
+    Case(
+        "Q4_K_S",
+        tensor_types=(
+            r"blk\.\d{1,2}\.attn_(?!k|v)\w+\.weight=q8_0",
+            r"^blk.*?[13]\.ffn_(?:up|down)\b=q5_0",
+            r"(f)\1n_[^a-f]|(?:attn_){1}[k-v]\W=bf16",
+            r"\x6futput|t+oke?n_.+$=q6_k",
+        ),
+    ),
     Case("MXFP4_MOE", pure=True),
     Case("MXFP4_MOE", output="Q5_1", tensor_types=("attn_(q|k)=bf16",)),
     Case("Q4_K_M", source="Q8_0"),
