@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.rounding import nearest_int, ordered_sum
+from quantize.kernels.rounding import nearest_int, ordered_sum, round_in_place
 from quantize.kernels.symmetric import NOTHING, largest, signed_levels
+from quantize.kernels.workspace import scratch
 
 F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
@@ -26,14 +27,13 @@ _TENTHS = np.array([0, *(i for i in range(-4, 5) if i != 0)], np.float32) * np.f
 class _Levels:
     """Where a level may move.
 
-    `stored` is the integer type in which ggml keeps levels (a negative one wraps in uint8);
-    `from_energy` moves a level only where the others have energy left.
+    `in_bytes` there is no lowest one: noise below zero wraps around. And a level moves only where
+    the others have energy left.
     """
 
     low: int
     high: int
-    stored: type[np.int8 | np.uint8]
-    from_energy: bool
+    in_bytes: bool = False
 
 
 def fit_refined(x: F32Array, nmax: int) -> tuple[F32Array, U8Array]:
@@ -46,8 +46,7 @@ def fit_refined(x: F32Array, nmax: int) -> tuple[F32Array, U8Array]:
     top[zero] = 1
     weights = x * x
     levels = signed_levels(x, np.float32(-nmax) / top, nmax, np.empty_like(x))
-    rule = _Levels(-nmax, nmax - 1, np.int8, from_energy=False)
-    scale = _descend(x, weights, levels, rule)
+    scale = _descend(x, weights, levels, _Levels(-nmax, nmax - 1))
     np.add(levels, nmax, out=levels)
     scale[zero] = 0
     levels[:, zero] = 0
@@ -71,7 +70,7 @@ def fit_positive(x: F32Array, nmax: int, weights: F32Array) -> tuple[F32Array, U
         best[taken] = error[taken]
         inverse[taken] = candidate[taken]
     levels = np.minimum(nearest_int(inverse * x), nmax).astype(np.float32)
-    scale = _descend(x, weights, levels, _Levels(-(2**31), nmax, np.uint8, from_energy=True))
+    scale = _descend(x, weights, levels, _Levels(-(2**31), nmax, in_bytes=True))
     scale[zero] = 0
     levels[:, zero] = 0
     return scale, levels.astype(np.uint8)
@@ -87,52 +86,69 @@ def _error(x: F32Array, weights: F32Array, levels: F32Array, scale: F32Array) ->
     return ordered_sum(weights * difference * difference)
 
 
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Blocks in columns, `(elements, B)`, and sums over their elements, `(B,)`."""
+
+    x: F32Array
+    weights: F32Array
+    weighted: F32Array
+    levels: F32Array
+    sum_lx: F32Array
+    sum_l2: F32Array
+
+    def take(self, some: NDArray[np.bool_]) -> _Blocks:
+        parts = self.x, self.weights, self.weighted, self.levels, self.sum_lx, self.sum_l2
+        return _Blocks(*(part[..., some] for part in parts))
+
+
 def _descend(x: F32Array, weights: F32Array, levels: F32Array, rule: _Levels) -> F32Array:
     """Move `levels` in place and return the scale that fits them."""
-    sum_lx = ordered_sum(weights * x * levels)
+    weighted = weights * x
+    sum_lx = ordered_sum(weighted * levels)
     sum_l2 = ordered_sum(weights * levels * levels)
-    levels[...] = _kept(levels, rule)
+    if rule.in_bytes:
+        levels[...] = _bytes(levels)
     columns = np.arange(x.shape[1])
+    blocks = _Blocks(x, weights, weighted, levels, sum_lx, sum_l2)
     for _ in range(_ROUNDS):
         # A block in which no level moved would only repeat itself.
-        parts = x[:, columns], weights[:, columns], levels[:, columns]
-        sums = sum_lx[columns], sum_l2[columns]
-        moved = _one_round(*parts, *sums, rule)
-        levels[:, columns] = parts[2]
-        sum_lx[columns], sum_l2[columns] = sums
-        columns = columns[moved]
+        moved = _one_round(blocks, rule)
+        columns, blocks = columns[moved], blocks.take(moved)
+        levels[:, columns] = blocks.levels
+        sum_lx[columns], sum_l2[columns] = blocks.sum_lx, blocks.sum_l2
     scale = np.zeros_like(sum_lx)
     return np.divide(sum_lx, sum_l2, out=scale, where=sum_l2 > 0)
 
 
-def _one_round(
-    x: F32Array,
-    weights: F32Array,
-    levels: F32Array,
-    sum_lx: F32Array,
-    sum_l2: F32Array,
-    rule: _Levels,
-) -> NDArray[np.bool_]:
-    """Try each element once; says in which blocks a level moved."""
+def _one_round(blocks: _Blocks, rule: _Levels) -> NDArray[np.bool_]:
+    """Try each element once, in place; says in which blocks a level moved."""
+    sum_lx, sum_l2 = blocks.sum_lx, blocks.sum_l2
     moved = np.zeros(sum_lx.shape, np.bool_)
-    for value, weight, level in zip(x, weights, levels, strict=True):
-        rest_lx = sum_lx - weight * value * level
-        rest_l2 = sum_l2 - weight * level * level
-        wanted = nearest_int(np.divide(value * rest_l2, rest_lx))
-        new = np.clip(wanted, rule.low, rule.high).astype(np.float32)
-        free = (rest_lx > 0) & (new != level)
-        if rule.from_energy:
+    rest_lx, rest_l2, wanted = scratch("rest", (3, *sum_lx.shape))
+    rows = zip(blocks.x, blocks.weights, blocks.weighted, blocks.levels, strict=True)
+    for value, weight, product, level in rows:
+        np.subtract(sum_lx, np.multiply(product, level, out=rest_lx), out=rest_lx)
+        np.multiply(np.multiply(weight, level, out=rest_l2), level, out=rest_l2)
+        np.subtract(sum_l2, rest_l2, out=rest_l2)
+        np.divide(np.multiply(value, rest_l2, out=wanted), rest_lx, out=wanted)
+        round_in_place(wanted)
+        np.clip(wanted, rule.low, rule.high, out=wanted)
+        free = (rest_lx > 0) & (wanted != level)
+        if rule.in_bytes:
             free &= rest_l2 > 0
-        new_lx = rest_lx + weight * value * new
-        new_l2 = rest_l2 + weight * new * new
-        better = new_lx * new_lx * sum_l2 > sum_lx * sum_lx * new_l2
-        taken = free & (new_l2 > 0) & better
-        level[taken] = _kept(new[taken], rule)
-        sum_lx[taken] = new_lx[taken]
-        sum_l2[taken] = new_l2[taken]
-        moved |= taken
+        few = np.flatnonzero(free)
+        new, old_lx = wanted[few], sum_lx[few]
+        new_lx = rest_lx[few] + product[few] * new
+        new_l2 = rest_l2[few] + weight[few] * new * new
+        better = new_lx * new_lx * sum_l2[few] > old_lx * old_lx * new_l2
+        better &= new_l2 > 0
+        taken = few[better]
+        level[taken] = _bytes(new[better]) if rule.in_bytes else new[better]
+        sum_lx[taken], sum_l2[taken] = new_lx[better], new_l2[better]
+        moved[taken] = True
     return moved
 
 
-def _kept(levels: F32Array, rule: _Levels) -> F32Array:
-    return levels.astype(np.int32).astype(rule.stored).astype(np.float32)
+def _bytes(levels: F32Array) -> F32Array:
+    return levels.astype(np.int32).astype(np.uint8).astype(np.float32)
