@@ -10,6 +10,7 @@ Sub-blocks lie in columns, `(elements, B)`, and so do the numbers of their point
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -23,7 +24,9 @@ from quantize.kernels.workspace import scratch
 
 F32Array = NDArray[np.float32]
 I32Array = NDArray[np.int32]
+U8Array = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
+Positive = Callable[[F32Array, int, F32Array], tuple[F32Array, U8Array]]
 
 
 class Again(Enum):
@@ -61,23 +64,46 @@ def reaches(top: int, step: float, tries: int) -> F32Array:
     return np.float32(top) + steps
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the search of sub-blocks begins, `(B,)` each.
+
+    `largest` is what `Rule.reaches` are divided by; `scale` holds if no candidate fits; `empty`
+    are the sub-blocks that are left out.
+    """
+
+    largest: F32Array
+    scale: F32Array
+    empty: Bools
+
+    def ended(self, scale: F32Array, numbers: I32Array) -> tuple[F32Array, I32Array]:
+        """What was found, without the sub-blocks that are left out."""
+        scale[self.empty], numbers[:, self.empty] = 0, -1
+        return scale, numbers
+
+
+def start(x: F32Array, weights: F32Array, rule: Rule, positive: Positive = fit_positive) -> Start:
+    """`positive` may be a twin of that function."""
+    largest = np.maximum.reduce(x, axis=0)
+    empty = largest < np.float32(rule.nothing)
+    scale = largest / rule.top
+    if rule.first_levels:
+        scale, _ = positive(x, rule.first_levels, weights)
+        largest = scale * np.float32(3)
+        empty |= largest <= 0
+    largest[empty] = 1
+    return Start(largest, scale, empty)
+
+
 def search(x: F32Array, weights: F32Array, rule: Rule) -> tuple[F32Array, I32Array]:
     """The best scale `(B,)` and points of sub-blocks whose signs are taken off.
 
     A sub-block that is left out has scale 0 and points -1. Where sums overflow float32, ggml ends
     the process, and here the scale is NaN or the points mean nothing.
     """
-    largest = np.maximum.reduce(x, axis=0)
-    empty = largest < np.float32(rule.nothing)
-    scale = largest / rule.top
-    if rule.first_levels:
-        scale, _ = fit_positive(x, rule.first_levels, weights)
-        largest = scale * np.float32(3)
-        empty |= largest <= 0
-    largest[empty] = 1
-    scale, numbers = _search(_Groups(grid(rule.grid), x, weights), largest, scale, rule)
-    scale[empty], numbers[:, empty] = 0, -1
-    return scale, numbers
+    begin = start(x, weights, rule)
+    groups = _Groups(grid(rule.grid), x, weights)
+    return begin.ended(*_search(groups, begin.largest, begin.scale, rule))
 
 
 def _search(

@@ -69,7 +69,14 @@ def part(function: F) -> F:
     return _jit(function, cache=False)
 
 
-def _jit(function: F, *, cache: bool) -> F:
+def inlined(function: F) -> F:
+    """A part without a call, whose arguments would cost more than what it does."""
+    return _jit(function, cache=False, forceinline=True)
+
+
+def _jit(function: F, *, cache: bool, forceinline: bool = False) -> F:
     # The error model makes division by zero give infinity, as in NumPy and C, not an exception.
-    options = numba.njit(cache=cache, nogil=True, fastmath=False, error_model="numpy")
+    options = numba.njit(
+        cache=cache, nogil=True, fastmath=False, error_model="numpy", forceinline=forceinline
+    )
     return cast(F, options(function))

@@ -110,6 +110,16 @@ def load(context: Any, builder: ir.IRBuilder, signature: Signature, args: Any) -
     return builder.load(_pointer(context, builder, signature, args, FLOATS.vector), align=4)
 
 
+def repeat_element(context: Any, builder: ir.IRBuilder, signature: Signature, args: Any) -> Any:
+    element = builder.load(_pointer(context, builder, signature, args, ir.FloatType()))
+    return repeat(FLOATS)(builder, element)
+
+
+def load_bytes(context: Any, builder: ir.IRBuilder, signature: Signature, args: Any) -> Any:
+    value = builder.load(_pointer(context, builder, signature, args, _BYTES), align=1)
+    return builder.uitofp(value, FLOATS.vector)
+
+
 def store(context: Any, builder: ir.IRBuilder, signature: Signature, args: Any) -> Any:
     value, size = args[2], 4
     if signature.args[0].dtype == types.uint8:

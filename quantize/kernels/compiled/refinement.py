@@ -31,7 +31,7 @@ from quantize.kernels.compiled.vector import (
 F32Array = NDArray[np.float32]
 U8Array = NDArray[np.uint8]
 
-_MOST = 16  # elements in a block
+_MOST = 32  # elements in a block
 _ROUNDS = 5
 _LOWEST, _HIGHEST = -0x400000, 0x3FFFFF  # what kernels.rounding.nearest_int can give
 _NOTHING = np.float32(1e-15)  # kernels.symmetric.NOTHING

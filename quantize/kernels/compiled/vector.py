@@ -84,6 +84,12 @@ def load(array: NDArray[np.float32], at: int) -> Floats:
     raise NotImplementedError
 
 
+@lowers(instructions.load_bytes, FLOATS(_BYTE_ARRAY, types.intp))
+def load_bytes(array: NDArray[np.uint8], at: int) -> Floats:
+    """The same of a flat array of uint8, as numbers."""
+    raise NotImplementedError
+
+
 @lowers(
     instructions.store,
     types.void(_FLOAT_ARRAY, types.intp, FLOATS),
@@ -92,6 +98,12 @@ def load(array: NDArray[np.float32], at: int) -> Floats:
 )
 def store(array: NDArray[Any], at: int, value: Floats | Ints) -> None:
     """Into a flat array of float32, of int32, or of uint8: then the low byte of each integer."""
+    raise NotImplementedError
+
+
+@lowers(instructions.repeat_element, FLOATS(_FLOAT_ARRAY, types.intp))
+def splat_from(array: NDArray[np.float32], at: int) -> Floats:
+    """The element at `at` of a flat array in every lane."""
     raise NotImplementedError
 
 
