@@ -50,6 +50,7 @@ SNIPPETS = [
     "{{ json .System }}{{ json (index .Messages 1).Content }}",
     "{{ .Think }}{{ .IsThinkSet }}{{ .ThinkLevel }}",
     "a {{- /* a }} comment */ -}} b{{/* another */}}",
+    "{{ if .Response }}a{{ else if .System }}{{ .System }}{{ else }}b{{ end }}",
     '{{ `raw \\n {{ "` }}{{ le 1 1 }}{{ le 2 1 }}',
     "{{ .System | len }}{{ (.System | len) }}{{ .Messages | len | eq 3 }}",
     "{{ range .Messages }}{{ if eq .Role `user` }}{{ continue }}{{ end }}{{ .Role }},{{ end }}",
@@ -83,6 +84,12 @@ def test_the_interpreter_writes_what_gos_engine_writes(go_engine: Engine) -> Non
         '{{ eq .Messages "x" }}',
         "{{ eq 1 .System }}",
         '{{ template "none" . }}',
+        '{{ define "deep" }}{{ template "deep" . }}{{ end }}{{ template "deep" . }}',
+        "{{ break }}",
+        "{{ range .System }}x{{ end }}",
+        "{{ if .System }}a{{ else }}b",
+        "{{ if .System }}a{{ else range .Messages }}b{{ end }}",
+        "{{ .System | .Role }}",
     ],
 )
 def test_what_is_outside_the_subset_or_fails_is_refused(wrong: str) -> None:

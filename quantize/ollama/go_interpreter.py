@@ -38,7 +38,12 @@ class GoTemplate:
     def render(self, data: Mapping[str, Value], now: datetime) -> str:
         """`data` is what `go_data` gives. Raises GoTemplateError."""
         run = _Run(self._defined, now)
-        return "".join(run.walk(self.body, {".": data, "$": data}))
+        try:
+            return "".join(run.walk(self.body, {".": data, "$": data}))
+        except RecursionError:
+            raise GoTemplateError("exceeded maximum template depth") from None
+        except _Jump as jump:
+            raise GoTemplateError(str(jump)) from None
 
 
 class _Jump(Exception):  # noqa: N818 - no error, but what ends a turn of a range
@@ -88,6 +93,8 @@ class _Run:
             yield from self._inside(block.body, scope, {})
         elif block.word == "with":
             yield from self._inside(block.body, scope, {".": value})
+        elif not isinstance(value, list):
+            raise GoTemplateError(f"range can't iterate over {value!r}")
         else:
             for index, item in enumerate(value):
                 # The last name is the item's, a name before it the index's.

@@ -186,7 +186,15 @@ class _Parser:
         if piece[0] == "else":
             self._at += 1
             # One end closes a whole chain of else if.
-            otherwise = (self._block("if", piece[2:]),) if len(piece) > 1 else self.nodes()
+            match piece[1:]:
+                case ("if", *rest):
+                    otherwise = (self._block("if", rest),)
+                case ():
+                    otherwise = self.nodes()
+                case _:
+                    raise GoTemplateError(f"cannot read {' '.join(piece)}")
+            if not self.more():
+                raise GoTemplateError("else without end")
         return Block(word, names, expression(tokens), body, otherwise)
 
 
