@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
@@ -18,6 +19,7 @@ from quantize.progress import NullProgress, Progress
 from quantize.publish.recorded import Recorded, check_digests, recorded
 from quantize.recipes import FTYPES, Recipe, plain
 from quantize.recipes.record import recipe_of
+from quantize.storage.hub import parse_hub_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ def _compare(
     sample: int | None,
 ) -> int:
     made = _as_made(options, opened, record)
+    source = _at_commit(source, record)
     prepared = prepare(source, made)
     plan = prepared.plans[0]
     if record is not None and plan.digest != record.output["plan"]:
@@ -92,27 +95,53 @@ def _compare(
 def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
     """The options that the file was made with: the manifest's, else what its header tells."""
     options = _with_imatrix(options, opened, record)
+    is_adapter = _value(opened, "general.type") == "adapter"
+    options = replace(options, adapter_only=is_adapter)
     if record is None:
-        number = next((kv.value for kv in opened.header.kvs if kv.key == "general.file_type"), None)
+        number = _value(opened, "general.file_type")
         named = [one.name for one in FTYPES.values() if one.id == number]
         return replace(options, types=tuple(named[:1]) or ("auto",))
-    if record.source.get("adapters") and not options.lora:
-        raise UsageError(
-            "merged-source",
-            "adapters were merged into the model",
-            where=opened.file,
-            reason=f"they are {', '.join(str(one['name']) for one in record.source['adapters'])}",
-            hint="verify without --source: the manifest has the digests of all tensors",
-        )
     made = record.options
     return replace(
         options,
+        lora=() if is_adapter else _adapters(options, opened, record),
         types=(_recipe(record, opened.file),),
         keep_grid=bool(made.get("keep_grid")),
         arch=made.get("arch"),
         pre=made.get("pre"),
         name=made.get("name"),
     )
+
+
+def _adapters(options: Options, opened: GGUFFile, record: Recorded) -> tuple[str, ...]:
+    """What was merged: as it is given now, else from the Hub at the recorded commits.
+
+    Raises UsageError for adapters that only the person knows the place of.
+    """
+    made = record.source.get("adapters") or []
+    if not options.lora and all("repo" in one for one in made):
+        return tuple(f"{one['repo']}@{one['commit']}={one['scale']}" for one in made)
+    if len(options.lora) != len(made):
+        raise UsageError(
+            "merged-source",
+            "not the adapters that were merged into the model",
+            where=opened.file,
+            reason=f"merged: {', '.join(str(one['name']) for one in made) or 'none'}",
+            hint="--lora ADAPTER[=SCALE] for each of those, as for convert",
+        )
+    return options.lora
+
+
+def _at_commit(source: str, record: Recorded | None) -> str:
+    """The recorded repository at the recorded commit, unless another revision is asked for."""
+    if record is None or Path(source).exists():
+        return source
+    repo, commit = record.source.get("repo"), record.source.get("commit")
+    return f"{repo}@{commit}" if commit and parse_hub_id(source) == (repo, None) else source
+
+
+def _value(opened: GGUFFile, key: str) -> Any:
+    return next((kv.value for kv in opened.header.kvs if kv.key == key), None)
 
 
 def _recipe(record: Recorded, file: str) -> Recipe:
@@ -136,7 +165,7 @@ def _with_imatrix(options: Options, opened: GGUFFile, record: Recorded | None) -
 
     Raises UsageError where another matrix is given, or one is and none was used.
     """
-    named = next((kv.value for kv in opened.header.kvs if kv.key == IMATRIX_FILE), None)
+    named = _value(opened, IMATRIX_FILE)
     made = named if record is None else record.options.get("imatrix")
     if made is None and options.imatrix is None:
         return options

@@ -13,6 +13,8 @@ def verify(  # noqa: PLR0913 (one for each option)
     file: opt.GGUF,
     *,
     source: opt.FromSource = None,
+    lora: opt.FromLora = [],  # noqa: B006 (Typer copies it)
+    base: opt.FromBase = None,
     imatrix: opt.FromImatrix = None,
     sample: opt.Sample = None,
     token: opt.Token = None,
@@ -33,6 +35,8 @@ def verify(  # noqa: PLR0913 (one for each option)
         from quantize.verify import verify
 
         options = Options(
+            lora=tuple(lora),
+            base=base,
             imatrix=imatrix,
             token=token,
             jobs=jobs,

@@ -17,6 +17,7 @@ from quantize.publish.manifest import (
     SourceRecord,
     TensorRecord,
 )
+from quantize.storage.local import LocalFolder, sha256_of
 
 
 def source_record(
@@ -71,13 +72,15 @@ def output_record(plan: Plan, one: Written) -> OutputRecord:
 
 
 def _adapter_record(one: OpenedAdapter) -> AdapterRecord:
-    sizes = one.adapter.files.source.files()
-    digests = one.adapter.files.source.digests()
+    files = one.adapter.files.source
+    digests = dict(files.digests())
+    if isinstance(files, LocalFolder):
+        digests |= {name: sha256_of(files.path / name) for name in one.adapter.weight_files}
     return AdapterRecord(
         name=one.adapter.name,
         scale=one.adapter.factor,
         base=one.adapter.settings.base,
-        files=[SourceFile(name, size, digests.get(name)) for name, size in sizes.items()],
+        files=[SourceFile(name, files.files()[name], digests[name]) for name in sorted(digests)],
         repo=one.repo,
         commit=one.commit,
     )

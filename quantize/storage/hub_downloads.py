@@ -57,14 +57,7 @@ class Downloads:
         self._background.close()
 
     def _fetch(self, name: str) -> Path:
-        coming = partial(self._watcher.coming, name)
-        path = fetch(self._repository, name, coming)
-        if not _is_genuine(self._repository, name, path):
-            # A proxy may have answered with something else, or the disk have lost a bit.
-            path = fetch(self._repository, name, coming, again=True)
-            if not _is_genuine(self._repository, name, path):
-                repo = self._repository.repo
-                raise changed(repo, name, "its SHA-256 is not the one that the Hub lists")
+        path = _fetch_genuine(self._repository, name, partial(self._watcher.coming, name))
         self._watcher.arrived(name)
         return path
 
@@ -77,7 +70,7 @@ def fetch_snapshot(repo: str, revision: str | None, token: str | None = None) ->
     folder = Path()
     for name in found.files:
         depth = name.count("/")
-        folder = fetch(found, name).parents[depth]
+        folder = _fetch_genuine(found, name).parents[depth]
     return Snapshot(folder, found.commit)
 
 
@@ -105,6 +98,17 @@ def fetch(
     except hub_failures() as error:
         raise explained(error, repository.repo, repository.commit, repository.token) from error
     return Path(path)
+
+
+def _fetch_genuine(repository: Repository, name: str, coming: Coming | None = None) -> Path:
+    """The same, held against the digest that the Hub lists."""
+    path = fetch(repository, name, coming)
+    if not _is_genuine(repository, name, path):
+        # A proxy may have answered with something else, or the disk have lost a bit.
+        path = fetch(repository, name, coming, again=True)
+        if not _is_genuine(repository, name, path):
+            raise changed(repository.repo, name, "its SHA-256 is not the one that the Hub lists")
+    return path
 
 
 def _meter(coming: Coming) -> type[Any]:

@@ -55,9 +55,17 @@ class Adapter:
         return self.files.source.read_all(name, _SMALL_FILE)
 
     @property
-    def nbytes(self) -> int:
+    def tensors(self) -> tuple[StoredTensor, ...]:
         parts = (tensor for found in self.modules.values() for tensor in found.values())
-        return sum(tensor.nbytes for tensor in (*parts, *self.saved.values()))
+        return (*parts, *self.saved.values())
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    @property
+    def weight_files(self) -> set[str]:
+        return {tensor.file for tensor in self.tensors}
 
 
 def is_adapter(files: ByteSource) -> bool:

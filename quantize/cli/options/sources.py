@@ -37,6 +37,24 @@ FromSource = Annotated[
         show_default=False,
     ),
 ]
+FromLora = Annotated[
+    list[str],
+    typer.Option(
+        "--lora",
+        metavar="ADAPTER[=SCALE]",
+        help="What was merged into it. By default what the manifest names, if that is on the Hub.",
+        show_default=False,
+    ),
+]
+FromBase = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="BASE",
+        help="Of a GGUF adapter: the base, if it is not where the adapter says.",
+        show_default=False,
+    ),
+]
 Sample = Annotated[
     int | None,
     typer.Option(
