@@ -54,9 +54,9 @@ __all__ = [
 ]
 
 
-def plan(source: str, options: Options) -> Planned:
-    """Read headers only, and say what `convert` would write."""
-    prepared = prepare(source, options)
+def plan(source: str, options: Options, progress: Progress | None = None) -> Planned:
+    """Say what `convert` would write. Headers are read, and a few weights for a budget."""
+    prepared = prepare(source, options, progress)
     needs = needs_of(prepared.plans, settings_of(options))
     return Planned(prepared.facts, prepared.plans, needs, prepared.notes)
 
@@ -78,9 +78,10 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
     started = time.perf_counter()
     sources = open_sources(source, options)
     # Planning reads a large vocabulary on one core; another has time for the digests meanwhile.
+    progress = progress or NullProgress()
     with LocalDigests(sources.opened) as digests:
-        prepared = plan_sources(sources, options)
-        written = _write(prepared, options, progress or NullProgress())
+        prepared = plan_sources(sources, options, progress)
+        written = _write(prepared, options, progress)
         files = tuple(
             OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256)
             for plan, one in zip(prepared.plans, written, strict=True)

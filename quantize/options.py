@@ -10,6 +10,7 @@ from quantize.execution import Settings
 from quantize.ollama.modelfile import NOTHING_CHOSEN, Chosen
 from quantize.planning.automatic import AUTOMATIC, is_automatic
 from quantize.recipes import UNSTEERED, Recipe, Steering
+from quantize.recipes.budget import Budget
 from quantize.recipes.spec import parse_type
 
 
@@ -18,18 +19,20 @@ class Options:
     """`arch`, `pre` and `name` override what the source says.
 
     A type is the text of one, TYPE[,OPTION[=VALUE]]..., or a recipe; "auto" is chosen by the
-    source. `steering` is for all of them, after their own. `keep_grid`: weights that are quantized
-    already and that a ggml type holds exactly become that type, whatever the others become.
-    `lora`: adapters to merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not to be
-    taken as it is. `stream`: read the weights of a repository over HTTP and keep none of them.
-    `adapter_only`: the source is an adapter, to become a GGUF adapter; `base` is where its base's
-    config.json is, if not where the adapter says. `chosen` is for the Modelfile. `imatrix` is a
-    file that says how much the columns of each tensor matter; the key-values call it by its path,
-    as llama-quantize does, or by `imatrix_name`.
+    source. `steering` is for all of them, after their own. A `budget` has the types of single
+    tensors measured and chosen instead. `keep_grid`: weights that are quantized already and that a
+    ggml type holds exactly become that type, whatever the others become. `lora`: adapters to merge,
+    FOLDER or Hub id, each with "=SCALE" behind it if it is not to be taken as it is. `stream`: read
+    the weights of a repository over HTTP and keep none of them. `adapter_only`: the source is an
+    adapter, to become a GGUF adapter; `base` is where its base's config.json is, if not where the
+    adapter says. `chosen` is for the Modelfile. `imatrix` is a file that says how much the columns
+    of each tensor matter; the key-values call it by its path, as llama-quantize does, or by
+    `imatrix_name`.
     """
 
     types: tuple[str | Recipe, ...] = (AUTOMATIC,)
     steering: Steering = UNSTEERED
+    budget: Budget | None = None
     imatrix: Path | None = None
     imatrix_name: str | None = None
     keep_grid: bool = False
@@ -60,6 +63,13 @@ def recipes_of(options: Options) -> tuple[Recipe, ...]:
             "--keep-grid and --allow-requantize say opposite things",
             reason="the one moves what is quantized already, the other quantizes it anew",
             hint="leave out one of them",
+        )
+    if options.budget is not None and not is_automatic(options.types):
+        raise UsageError(
+            "budget-and-types",
+            f"{options.budget.said} chooses the types itself",
+            reason="a file of a named type has the size that it has",
+            hint="leave out --type and --recipe, or the budget; --tensor-type goes with both",
         )
     if is_automatic(options.types):
         return ()

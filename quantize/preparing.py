@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quantize.budgeting import budgeted
 from quantize.checkpoints.adapters.alone import LoneAdapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.formats.imatrix import Imatrix, read_imatrix
-from quantize.options import Options, recipes_of
+from quantize.options import Options, recipes_of, settings_of
 from quantize.planning.adapters import (
     OpenedAdapter,
     merge_into,
@@ -32,6 +33,7 @@ from quantize.planning.outputs import Model
 from quantize.planning.plan import Plan
 from quantize.planning.planner import make_plans
 from quantize.planning.steered import check_rules, notes_on_recipe
+from quantize.progress import NullProgress, Progress
 from quantize.recipes import Recipe, plain
 from quantize.results import SourceFacts
 
@@ -58,9 +60,9 @@ class Sources:
     imatrix: Imatrix | None = None
 
 
-def prepare(source: str, options: Options) -> Prepared:
+def prepare(source: str, options: Options, progress: Progress | None = None) -> Prepared:
     """A model opened and planned: what every verb begins with."""
-    return plan_sources(open_sources(source, options), options)
+    return plan_sources(open_sources(source, options), options, progress or NullProgress())
 
 
 def open_sources(source: str, options: Options) -> Sources:
@@ -86,7 +88,8 @@ def open_sources(source: str, options: Options) -> Sources:
     return Sources(opened, recipes, adapters, imatrix)
 
 
-def plan_sources(sources: Sources, options: Options) -> Prepared:
+def plan_sources(sources: Sources, options: Options, progress: Progress) -> Prepared:
+    """Weights are read for a budget only, and of those a few."""
     origin = sources.opened.source
     if isinstance(origin, LoneAdapter):
         return _plan_adapter(sources, origin, options)
@@ -96,6 +99,11 @@ def plan_sources(sources: Sources, options: Options) -> Prepared:
     if imatrix is not None:
         model = weigh(model, imatrix, options.imatrix_name or str(imatrix.file))
     notes = (*notes_of(opened, adapters), *notes_on_encodings(opened.source, model))
+    if options.budget is not None:
+        found, note = budgeted(
+            origin, model, options.steering, options.budget, settings_of(options), progress
+        )
+        recipes, notes = (found,), (*notes, note)
     if not recipes:
         automatic = choose_automatically(opened.source, model)
         recipes = (automatic.recipe.steered(options.steering),)

@@ -35,6 +35,7 @@ FLOORS = (
     {"ollama", "publish", "evaluation"},
     {
         "options",
+        "budgeting",
         "results",
         "preparing",
         "companions",

@@ -25,6 +25,8 @@ def convert(  # noqa: PLR0913 (one for each option)
     output: opt.OutputFolder = Path(),
     dry_run: opt.DryRun = False,
     recipes: opt.Recipes = [],  # noqa: B006 (as above)
+    target_size: opt.TargetSize = None,
+    bits: opt.Bits = None,
     tensor_type: opt.TensorTypes = [],  # noqa: B006 (as above)
     tensor_type_file: opt.TensorTypeFiles = [],  # noqa: B006 (as above)
     output_tensor_type: opt.OutputTensorType = None,
@@ -71,6 +73,8 @@ def convert(  # noqa: PLR0913 (one for each option)
         options = opt.request(
             types=types,
             recipes=recipes,
+            target_size=target_size,
+            bits=bits,
             steering=opt.steered(
                 tensor_types=tensor_type,
                 tensor_type_files=tensor_type_file,
@@ -103,7 +107,8 @@ def convert(  # noqa: PLR0913 (one for each option)
         if ollama is not None:
             check_name(ollama)
         if dry_run:
-            planned = api.plan(source, options)
+            with out.progress() as progress:
+                planned = api.plan(source, options, progress)
             out.show(plan_view(planned, every=every), plan_events(planned))
             return
         if push is not None:

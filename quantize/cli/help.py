@@ -26,6 +26,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize convert model-BF16.gguf -t Q4_K_S", "a GGUF file"),
         Example("quantize convert ./Qwen3-0.6B -t IQ2_M --imatrix m.gguf", "few bits"),
         Example("quantize convert ./Qwen3-0.6B --recipe mine.toml", "your own mix"),
+        Example("quantize convert ./Qwen3-0.6B --target-size 450MB", "the best of a size"),
         Example("quantize convert ./Qwen3-0.6B --dry-run", "look first"),
         Example("quantize convert ./Qwen3-0.6B --ollama qwen3", "into Ollama"),
     ),

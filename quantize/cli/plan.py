@@ -14,6 +14,8 @@ def plan(  # noqa: PLR0913 (one for each option)
     fits: opt.Fits = None,
     context: opt.Context = None,
     recipes: opt.Recipes = [],  # noqa: B006 (as above)
+    target_size: opt.TargetSize = None,
+    bits: opt.Bits = None,
     tensor_type: opt.TensorTypes = [],  # noqa: B006 (as above)
     tensor_type_file: opt.TensorTypeFiles = [],  # noqa: B006 (as above)
     output_tensor_type: opt.OutputTensorType = None,
@@ -47,6 +49,8 @@ def plan(  # noqa: PLR0913 (one for each option)
         options = opt.request(
             types=types,
             recipes=recipes,
+            target_size=target_size,
+            bits=bits,
             steering=opt.steered(
                 tensor_types=tensor_type,
                 tensor_type_files=tensor_type_file,
@@ -68,10 +72,11 @@ def plan(  # noqa: PLR0913 (one for each option)
             jobs=jobs,
             max_memory=max_memory,
         )
-        if not (types or recipes or every or adapter_only):
+        if not (types or recipes or options.budget or every or adapter_only):
             limit = None if fits is None else parse_size(fits)
             found = api.overview(source, options, context=context, limit=limit)
             out.show(overview_view(*found), overview_events(*found))
             return
-        planned = api.plan(source, options)
+        with out.progress() as progress:
+            planned = api.plan(source, options, progress)
         out.show(plan_view(planned, every=every), plan_events(planned))

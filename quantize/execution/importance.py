@@ -16,11 +16,9 @@ def quantize_weighted(
     quantizer: Quantizer, tensor: PlannedTensor, imatrix: ImatrixEntry, rows: F32Array, first: int
 ) -> U8Array:
     """The stored bytes of `rows`, float32 `(n, cols)`, from row `first` of the tensor on."""
-    weights = imatrix.values().reshape(-1, tensor.cols)
-    height = tensor.made[-2]
     pieces = [
-        quantizer.quantize(rows[lo - first : hi - first], _usable(weights[lo // height]))
-        for lo, hi in _within_matrices(first, first + len(rows), height)
+        quantizer.quantize(rows[lo - first : hi - first], _importance(tensor, imatrix, lo))
+        for lo, hi in _within_matrices(first, first + len(rows), tensor.made[-2])
     ]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
@@ -31,6 +29,15 @@ def _within_matrices(lo: int, hi: int, height: int) -> Iterator[tuple[int, int]]
         end = min(hi, (lo // height + 1) * height)
         yield lo, end
         lo = end
+
+
+def importance_at(tensor: PlannedTensor, row: int) -> F32Array | None:
+    """How much the columns matter in the matrix that has `row`; None if nothing says so."""
+    return None if tensor.imatrix is None else _importance(tensor, tensor.imatrix, row)
+
+
+def _importance(tensor: PlannedTensor, imatrix: ImatrixEntry, row: int) -> F32Array:
+    return _usable(imatrix.values().reshape(-1, tensor.cols)[row // tensor.made[-2]])
 
 
 def _usable(weights: F32Array) -> F32Array:

@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from quantize.errors import UsageError
+from quantize.recipes.recipe import check_name
+from quantize.units import parse_size
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -22,6 +26,21 @@ class Budget:
     said: str
     size: int | None = None
     bits: float | None = None
+
+
+def budget_of(target_size: str | None, bits: float | None) -> Budget | None:
+    """The budget of the options of these names; None without either. Raises UsageError."""
+    if target_size is None:
+        return None if bits is None else Budget(f"{bits:g}bpw", f"--bits {bits:g}", bits=bits)
+    if bits is not None:
+        raise UsageError(
+            "two-budgets",
+            "--target-size and --bits say the same in two ways",
+            hint="leave out one of them",
+        )
+    said = f"--target-size {target_size}"
+    name = "".join(target_size.split())
+    return Budget(check_name(name, said), said, size=parse_size(target_size))
 
 
 @dataclass(frozen=True, slots=True)

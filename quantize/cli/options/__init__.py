@@ -51,10 +51,12 @@ from quantize.cli.options.sources import (
 )
 from quantize.cli.options.tensor_types import (
     AllowRequantize,
+    Bits,
     LeaveOutputTensor,
     OutputTensorType,
     Pure,
     Recipes,
+    TargetSize,
     TensorTypeFiles,
     TensorTypes,
     TokenEmbeddingType,
@@ -70,6 +72,7 @@ __all__ = [
     "Arch",
     "Base",
     "BaseFile",
+    "Bits",
     "ChunkContext",
     "Chunks",
     "Context",
@@ -122,6 +125,7 @@ __all__ = [
     "Source",
     "Stream",
     "System",
+    "TargetSize",
     "TensorTypeFiles",
     "TensorTypes",
     "Text",

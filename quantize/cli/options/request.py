@@ -19,6 +19,8 @@ def request(  # noqa: PLR0913 (one for each option)
     types: list[str],
     recipes: list[Path],
     steering: Steering,
+    target_size: str | None,
+    bits: float | None,
     imatrix: Path | None,
     keep_grid: bool,
     lora: list[str],
@@ -33,12 +35,14 @@ def request(  # noqa: PLR0913 (one for each option)
 ) -> Options:
     """Raises UsageError, UnsupportedError and DiskError for what makes no sense."""
     from quantize.options import Options
+    from quantize.recipes.budget import budget_of
     from quantize.recipes.house import parse_recipe
 
     read = [parse_recipe(content(file), str(file)) for file in recipes]
     return Options(
         types=(*types, *read) or ("auto",),
         steering=steering,
+        budget=budget_of(target_size, bits),
         imatrix=imatrix,
         keep_grid=keep_grid,
         lora=tuple(lora),

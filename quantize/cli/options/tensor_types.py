@@ -19,6 +19,28 @@ Recipes = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+TargetSize = Annotated[
+    str | None,
+    typer.Option(
+        "--target-size",
+        metavar="SIZE",
+        help="The types with the least error in a file of this size, measured: 4.5GB.",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
+Bits = Annotated[
+    float | None,
+    typer.Option(
+        "--bits",
+        metavar="N",
+        min=0.1,
+        max=32,
+        help="The same with this many bits for each weight, on average: 4.6.",
+        show_default=False,
+        rich_help_panel=_PANEL,
+    ),
+]
 TensorTypes = Annotated[
     list[str],
     typer.Option(

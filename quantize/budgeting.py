@@ -1,0 +1,176 @@
+"""Types for a size that a person names: measured, chosen for the least loss, and explained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from quantize.checkpoints.source import Source
+from quantize.errors import UsageError
+from quantize.execution import Settings
+from quantize.execution.sampling import Trial, sampled_losses
+from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
+from quantize.planning.outputs import Model, Output
+from quantize.planning.plan import Plan
+from quantize.planning.planner import choices_of, make_plans, refusal
+from quantize.progress import Progress
+from quantize.recipes import FTYPES, FileType, Recipe, Rule, Steering, plain
+from quantize.recipes.budget import Budget, Option, spend
+from quantize.recipes.choosing import IN_NEED_OF_IMATRIX
+from quantize.recipes.fallback import fitting
+from quantize.tensors import GGML_TYPES, tensor_nbytes
+from quantize.units import format_bytes
+
+_BASE = "Q4_K_M"  # chooses for what is not free: vectors and the like, the same in all mixes
+_TRIED = (
+    "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K", "IQ3_XXS", "IQ3_S", "Q3_K", "IQ4_XS", "Q4_K",
+    "Q5_K", "Q6_K", "Q8_0",
+)  # fmt: skip
+_RIVALS = 3  # named mixes just below the budget that the result is held against
+
+
+@dataclass(frozen=True, slots=True)
+class _Rival:
+    """A named mix: the bytes of its free tensors, and their types."""
+
+    file_type: FileType
+    nbytes: int
+    types: tuple[str, ...]
+
+
+def budgeted(
+    source: Source,
+    model: Model,
+    steering: Steering,
+    budget: Budget,
+    settings: Settings,
+    progress: Progress,
+) -> tuple[Recipe, str]:
+    """The types that lose least within `budget`, and a line that says how much.
+
+    What `steering` decides stays so. No named mix that fits the budget loses less by the same
+    measure: one that did would be taken. Raises UsageError for a budget that nothing fits.
+    """
+    base = plain(_BASE).steered(steering)
+    (plan,) = make_plans(model, [base])
+    places = _free(model, base)
+    fixed = plan.size - sum(_room(plan, place, plan.tensors[place].type) for place in places)
+    left = _limit(plan, budget) - fixed
+    mixes = _mixes(model, plan, places, steering)
+    rivals = sorted((mix for mix in mixes if mix.nbytes <= left), key=lambda mix: mix.nbytes)
+    rivals = rivals[: -_RIVALS - 1 : -1]
+    trials = [
+        Trial(plan.tensors[place], _types(model, place, [mix.types[index] for mix in rivals]))
+        for index, place in enumerate(places)
+    ]
+    least = [
+        min(_room(plan, place, type) for type in trial.types)
+        for place, trial in zip(places, trials, strict=True)
+    ]
+    if sum(least) > left:
+        raise _too_small(budget, fixed + sum(least))
+    losses = sampled_losses(source, trials, settings, progress)
+    spent = spend(
+        [
+            [Option(type, _room(plan, place, type), loss) for type, loss in found.items()]
+            for place, found in zip(places, losses, strict=True)
+        ],
+        left,
+    )
+    candidates = {budget.said: tuple(option.type for option in spent.options)}
+    candidates |= {
+        f"{mix.file_type.name} in {format_bytes(fixed + mix.nbytes)}": mix.types for mix in rivals
+    }
+    errors = {name: _error(types, losses) for name, types in candidates.items()}
+    types = candidates[min(errors, key=errors.__getitem__)]
+    names = [plan.tensors[place].name for place in places]
+    recipe = Recipe(
+        budget.name,
+        min(mixes, key=lambda mix: abs(mix.nbytes - left)).file_type.id,
+        base.mix,
+        steering.over(Steering(_rules(budget, names, types))),
+    )
+    told = ", ".join(f"{name} {100 * error:.2f} %" for name, error in errors.items())
+    return recipe, f"error of a tensor, on average: {told}"
+
+
+def _free(model: Model, base: Recipe) -> list[int]:
+    """Places of the outputs whose type nobody and nothing else decides."""
+    usual = plain(base.mix)
+    anew = base.steering.allow_requantize
+    return [
+        place
+        for place, (output, choice, unsteered) in enumerate(
+            zip(model.outputs, choices_of(model, base), choices_of(model, usual), strict=True)
+        )
+        if choice == unsteered
+        and GGML_TYPES[choice.type].block_size > 1
+        and (anew or GGML_TYPES[output.stored].block_size == 1)
+        and output.grid is None
+    ]
+
+
+def _limit(plan: Plan, budget: Budget) -> int:
+    """How large the file may be, in bytes."""
+    if budget.size is not None:
+        return budget.size
+    return len(plan.header) + math.floor((budget.bits or 0) * plan.weights / 8)
+
+
+def _room(plan: Plan, place: int, type_name: str) -> int:
+    """Bytes that a tensor takes in the file as that type, with what is between it and the next."""
+    return pad(tensor_nbytes(type_name, plan.tensors[place].shape), DEFAULT_ALIGNMENT)
+
+
+def _mixes(model: Model, plan: Plan, places: Sequence[int], steering: Steering) -> list[_Rival]:
+    """The named mixes that can be written of this model."""
+    found = []
+    for file_type in FTYPES.values():
+        recipe = plain(file_type).steered(steering)
+        choices = choices_of(model, recipe)
+        if GGML_TYPES[file_type.default].block_size > 1 and refusal(model, recipe, choices) is None:
+            types = tuple(choices[place].type for place in places)
+            nbytes = sum(map(partial(_room, plan), places, types))
+            found.append(_Rival(file_type, nbytes, types))
+    return found
+
+
+def _types(model: Model, place: int, others: Iterable[str]) -> list[str]:
+    """What to try on a tensor: the usual types as its rows fit them, and those of `others`."""
+    output = model.outputs[place]
+    tried = {fitting(type, output.shape[-1])[0] for type in _TRIED if _may(output, type)}
+    return sorted(tried.union(others))
+
+
+def _may(output: Output, type_name: str) -> bool:
+    return output.imatrix is not None or type_name not in IN_NEED_OF_IMATRIX
+
+
+def _error(types: Sequence[str], losses: Sequence[Mapping[str, float]]) -> float:
+    """Root mean square over the tensors of their relative errors."""
+    squares = [found[type] for found, type in zip(losses, types, strict=True)]
+    return math.sqrt(sum(squares) / max(len(squares), 1))
+
+
+def _rules(budget: Budget, names: Sequence[str], types: Sequence[str]) -> tuple[Rule, ...]:
+    """One rule for each type, that with the most bits first."""
+    by_type: dict[str, list[str]] = {}
+    for name, type in zip(names, types, strict=True):
+        by_type.setdefault(type, []).append(name)
+    ordered = sorted(by_type, key=lambda type: -GGML_TYPES[type].bits_per_weight)
+    return tuple(
+        Rule(type, budget.said, tensors=tuple(by_type[type]), optional=True) for type in ordered
+    )
+
+
+def _too_small(budget: Budget, least: int) -> UsageError:
+    return UsageError(
+        "nothing-fits",
+        f"no types make a file as small as {budget.said} asks for",
+        where=budget.said,
+        reason=f"the smallest has {format_bytes(least)}",
+        hint="allow more, give an --imatrix, which makes smaller types possible, or take a "
+        "smaller model",
+    )
