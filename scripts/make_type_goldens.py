@@ -1,7 +1,8 @@
 """Ask llama-quantize itself which types it gives the tensors of the kit's models.
 
-Writes tests/data/types/NAME.txt, all file types with and without an importance matrix, and
-tests/data/types/steered/NAME.txt, the cases of tests/type_cases.py. A dry run decides everything
+Writes tests/data/types/NAME.txt, all file types with and without an importance matrix; the same in
+tests/data/types/large/ of tests/recipe_models.py, models that are shapes only; and in
+tests/data/types/steered/ the cases of tests/type_cases.py. A dry run decides everything
 and computes nothing. Of one model tests/data/types/digests/NAME.txt has the SHA-256 of the real
 files of all cases. Needs `pip install -e .[oracle]` and the checkpoints that the kit's
 materialize.py writes.
@@ -17,7 +18,7 @@ import importlib
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -26,14 +27,15 @@ sys.path.insert(0, str(ROOT))
 from quantize import api  # noqa: E402
 from quantize.recipes import FTYPES  # noqa: E402
 from quantize.tensors import GGML_TYPES  # noqa: E402
+from tests.recipe_models import RECIPE_MODELS  # noqa: E402
 from tests.type_cases import (  # noqa: E402
     CASES,
     DIGESTED_MODEL,
     STEERED_MODELS,
     Case,
     Types,
+    all_types,
     text_of,
-    with_and_without_imatrix,
 )
 
 FOLDER = ROOT / "tests" / "data" / "types"
@@ -61,6 +63,10 @@ def types_of(source: Path, case: Case, *, imatrix: bool = False) -> Types:
     if code or not found:
         raise SystemExit(f"{source} {case.text}: {text[-500:]}")
     return found
+
+
+def asking(source: Path) -> Callable[[str, bool], Types]:
+    return lambda ftype, imatrix: types_of(source, Case(ftype), imatrix=imatrix)
 
 
 def digest_of(source: Path, case: Case) -> str:
@@ -116,19 +122,21 @@ def converted(checkpoint: Path, type: str, folder: Path) -> Path:
 
 
 def main(checkpoints: str, *names: str) -> None:
-    for folder in ("steered", "digests"):
+    for folder in ("large", "steered", "digests"):
         (FOLDER / folder).mkdir(parents=True, exist_ok=True)
+    for name, model in RECIPE_MODELS.items():
+        if names and name not in names:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            file = model.write(Path(folder) / "model.gguf")
+            (FOLDER / "large" / f"{name}.txt").write_text(all_types(asking(file)))
+        print(name)
     for checkpoint in sorted(Path(checkpoints).iterdir()):
         if names and checkpoint.name not in names:
             continue
         with tempfile.TemporaryDirectory() as folder:
             f32 = converted(checkpoint, "F32", Path(folder))
-            sections: dict[str, Types] = {}
-            for ftype in FTYPES:
-                case = Case(ftype)
-                both = types_of(f32, case), types_of(f32, case, imatrix=True)
-                sections |= with_and_without_imatrix(ftype, *both)
-            (FOLDER / f"{checkpoint.name}.txt").write_text(text_of(sections))
+            (FOLDER / f"{checkpoint.name}.txt").write_text(all_types(asking(f32)))
             if checkpoint.name in STEERED_MODELS:
                 sources = {
                     type: converted(checkpoint, type, Path(folder))

@@ -1,19 +1,18 @@
-"""Shapes of models larger than the kit's, and types of their tensors as readable text.
+"""Shapes of models larger than the kit's, to be given types.
 
-The kit's models have at most six layers, so no "first eighth" of them exists. What llama.cpp says
-of these is in tests/data/recipes/, written by scripts/make_recipe_goldens.py.
+The kit's models have at most six layers, so no "first eighth" of them exists. What llama-quantize
+says of these is in tests/data/types/large/, written by scripts/make_type_goldens.py.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
-from quantize.recipes import ModelFacts
-from quantize.tensors import Shape
-
-_BLOCK = re.compile(r"blk\.(\d+)\.")
+from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
+from quantize.formats.kv import f32, string, u32
+from quantize.recipes import ModelFacts, Tensor
+from quantize.tensors import Shape, tensor_nbytes
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class RecipeModel:
     def facts(self) -> ModelFacts:
         return ModelFacts(self.arch, self.layers, self.heads, self.heads_kv, self.experts)
 
-    def tensors(self) -> list[tuple[str, Shape]]:
+    def tensors(self) -> list[Tensor]:
         """Matrices and a norm, in llama-quantize's order."""
         cols, ff, n_expert = self.cols, self.ff, self.experts
         found: list[tuple[str, Shape]] = [] if self.tied else [("output.weight", (3200, cols))]
@@ -49,7 +48,39 @@ class RecipeModel:
             block |= {"ffn_down": (cols, ff), "ffn_gate": (ff, cols), "ffn_up": (ff, cols)}
         for i in range(self.layers):
             found += [(f"blk.{i}.{name}.weight", block[name]) for name in sorted(block)]
-        return found
+        return [Tensor(*one) for one in found]
+
+    def write(self, file: Path) -> Path:
+        """An F32 file that llama.cpp takes for a model, with a hole for the weights."""
+        numbers = {
+            "block_count": self.layers,
+            "context_length": 4096,
+            "embedding_length": self.cols,
+            "feed_forward_length": self.ff,
+            "expert_feed_forward_length": self.ff,
+            "attention.head_count": self.heads,
+            "attention.head_count_kv": self.heads_kv,
+            "expert_count": self.experts,
+            "expert_used_count": min(self.experts, 2),
+            "vocab_size": 3200,
+        }
+        kvs = [
+            string("general.architecture", self.arch),
+            *(u32(f"{self.arch}.{key}", value) for key, value in numbers.items()),
+            f32(f"{self.arch}.attention.layer_norm_epsilon", 1e-5),
+            f32(f"{self.arch}.attention.layer_norm_rms_epsilon", 1e-5),
+        ]
+        tensors = self.tensors()
+        offsets, size = data_offsets([tensor_nbytes("F32", one.shape) for one in tensors])
+        entries = [
+            TensorEntry(one.name, one.shape, "F32", offset)
+            for one, offset in zip(tensors, offsets, strict=True)
+        ]
+        header = encode_header(kvs, entries)
+        with file.open("wb") as opened:
+            opened.write(header)
+            opened.truncate(len(header) + size)
+        return file
 
 
 RECIPE_MODELS = {
@@ -58,32 +89,8 @@ RECIPE_MODELS = {
     "llama-65b": RecipeModel("llama", 80, 64, 64),
     "llama-70b": RecipeModel("llama", 80, 64, 8),
     "mixtral-8x": RecipeModel("llama", 32, 32, 8, experts=8),
+    "qwen2-72b": RecipeModel("qwen2", 80, 64, 8),
     "qwen2-tied-odd": RecipeModel("qwen2", 28, 12, 2, tied=True, cols=704, ff=1216),
     "qwen3moe-16x": RecipeModel("qwen3moe", 48, 32, 4, experts=16),
     "falcon": RecipeModel("falcon", 60, 71, 1),
 }
-
-
-def render(tensors: Iterable[tuple[str, Shape]], types: Iterable[str]) -> str:
-    """One line per kind of tensor: its name, then each type with the layers that have it."""
-    kinds: dict[str, dict[str, list[int]]] = {}
-    for (name, _), kind in zip(tensors, types, strict=True):
-        block = _BLOCK.match(name)
-        layers = kinds.setdefault(_BLOCK.sub("", name), {}).setdefault(kind, [])
-        if block:
-            layers.append(int(block[1]))
-    return "".join(
-        f"  {name} {'; '.join(f'{kind} {ranges(of)}'.strip() for kind, of in found.items())}\n"
-        for name, found in sorted(kinds.items())
-    )
-
-
-def ranges(numbers: list[int]) -> str:
-    """[0, 1, 2, 5] -> "0-2 5"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return " ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

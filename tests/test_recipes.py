@@ -13,7 +13,6 @@ from quantize.errors import UnsupportedError
 from quantize.recipes import FTYPES, Choice, ModelFacts, Tensor, choose, file_type, plain
 from quantize.recipes.fallback import fitting
 from quantize.tensors import GGML_TYPES
-from tests.recipe_models import RECIPE_MODELS, render
 
 Tensors = list[Tensor]
 F32 = "F32"
@@ -75,23 +74,6 @@ def test_every_tensor_of_every_kit_file_gets_the_type_that_llama_quantize_gave_i
             n_files += 1
     # 42 models with 18 to 20 files each, 3 of them with 13 more, and one file of gptoss.
     assert n_files == 42 * 18 + 9 + 4 + 3 * 13 + 1
-
-
-@pytest.mark.parametrize("name", RECIPE_MODELS)
-def test_large_models_get_the_types_that_llama_cpp_gives_them(name: str) -> None:
-    model = RECIPE_MODELS[name]
-    golden = Path(__file__).parent / "data" / "recipes" / f"{name}.txt"
-    found = ""
-    for ftype in FTYPES.values():
-        tensors = [Tensor(*one) for one in model.tensors()]
-        choices = choose(plain(ftype), model.facts, tensors)
-        found += f"[{ftype.name}]\n{render(model.tensors(), [c.type for c in choices])}"
-    assert found == golden.read_text()
-
-
-def test_every_golden_has_its_model() -> None:
-    folder = Path(__file__).parent / "data" / "recipes"
-    assert {path.stem for path in folder.iterdir()} == set(RECIPE_MODELS)
 
 
 def test_f32_keeps_every_tensor(kit: Path) -> None:

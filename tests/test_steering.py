@@ -330,6 +330,22 @@ def test_one_read_moves_for_one_file_what_it_quantizes_anew_for_another(
         assert verify(file, str(source)).compared == len(data(file))
 
 
+def test_a_file_made_anew_says_of_its_source_what_that_said(
+    checkpoint: Folder, kit: Path, tmp_path: Path
+) -> None:
+    """llama-quantize copies all key-values, those on the source's importance matrix too."""
+    options = api.Options(
+        types=("Q8_0",),
+        imatrix=kit / "models" / "qwen2-tied" / "imatrix.gguf",
+        output=tmp_path,
+        jobs=1,
+    )
+    source = api.convert(str(checkpoint("qwen2-tied")), options).files[0].path
+    (plan,) = api.plan(str(source), api.Options(types=("Q4_0",), steering=ALLOWED)).plans
+    told = {kv.key: kv.value for kv in plan.kvs if kv.key.startswith("quantize.imatrix.")}
+    assert told["quantize.imatrix.file"] == str(options.imatrix)
+
+
 def test_keep_grid_moves_what_a_file_has_quantized(llama: str, tmp_path: Path) -> None:
     source = quantized(llama, tmp_path, "Q8_0,tensor-type=ffn=f16,as=partly")
     planned = api.plan(str(source), api.Options(types=("Q4_K_M",), keep_grid=True))

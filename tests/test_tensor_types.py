@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,16 @@ from quantize.errors import QuantizeError
 from quantize.planning.outputs import Model
 from quantize.planning.planner import choices_of
 from quantize.preparing import prepare
-from quantize.recipes import FTYPES, Recipe, Steering, plain
+from quantize.recipes import Recipe, Steering, choose, plain
 from quantize.recipes.spec import parse_type
+from tests.recipe_models import RECIPE_MODELS
 from tests.type_cases import (
     CASES,
     DIGESTED_MODEL,
     STEERED_MODELS,
     Types,
+    all_types,
     text_of,
-    with_and_without_imatrix,
 )
 
 Folder = Callable[[str], Path]
@@ -48,16 +48,26 @@ def types_of(model: Model, recipe: Recipe, *, imatrix: bool = False) -> Types:
 def test_there_is_a_golden_for_every_model_of_the_kit(kit: Path) -> None:
     assert sorted(path.name for path in (kit / "models").iterdir()) == MODELS
     assert sorted(path.stem for path in (GOLDENS / "steered").iterdir()) == sorted(STEERED_MODELS)
+    assert sorted(path.stem for path in (GOLDENS / "large").iterdir()) == sorted(RECIPE_MODELS)
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_all_file_types_give_llama_quantizes_types(checkpoint: Folder, name: str) -> None:
     model = opened(checkpoint(name))
-    sections: dict[str, Types] = {}
-    for ftype in FTYPES:
-        of = partial(types_of, model, plain(ftype))
-        sections |= with_and_without_imatrix(ftype, of(), of(imatrix=True))
-    assert text_of(sections) == (GOLDENS / f"{name}.txt").read_text()
+    found = all_types(lambda ftype, imatrix: types_of(model, plain(ftype), imatrix=imatrix))
+    assert found == (GOLDENS / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", RECIPE_MODELS)
+def test_large_models_get_llama_quantizes_types(name: str) -> None:
+    model = RECIPE_MODELS[name]
+    tensors = model.tensors()
+
+    def types_of(ftype: str, imatrix: bool) -> Types:  # noqa: FBT001
+        choices = choose(plain(ftype), replace(model.facts, has_imatrix=imatrix), tensors)
+        return {one.name: choice.type for one, choice in zip(tensors, choices, strict=True)}
+
+    assert all_types(types_of) == (GOLDENS / "large" / f"{name}.txt").read_text()
 
 
 @pytest.mark.parametrize("name", STEERED_MODELS)

@@ -1,16 +1,15 @@
 """Types of a model's tensors as readable text, and ways to steer them.
 
-What llama-quantize says of the kit's models is in tests/data/types/, written by
-scripts/make_type_goldens.py.
+What llama-quantize says is in tests/data/types/, written by scripts/make_type_goldens.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.recipe_models import ranges
+from quantize.recipes import FTYPES
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(.*)\.(\w+)")
 
@@ -91,21 +90,27 @@ def text_of(sections: Mapping[str, Types]) -> str:
     """A section for each heading; what has the same type in all of them comes first."""
     first, *others = sections.values()
     shared = {name: type for name, type in first.items() if all(o[name] == type for o in others)}
-    text = f"[every type]\n{_lines(shared)}"
+    text = f"[every type]\n{lines_of(shared)}"
     for heading, types in sections.items():
         own = {name: type for name, type in types.items() if name not in shared}
-        text += f"[{heading}]\n{_lines(own)}"
+        text += f"[{heading}]\n{lines_of(own)}"
     return text
 
 
-def with_and_without_imatrix(heading: str, without: Types, with_it: Types) -> dict[str, Types]:
-    """One section where an importance matrix makes no difference."""
-    if without == with_it:
-        return {heading: without}
-    return {f"{heading} without imatrix": without, f"{heading} with imatrix": with_it}
+def all_types(types_of: Callable[[str, bool], Types]) -> str:
+    """The text of all file types, from `types_of(file type, whether there is an imatrix)`."""
+    sections: dict[str, Types] = {}
+    for ftype in FTYPES:
+        without, with_it = (types_of(ftype, imatrix) for imatrix in (False, True))
+        if without == with_it:
+            sections[ftype] = without
+        else:
+            sections[f"{ftype} without imatrix"] = without
+            sections[f"{ftype} with imatrix"] = with_it
+    return text_of(sections)
 
 
-def _lines(types: Types) -> str:
+def lines_of(types: Types) -> str:
     """A line for each type: `Q6_K output.weight blk.{0,3}.{attn_v,ffn_down}.weight`."""
     layers: dict[tuple[str, str, str], list[int]] = {}
     lines: dict[str, list[str]] = {}
@@ -117,8 +122,19 @@ def _lines(types: Types) -> str:
             lines[type].append(name)
     kinds: dict[tuple[str, str, str], list[str]] = {}
     for (type, kind, ending), numbers in layers.items():
-        kinds.setdefault((type, ranges(numbers).replace(" ", ","), ending), []).append(kind)
+        kinds.setdefault((type, _ranges(numbers), ending), []).append(kind)
     for (type, blocks, ending), names in kinds.items():
         inner = names[0] if len(names) == 1 else "{" + ",".join(sorted(names)) + "}"
         lines[type].append(f"blk.{{{blocks}}}.{inner}.{ending}")
     return "".join(f"{type:7} {' '.join(sorted(lines[type]))}\n" for type in sorted(lines))
+
+
+def _ranges(numbers: list[int]) -> str:
+    """[0, 1, 2, 5] -> "0-2,5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
