@@ -78,11 +78,11 @@ SOURCES_HEAD = """\
 
 Written by `python scripts/write_docs.py` from the registry of source encodings.
 
-A source is a Hugging Face folder, a repository of the Hub, or a GGUF file in F32, F16 or BF16. The
-weights of a checkpoint may be quantized already, as `quantization_config` in its config.json says
-(or quantize_config.json, or hf_quant_config.json). They are decoded row by row while they are
-converted, so that takes no more memory than plain weights do. What is written cannot be better
-than they are.
+A source is a Hugging Face folder, a repository of the Hub, or a GGUF file in F32, F16 or BF16; in
+other types with `--allow-requantize` only ([recipes.md](recipes.md)). The weights of a checkpoint
+may be quantized already, as `quantization_config` in its config.json says (or quantize_config.json,
+or hf_quant_config.json). They are decoded row by row while they are converted, so that takes no
+more memory than plain weights do. What is written cannot be better than they are.
 
 ## Encodings
 

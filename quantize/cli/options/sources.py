@@ -12,7 +12,7 @@ Source = Annotated[
     typer.Argument(
         metavar="SOURCE",
         help="A Hugging Face folder, a Hub id (ORG/NAME or ORG/NAME@REVISION), "
-        "or a GGUF file in F32, F16 or BF16.",
+        "or a GGUF file: in F32, F16 or BF16, or quantized with --allow-requantize.",
         show_default=False,
     ),
 ]
