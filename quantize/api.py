@@ -11,7 +11,7 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.companions import write_manifest, write_modelfiles
 from quantize.execution import Written, needs_of, run
 from quantize.execution.overview import Overview, overview_of
-from quantize.formats.imatrix import read_imatrix
+from quantize.formats.imatrix_files import read_imatrix
 from quantize.formats.imatrix_summary import Summary, summarize
 from quantize.ollama import create, doctor
 from quantize.ollama.existing import modelfile_beside

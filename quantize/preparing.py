@@ -8,7 +8,8 @@ from quantize.budgeting import budgeted
 from quantize.checkpoints.adapters.alone import LoneAdapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
-from quantize.formats.imatrix import Imatrix, read_imatrix
+from quantize.formats.imatrix import Imatrix
+from quantize.formats.imatrix_files import read_imatrix
 from quantize.options import Options, recipes_of, settings_of
 from quantize.planning.adapters import (
     OpenedAdapter,

@@ -10,7 +10,7 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.execution.comparison import compare_header, compare_with_source
 from quantize.execution.structure import check_structure, open_gguf
-from quantize.formats.imatrix import read_imatrix
+from quantize.formats.imatrix_files import read_imatrix
 from quantize.options import Options, settings_of
 from quantize.planning.fetching import stream
 from quantize.planning.importance import IMATRIX_FILE

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from quantize.errors import CheckpointError, QuantizeError, UsageError
-from quantize.formats.imatrix import read_imatrix
+from quantize.formats.imatrix_files import read_imatrix
 from quantize.formats.imatrix_summary import summarize
 from tests.imatrix_files import Entry, F32Array, write_dat, write_gguf
 

@@ -15,7 +15,7 @@ import pytest
 from quantize import api
 from quantize.errors import UsageError
 from quantize.formats.gguf_read import GGUFHeader, read_header
-from quantize.formats.imatrix import read_imatrix
+from quantize.formats.imatrix_files import read_imatrix
 from quantize.kernels import available
 from quantize.progress import NullProgress
 from quantize.quantizers import load
