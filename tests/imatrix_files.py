@@ -1,7 +1,8 @@
-"""Importance matrices to write in tests: llama-imatrix's two formats."""
+"""Importance matrices in tests: to write in llama-imatrix's two formats, and what comes of them."""
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import gguf
 import numpy as np
 from numpy.typing import NDArray
+
+from quantize.formats.gguf_read import GGUFHeader, read_header
+from quantize.formats.imatrix_files import read_imatrix
 
 F32Array = NDArray[np.float32]
 # Sums of one tensor, and how many inputs each of its groups saw.
@@ -60,3 +64,27 @@ def write_dat(
         parts += [struct.pack("<i", len(dataset.encode())), dataset.encode()]
     path.write_bytes(b"".join(parts))
     return path
+
+
+def entries_of(path: Path) -> dict[str, Entry]:
+    """Values of a matrix as sums of one input each, to be spoiled and written again."""
+    return {
+        name: (entry.values() * np.float32(1), [1])
+        for name, entry in read_imatrix(path).entries.items()
+    }
+
+
+def header_of(path: Path) -> GGUFHeader:
+    data = path.read_bytes()
+    return read_header(lambda offset, n: data[offset : offset + n], len(data), path.name)
+
+
+def digests_of(path: Path) -> dict[str, tuple[str, str]]:
+    data = path.read_bytes()
+    return {
+        tensor.name: (
+            tensor.dtype,
+            hashlib.sha256(data[tensor.offset : tensor.offset + tensor.nbytes]).hexdigest(),
+        )
+        for tensor in header_of(path).tensors.values()
+    }
