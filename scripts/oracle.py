@@ -56,12 +56,17 @@ def main() -> int:
         quantizer = QUANTIZERS[type_name]
         random = np.random.default_rng(arguments.seed)
         for sample, rows in samples(random, arguments.rows):
-            ours = quantizer.quantize(rows)
-            theirs = ggml.quantize(quantizer.type, rows)
-            bad = np.flatnonzero((ours != theirs).any(axis=1))
-            wrong += len(bad)
-            if len(bad):
-                print(f"{type_name}, {sample}: {len(bad)} rows differ, the first is {bad[0]}")
+            importance = random.random(COLS, np.float32) ** 4
+            for matrix in (None, importance):
+                if matrix is None and ggml.needs_imatrix(quantizer.type):
+                    continue
+                ours = quantizer.quantize(rows, matrix)
+                theirs = ggml.quantize(quantizer.type, rows, matrix)
+                bad = np.flatnonzero((ours != theirs).any(axis=1))
+                wrong += len(bad)
+                if len(bad):
+                    case = sample if matrix is None else f"{sample}, with an importance matrix"
+                    print(f"{type_name}, {case}: {len(bad)} rows differ, the first is {bad[0]}")
         print(f"{type_name} compared", flush=True)
     print(f"{wrong} rows differ")
     return 1 if wrong else 0

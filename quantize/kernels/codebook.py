@@ -1,7 +1,8 @@
-"""Nearest values of an uneven grid: the codebooks of IQ4_NL (and IQ4_XS) and of MXFP4.
+"""Nearest values of an uneven grid: the codebooks of IQ4_NL (and IQ4_XS), MXFP4 and NVFP4.
 
-The midpoints of both grids are multiples of one half, so a table indexed by twice the value,
-rounded to a whole number, tells the nearest entry without a search.
+The midpoints of the grid of IQ4_NL are multiples of one half, so a table indexed by twice the
+value, rounded to a whole number, tells the nearest entry without a search. The magnitudes of FP4
+are so few that their midpoints are counted.
 """
 
 from __future__ import annotations
@@ -33,8 +34,6 @@ _IQ4_CODES = np.searchsorted(
 _IQ4_NEAREST = IQ4_VALUES[_IQ4_CODES].astype(np.float32)
 
 _FP4_MIDPOINTS = (FP4_MAGNITUDES[:-1].astype(np.float32) + FP4_MAGNITUDES[1:]) / 2
-# Entry n: the code of magnitudes down to (n - 1) / 2. A midpoint goes down.
-_FP4_CODES = np.searchsorted(_FP4_MIDPOINTS, np.arange(33) / 2, side="left").astype(np.uint8)
 
 # The largest value is tried on entry 0 and on seven steps to either side of it.
 IQ4_REACHES = np.arange(_LOW - 7, _LOW + 8, dtype=np.float32)
@@ -64,16 +63,36 @@ def iq4_codes(x: F32Array, inverse: F32Array) -> U8Array:
 
 
 def fp4_codes(x: F32Array, scale: F32Array) -> U8Array:
-    """Codes of `x / scale` in rows, 0 to 15: `x` is `(B, 32)`, `scale` a power of two `(B,)`."""
-    twice = np.abs(x, out=scratch("twice", x.shape))
-    np.divide(twice, scale[:, None] / np.float32(2), out=twice)
-    np.ceil(twice, out=twice)
-    steps: NDArray[np.intp] = scratch("steps", x.shape, np.intp)
-    np.copyto(steps, twice, casting="unsafe")
-    codes = _FP4_CODES.take(steps, mode="clip")
-    np.bitwise_or(codes, np.left_shift(np.signbit(x).view(np.uint8), 3), out=codes)
-    codes[codes == 8] = 0  # there is one zero
+    """Codes of `x / scale` in rows, 0 to 15: `x` is `(B, n)`, `scale` a power of two `(B,)`.
+
+    A midpoint goes down, and there is one zero.
+    """
+    steps = np.abs(x, out=scratch("steps", x.shape))
+    np.divide(steps, scale[:, None], out=steps)
+    above = np.greater(steps, _FP4_MIDPOINTS[0])
+    codes: U8Array = np.left_shift((above & (x < 0)).view(np.uint8), 3)
+    np.add(codes, above.view(np.uint8), out=codes)
+    for midpoint in _FP4_MIDPOINTS[1:]:
+        np.greater(steps, midpoint, out=above)
+        np.add(codes, above.view(np.uint8), out=codes)
     return codes
+
+
+def nearest_fp4(x: F32Array, scale: F32Array) -> U8Array:
+    """The same for any scale: the first code of least error, where errors are rounded too.
+
+    Values far beyond the largest code are as far from all of them, and become 0 as in ggml.
+    """
+    magnitude = np.abs(x)
+    least, codes = magnitude.copy(), np.zeros(x.shape, np.uint8)
+    error = np.empty_like(magnitude)
+    for code in range(1, 8):
+        np.subtract(magnitude, (scale * FP4_VALUES[code])[:, None], out=error)
+        np.abs(error, out=error)
+        np.copyto(codes, code, where=error < least)
+        np.minimum(least, error, out=least)
+    negative = (codes > 0) & (x < 0)
+    return codes | np.left_shift(negative.view(np.uint8), 3)
 
 
 def _sums(x: F32Array, weights: F32Array, inverse: F32Array) -> tuple[F32Array, F32Array]:

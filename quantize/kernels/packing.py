@@ -71,14 +71,15 @@ def unpack_pairs(packed: U8Array) -> U8Array:
 
 
 def pack_halves(levels: U8Array, out: U8Array) -> None:
-    """Blocks in rows: element i and element i + 16 share a byte, `(B, 32)` to `(B, 16)`."""
-    high = np.left_shift(levels[:, 16:], 4)  # in the order of memory, which rows may not be
-    np.bitwise_or(high, levels[:, :16] & 15, out=high)
+    """Blocks in rows: element i and element i + n share a byte, `(B, 2n)` to `(B, n)`."""
+    half = levels.shape[1] // 2
+    high = np.left_shift(levels[:, half:], 4)  # in the order of memory, which rows may not be
+    np.bitwise_or(high, levels[:, :half] & 15, out=high)
     out[...] = high
 
 
 def unpack_halves(packed: U8Array) -> U8Array:
-    """`(B, 16)` bytes as `(B, 32)` levels."""
+    """`(B, n)` bytes as `(B, 2n)` levels."""
     return np.concatenate((packed & 15, packed >> 4), axis=1)
 
 

@@ -41,6 +41,8 @@ QUANTIZERS: Registry[Quantizer] = Registry(
         "TQ1_0": "quantize.quantizers.tq1_0:TQ1_0",
         "TQ2_0": "quantize.quantizers.tq2_0:TQ2_0",
         "MXFP4": "quantize.quantizers.mxfp4:MXFP4",
+        "NVFP4": "quantize.quantizers.nvfp4:NVFP4",
+        "Q1_0": "quantize.quantizers.q1_0:Q1_0",
     },
 )
 
