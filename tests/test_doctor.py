@@ -237,6 +237,19 @@ CASES = {
     "another prompt": Case(
         "TEMPLATE", "warning", "for user, at character 31, it writes nothing", modelfile=go(GO)
     ),
+    "unbalanced TEMPLATE": Case(
+        "TEMPLATE", "error", "range without end", modelfile=go("{{ range .Messages }}")
+    ),
+    "unbalanced TEMPLATE that is not used": Case(
+        "TEMPLATE", "error", "without a beginning", template(WITH_TOOLS), modelfile=go("{{ end }}")
+    ),
+    "unknown function": Case(
+        "TEMPLATE",
+        "error",
+        "'trim' not defined",
+        {"tokenizer.chat_template": None},
+        modelfile=go("{{ trim .Prompt }}"),
+    ),
     "unknown renderer": Case(
         "renderer", "error", "no renderer", modelfile=lines("RENDERER qwen3coder", "PARSER qwen3")
     ),
@@ -318,6 +331,17 @@ def test_a_good_pair_is_fine(tmp_path: Path) -> None:
     path, modelfile = Case("", "", "").write(tmp_path)
     assert found(path, modelfile) == []
     assert found(path, None) == []
+
+
+def test_a_folder_with_links_that_leave_it(tmp_path: Path) -> None:
+    """What a snapshot in the Hub's cache looks like."""
+    path, modelfile = Case("", "", "", modelfile="FROM .\n", file="blob.gguf").write(tmp_path)
+    (tmp_path / "snapshot").mkdir()
+    link = tmp_path / "snapshot" / "m.gguf"
+    link.symlink_to(path)
+    moved = modelfile.rename(tmp_path / "snapshot" / "Modelfile")
+    problems = [text for check, _, text in found(link, moved) if check == "FROM"]
+    assert any("links that leave it" in text for text in problems)
 
 
 def notes(path: Path, modelfile: Path) -> dict[str, str]:

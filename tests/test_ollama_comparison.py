@@ -112,7 +112,6 @@ def test_our_own_translation_is_equal(jinja: str) -> None:
     [
         (CHATML.jinja, MESSAGES + "{{ printf `%s` .System }}", "printf"),
         (CHATML.jinja, MESSAGES + "{{ .Messages.Role }}", "Role"),
-        (CHATML.jinja, "{{ range .Messages }}", "without end"),
         ("{{ raise_exception('no') }}", MESSAGES, "refuses"),
         ("{% if %}", MESSAGES, "no valid Jinja"),
     ],
@@ -121,6 +120,20 @@ def test_what_cannot_be_told(jinja: str, template: str, reason: str) -> None:
     found = compare(source(jinja), template)
     assert found.verdict == "unknown"
     assert reason in found.message
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ range .Messages }}", "{{ end }}", "{{ trim .System }}", "{{ }}", "{{ (len .System }}"],
+)
+def test_what_ollama_refuses(template: str) -> None:
+    assert compare(source(CHATML.jinja), template).verdict == "refused"
+    assert compare(None, template).verdict == "refused"
+
+
+def test_without_a_chat_template_nothing_else_is_said() -> None:
+    found = compare(None, MESSAGES)
+    assert (found.verdict, found.message) == ("unknown", "")
 
 
 def test_hostile_templates_are_bounded() -> None:

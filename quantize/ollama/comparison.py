@@ -10,7 +10,7 @@ from typing import Literal
 from quantize.ollama import capabilities
 from quantize.ollama.conversations import Conversation, Message, described
 from quantize.ollama.go_styles import go_renderer
-from quantize.ollama.go_syntax import GoTemplateError
+from quantize.ollama.go_syntax import GoTemplateError, MalformedError
 from quantize.ollama.go_writer import NOW
 from quantize.ollama.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.probes import Level
@@ -26,20 +26,34 @@ _DROPPED = "<bos>"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`message` says where the prompts differ, why that cannot be told, or for what they agree."""
+    """`message` says where the prompts differ, why that cannot be told, or for what they agree.
 
-    verdict: Literal["equal", "unequal", "unknown"]
+    "refused": Ollama would not take the TEMPLATE at all.
+    """
+
+    verdict: Literal["equal", "unequal", "unknown", "refused"]
     message: str
 
 
-def compare(source: Source, template: str) -> Comparison:
+def compare(source: Source | None, template: str) -> Comparison:
     """Hold the prompts of a TEMPLATE against those of a chat template, as `proof` does.
 
-    Tools and reasoning count where both templates have them.
+    Tools and reasoning count where both templates have them. Without a source only the syntax is
+    looked at, and what is unknown has no message.
     """
     try:
+        written = go_renderer(template)
+    except MalformedError as error:
+        return Comparison("refused", f"{error}")
+    except GoTemplateError as error:
+        return Comparison("unknown", f"{error}" if source else "")
+    return Comparison("unknown", "") if source is None else _compared(source, template, written)
+
+
+def _compared(source: Source, template: str, written: Render) -> Comparison:
+    try:
         jinja = JinjaTemplate(source.jinja, bos=source.bos, eos=source.eos)
-        go = _without_bos(go_renderer(template), source)
+        go = _without_bos(written, source)
         level = _level(source.jinja, template)
         found, accepted = _difference(jinja, source, go, level)
     except (GoTemplateError, RenderError) as error:

@@ -42,10 +42,13 @@ def translate_confined(source: Source, seconds: float = MAX_SECONDS) -> Translat
     )
 
 
-def compare_confined(source: Source, template: str, seconds: float = MAX_SECONDS) -> Comparison:
+def compare_confined(
+    source: Source | None, template: str, seconds: float = MAX_SECONDS
+) -> Comparison:
     """As `compare`; nothing can be told where it needs too much time or memory."""
+    request = {"source": source and asdict(source), "template": template}
     try:
-        found = _ask({"source": asdict(source), "template": template}, seconds)
+        found = _ask(request, seconds)
     except _GivenUpError as error:
         return Comparison("unknown", str(error))
     return Comparison(**found)
@@ -80,7 +83,7 @@ def answer() -> None:
     """In the child: a request as JSON on standard input, what was found on standard output."""
     _limit_memory()
     request = json.load(sys.stdin)
-    source = Source(**request["source"])
+    source = request["source"] and Source(**request["source"])
     if "template" in request:
         json.dump(asdict(compare(source, request["template"])), sys.stdout)
         return

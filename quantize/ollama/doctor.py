@@ -41,7 +41,7 @@ def diagnose(path: Path, modelfile: Path | None) -> tuple[Finding, ...]:
         said,
         (path if modelfile is None else modelfile).parent,
         translation,
-        None if said is None or translation is None else _compare(file, said, translation),
+        None if said is None else _compare(file, said, translation),
     )
     found = []
     for name, check in CHECKS.items():
@@ -50,16 +50,17 @@ def diagnose(path: Path, modelfile: Path | None) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _compare(file: Facts, modelfile: Modelfile, translation: Translation) -> Comparison | None:
-    """The Modelfile's TEMPLATE, if Ollama uses it, beside the file's chat template."""
-    template, source = modelfile.last("template"), file.source
-    if template is None or source is None or modelfile.last("renderer"):
+def _compare(
+    file: Facts, modelfile: Modelfile, translation: Translation | None
+) -> Comparison | None:
+    """The Modelfile's TEMPLATE beside the file's chat template, if it takes the place of that."""
+    template = modelfile.last("template")
+    if template is None:
         return None
-    if uses_jinja(file, modelfile):
-        return None
-    if template == translation.template:
+    if translation is not None and template == translation.template:
         return Comparison("equal", str(translation.level))
-    return compare_confined(source, template)
+    is_used = not modelfile.last("renderer") and not uses_jinja(file, modelfile)
+    return compare_confined(file.source if is_used and translation else None, template)
 
 
 def _read(path: Path) -> Modelfile:

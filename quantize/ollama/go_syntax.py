@@ -12,8 +12,22 @@ FUNCTIONS = frozenset(
 )
 
 
+# Go's and Ollama's other functions.
+OTHER_FUNCTIONS = frozenset(
+    {"print", "printf", "println", "html", "js", "urlquery", "call", "toTypeScriptType"}
+)
+
+
+# What stands where a function may stand.
+_WORDS = frozenset({"nil", "true", "false", "block"})
+
+
 class GoTemplateError(Exception):
     """The source is outside the subset, or fails on its data."""
+
+
+class MalformedError(GoTemplateError):
+    """No engine would take the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +117,7 @@ def parse(source: str) -> tuple[tuple[Node, ...], dict[str, tuple[Node, ...]]]:
     parser = _Parser(list(_pieces(source)))
     body = parser.nodes()
     if parser.more():
-        raise GoTemplateError("an end without a beginning")
+        raise MalformedError("an end without a beginning")
     return body, parser.defined
 
 
@@ -158,6 +172,8 @@ class _Parser:
                     self._at += 1
                     self.defined[_string(name)] = self.nodes()
                 case ("template", name, *rest):
+                    if not rest:
+                        raise GoTemplateError(f"template {name} without a value")
                     found.append(Template(_string(name), expression(rest)))
                 case ("break" | "continue" as word,):
                     found.append(Jump(word))
@@ -181,7 +197,7 @@ class _Parser:
         body = self.nodes()
         otherwise: tuple[Node, ...] = ()
         if not self.more():
-            raise GoTemplateError(f"{word} without end")
+            raise MalformedError(f"{word} without end")
         piece = self._pieces[self._at]
         if piece[0] == "else":
             self._at += 1
@@ -194,7 +210,7 @@ class _Parser:
                 case _:
                     raise GoTemplateError(f"cannot read {' '.join(piece)}")
             if not self.more():
-                raise GoTemplateError("else without end")
+                raise MalformedError("else without end")
         return Block(word, names, expression(tokens), body, otherwise)
 
 
@@ -219,7 +235,7 @@ def _pipeline(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
 def _command(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
     """A function with its arguments, or one operand."""
     if at == len(tokens):
-        raise GoTemplateError("an empty action")
+        raise MalformedError("an empty action")
     name = tokens[at]
     if name not in FUNCTIONS:
         return _operand(tokens, at)
@@ -235,7 +251,7 @@ def _operand(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
     if word == "(":
         value, at = _pipeline(tokens, at + 1)
         if at == len(tokens):
-            raise GoTemplateError("a parenthesis is not closed")
+            raise MalformedError("a parenthesis is not closed")
         return _fields(value, tokens[at][1:]), at + 1
     if word[0] in '"`':
         return Literal(_string(word)), at + 1
@@ -245,7 +261,8 @@ def _operand(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
         return Function(word, ()), at + 1
     head, dotted, path = word.partition(".")
     if head and not head.startswith("$"):
-        raise GoTemplateError(f"function {head!r} not defined")
+        kind = GoTemplateError if head in OTHER_FUNCTIONS | _WORDS else MalformedError
+        raise kind(f"function {head!r} not defined")
     return _fields(Variable(head or "."), dotted + path), at + 1
 
 

@@ -32,6 +32,11 @@ def source(pair: Pair) -> Iterator[Problem]:
                     f"FROM {value} is a folder with .json files, which are taken for GGUF files",
                     "name the file: FROM ./FILE.gguf",
                 )
+            elif any(_leaves(path, one) for one in path.iterdir()):
+                yield error(
+                    f"FROM {value} is a folder with links that leave it: Ollama refuses it",
+                    "name the file: FROM ./FILE.gguf",
+                )
         elif not path.is_file():
             yield error(
                 f"FROM {value} is no file: Ollama takes it for a name, and tries to pull it",
@@ -42,6 +47,10 @@ def source(pair: Pair) -> Iterator[Problem]:
         yield error("FROM names a file and a model: Ollama ignores the file", "name files alone")
     if files and not any(path.samefile(pair.file.path) for path in files):
         yield warning(f"no FROM line names {pair.file.path.name}", "check the pair")
+
+
+def _leaves(folder: Path, path: Path) -> bool:
+    return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
 
 
 def projector(pair: Pair) -> Iterator[Problem]:

@@ -102,14 +102,16 @@ def same_prompts(pair: Pair) -> Iterator[Problem]:
     found = pair.comparison
     if found is None:
         return
-    if found.verdict == "unequal":
+    if found.verdict == "refused":
+        yield error(f"Ollama refuses TEMPLATE: {found.message}", "correct it, or leave it out")
+    elif found.verdict == "unequal":
         yield warning(
             f"TEMPLATE makes other prompts than the chat template: {found.message}",
             "leave TEMPLATE out, or take that of `quantize modelfile` if it writes one",
         )
     elif found.verdict == "equal":
         yield note(f"proven to make the prompts of the chat template: {found.message}")
-    else:
+    elif found.message:
         yield note(f"whether it makes the prompts of the chat template is open: {found.message}")
 
 
