@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -323,9 +324,16 @@ def test_all_ways_write_the_same_manifest(
 
 @both_ways
 def test_the_token_reaches_the_hub_and_nobody_else(
-    way: list[str], hub: HubServer, convert: Callable[..., Ran], tmp_path: Path
+    way: list[str],
+    hub: HubServer,
+    convert: Callable[..., Ran],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     ran = convert(*way)
+    assert caplog.records, "the libraries below do write to logs"
+    assert TOKEN not in caplog.text
     assert hub.tokens_seen("hub") == {TOKEN}
     assert hub.tokens_seen("storage") == set()
     assert TOKEN not in ran.out + ran.err
@@ -393,7 +401,7 @@ def test_a_stream_of_a_folder_makes_no_sense(cli: Cli, folder: Path, tmp_path: P
 
 ERRORS: list[tuple[dict[str, Any], str, int]] = [
     ({"gated": True}, "gated-repository", 5),
-    ({"private": True}, "no-such-repository", 2),
+    ({"private": True}, "no-such-repository", 5),
     ({"status": 403}, "token-refused", 5),
     ({"status": 429}, "hub-error", 6),
     ({"status": 500}, "hub-error", 6),
@@ -415,6 +423,39 @@ def test_a_refusal_says_what_where_and_why(
     assert f"error[{reference}]" in ran.err
     assert "org/other" in ran.err
     assert TOKEN not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("facts", "what", "page"),
+    [
+        (
+            {"gated": True},
+            "error[gated-repository]: the authors want you to accept their terms first",
+            "try    accept them at {url}/org/other, then run `hf auth login`",
+        ),
+        (
+            {"private": True},
+            "error[no-such-repository]: no such repository on the Hub, or a private one",
+            "try    look at {url}/org/other; if a folder is meant, check its path",
+        ),
+    ],
+)
+def test_a_closed_door_is_three_lines_and_its_name(
+    facts: dict[str, Any],
+    what: str,
+    page: str,
+    hub: HubServer,
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    hub.repos["org/other"] = Repo({"config.json": b"{}"}, **facts)
+    lines = cli("plan", "org/other").err.splitlines()
+    why = f"why    no token was sent: none in HF_TOKEN and {tmp_path / 'home' / 'token'}"
+    assert [line.strip() for line in lines] == [
+        what, "where  org/other", why, page.format(url=hub.url)
+    ]  # fmt: skip
 
 
 def test_a_token_given_by_hand_wins(hub: HubServer, cli: Cli, tmp_path: Path) -> None:

@@ -124,13 +124,31 @@ def test_a_revision_that_does_not_exist_is_a_usage_error(fetch: Fetch) -> None:
 
 
 @pytest.mark.parametrize("repo", ["org/none", "org/private"])
-def test_a_repository_that_does_not_exist_or_hides_is_a_usage_error(
-    fetch: Fetch, hub: HubServer, repo: str
+def test_a_repository_that_does_not_exist_or_hides_may_need_a_token(
+    fetch: Fetch, hub: HubServer, repo: str, tmp_path: Path
 ) -> None:
     found = fetch(repo)
-    assert (found["reference"], found["exit_code"]) == ("no-such-repository", 2)
+    assert (found["reference"], found["exit_code"]) == ("no-such-repository", 5)
     assert found["where"] == repo
+    assert found["reason"] == f"no token was sent: none in HF_TOKEN and {tmp_path / 'home/token'}"
     assert f"{hub.url}/{repo}" in found["hint"]
+    other = fetch(repo, token=OTHER)
+    assert (other["reference"], other["exit_code"]) == ("no-such-repository", 5)
+    assert other["reason"] == "the token given on the command line was sent"
+
+
+def test_a_name_that_no_repository_can_have_is_a_usage_error(fetch: Fetch, hub: HubServer) -> None:
+    found = fetch("org/two--dashes")
+    assert (found["reference"], found["exit_code"]) == ("bad-repository-name", 2)
+    assert hub.log == []
+
+
+def test_a_token_that_a_login_left_is_sent(fetch: Fetch, hub: HubServer, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "token").write_text(GOOD)
+    assert names_in(fetch("org/private")["path"]) == NEEDED
+    assert hub.tokens_seen("hub") == {GOOD}
+    assert hub.tokens_seen("storage") == set()
 
 
 def test_a_gated_repository_says_what_to_accept_and_where_a_token_was_looked_for(

@@ -108,8 +108,16 @@ def _explained_answer(
             reason=_where_tokens_are(token),
             hint=f"accept them at {_page(repo)}, then run `hf auth login`",
         )
-    if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
+    if isinstance(error, errors.HFValidationError):
         return UsageError(
+            "bad-repository-name",
+            "no name that a repository can have",
+            where=repo,
+            hint="write organization/name; if a folder is meant, check its path",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        # The Hub does not tell strangers which: they need a token either way to find out.
+        return AuthError(
             "no-such-repository",
             "no such repository on the Hub, or a private one",
             where=repo,
