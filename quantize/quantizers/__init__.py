@@ -70,6 +70,9 @@ TWINS: Registry[Callable[..., Any]] = Registry(
         "IQ3_S": "quantize.quantizers.compiled_grids:encode_iq3_s",
         "IQ4_NL": "quantize.quantizers.compiled:encode_iq4_nl",
         "IQ4_XS": "quantize.quantizers.compiled:encode_iq4_xs",
+        "TQ1_0": "quantize.quantizers.compiled:encode_tq1_0",
+        "TQ2_0": "quantize.quantizers.compiled:encode_tq2_0",
+        "MXFP4": "quantize.quantizers.compiled:encode_mxfp4",
     },
 )
 

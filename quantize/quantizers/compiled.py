@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import affine, floats, linear, signed
+from quantize.kernels.compiled import affine, floats, fp4, linear, signed, ternary
 from quantize.kernels.compiled.searches import COMPILED
 from quantize.kernels.superblock import Search
 from quantize.kernels.symmetric import reaches
@@ -20,6 +20,7 @@ from quantize.kernels.workspace import scratch
 from quantize.quantizers import (
     iq4_nl,
     iq4_xs,
+    mxfp4,
     q2_k,
     q3_k,
     q4_0,
@@ -104,6 +105,21 @@ def encode_q6_k(blocks: F32Array, out: Blocks, importance: Importance | None) ->
         return
     work = scratch("lanes", (signed.WORK,))
     signed.encode(_flat(blocks), reaches(32), _flat(out), work)
+
+
+def encode_tq1_0(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+    ternary.encode_tq1_0(_flat(blocks), _flat(out))
+
+
+def encode_tq2_0(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+    ternary.encode_tq2_0(_flat(blocks), _flat(out))
+
+
+def encode_mxfp4(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:
+    peak: F32Array = scratch("peak", (len(blocks),))
+    fp4.peaks(_flat(blocks), peak)
+    exponent = mxfp4.exponents(peak)
+    fp4.encode_mxfp4(_flat(blocks), exponent, mxfp4.half_scale(exponent), _flat(out))
 
 
 # Of these the search takes nearly all the time, with an importance matrix or without.

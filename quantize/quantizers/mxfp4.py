@@ -18,14 +18,19 @@ def encode(blocks: F32Array, out: Blocks, importance: Importance | None) -> None
     # Magnitudes order as the integers that their bits spell, and integers reduce faster in rows.
     magnitudes = np.abs(blocks, out=scratch("magnitudes", blocks.shape))
     peak = np.maximum.reduce(magnitudes.view(np.int32), axis=1).view(np.float32)
+    out["e"] = exponents(peak)
+    pack_halves(fp4_codes(blocks, half_scale(out["e"])), out["qs"])
+
+
+def exponents(peak: F32Array) -> U8Array:
+    """Stored exponents of blocks whose largest magnitudes are `(B,)`."""
     # The logarithm is rounded to float32 before it is cut to a whole number, as C's log2f does.
     exponent = np.floor(np.log2(peak.astype(np.float64)).astype(np.float32)) - 2 + 127
     exponent[peak == 0] = 0
-    out["e"] = exponent.astype(np.int32).astype(np.uint8)  # wraps below the smallest scale
-    pack_halves(fp4_codes(blocks, _half_scale(out["e"])), out["qs"])
+    return exponent.astype(np.int32).astype(np.uint8)  # wraps below the smallest scale
 
 
-def _half_scale(exponent: U8Array) -> F32Array:
+def half_scale(exponent: U8Array) -> F32Array:
     """Half of 2**(e - 127): the codes' values are stored doubled."""
     normal = np.left_shift(np.maximum(exponent, 2).astype(np.uint32) - np.uint32(1), 23)
     subnormal = np.left_shift(np.uint32(1 << 21), np.minimum(exponent, 1).astype(np.uint32))
@@ -34,7 +39,7 @@ def _half_scale(exponent: U8Array) -> F32Array:
 
 
 def decode(blocks: Blocks) -> F32Array:
-    return FP4_VALUES[unpack_halves(blocks["qs"])] * _half_scale(blocks["e"])[:, None]
+    return FP4_VALUES[unpack_halves(blocks["qs"])] * half_scale(blocks["e"])[:, None]
 
 
 MXFP4 = BlockQuantizer(GGML_TYPES["MXFP4"], LAYOUT, encode, decode, chunk=2048)

@@ -1,4 +1,4 @@
-"""Blocks side by side: one block per lane of a vector."""
+"""Blocks side by side, one block per lane of a vector; or one block in all lanes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import part
-from quantize.kernels.compiled.vector import LANES, load, store
+from quantize.kernels.compiled.rounding import at_least
+from quantize.kernels.compiled.vector import LANES, Floats, load, peers, store
 
 F32Array = NDArray[np.float32]
 
@@ -32,3 +33,12 @@ def columns(blocks: F32Array, first: int, x: F32Array) -> None:
         else:
             for lane in range(LANES):
                 x[i * LANES + lane] = blocks[i, min(first + lane, count - 1)]
+
+
+@part
+def largest_lane(values: Floats) -> Floats:
+    """The largest number of all lanes, in every lane."""
+    values = at_least(values, peers(values, 1))
+    values = at_least(values, peers(values, 2))
+    values = at_least(values, peers(values, 4))
+    return at_least(values, peers(values, 8))

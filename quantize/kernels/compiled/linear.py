@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import compiled, part
+from quantize.kernels.compiled.lanes import largest_lane
 from quantize.kernels.compiled.rounding import at_least, at_most, half_bits, store_half
 from quantize.kernels.compiled.vector import (
     LANES,
@@ -23,7 +24,6 @@ from quantize.kernels.compiled.vector import (
     lane,
     load,
     mask_bits,
-    peers,
     splat,
     splat_int,
     store,
@@ -42,8 +42,8 @@ _BELOW_HALF = 0x3EFFFFFF  # kernels.rounding.add_half_away
 def encode_q8_0(blocks: F32Array, packed: U8Array) -> None:
     for b in range(blocks.size // BLOCK):
         first, second = load(blocks, BLOCK * b), load(blocks, BLOCK * b + LANES)
-        scale = _largest(at_least(abs(first), abs(second))) / splat(127.0)
-        inverse = _reciprocal(scale)
+        scale = largest_lane(at_least(abs(first), abs(second))) / splat(127.0)
+        inverse = reciprocal(scale)
         at = 34 * b
         store_half(packed, at, lane(half_bits(scale), 0))
         store(packed, at + 2, _half_away(first * inverse))
@@ -57,8 +57,8 @@ def encode_signed(blocks: F32Array, nmax: int, packed: U8Array) -> None:
     zero = splat(0.0)
     for b in range(blocks.size // BLOCK):
         first, second = load(blocks, BLOCK * b), load(blocks, BLOCK * b + LANES)
-        depth = _largest(zero - at_most(first, second))
-        high = _largest(at_least(first, second))
+        depth = largest_lane(zero - at_most(first, second))
+        high = largest_lane(at_least(first, second))
         peak = choose(depth > high, zero - depth, high)
         if mask_bits(equal(depth, high)) != 0:
             peak = splat(_first_peak(blocks, BLOCK * b, high))
@@ -75,23 +75,15 @@ def encode_affine(blocks: F32Array, nmax: int, packed: U8Array) -> None:
     zero = splat(0.0)
     for b in range(blocks.size // BLOCK):
         first, second = load(blocks, BLOCK * b), load(blocks, BLOCK * b + LANES)
-        low = zero - _largest(zero - at_most(first, second))
+        low = zero - largest_lane(zero - at_most(first, second))
         if mask_bits(equal(low, zero)) != 0:
             low = splat(_first_zero(blocks, BLOCK * b))
-        high = _largest(at_least(first, second))
+        high = largest_lane(at_least(first, second))
         scale = (high - low + zero) / splat(nmax)  # -0.0 less 0.0 counts as 0.0
         at = size * b
         store_half(packed, at, lane(half_bits(scale), 0))
         store_half(packed, at + 2, lane(half_bits(low), 0))
         _pack(first - low, second - low, scale, splat(0.5), nmax, packed, at + size)
-
-
-@part
-def _largest(values: Floats) -> Floats:
-    values = at_least(values, peers(values, 1))
-    values = at_least(values, peers(values, 2))
-    values = at_least(values, peers(values, 4))
-    return at_least(values, peers(values, 8))
 
 
 @part
@@ -115,7 +107,7 @@ def _first_zero(blocks: F32Array, at: int) -> np.float32:
 
 
 @part
-def _reciprocal(scale: Floats) -> Floats:
+def reciprocal(scale: Floats) -> Floats:
     """0 for zero and for the smallest subnormals, whose reciprocal is infinite."""
     inverse = splat(1.0) / scale
     return choose(equal(abs(inverse), splat(np.inf)), splat(0.0), inverse)
@@ -150,7 +142,7 @@ def _pack(
 @part
 def _levels(values: Floats, scale: Floats, offset: Floats, top: int) -> Ints:
     """Levels up to top; level 0 throughout where the scale or its reciprocal overflows."""
-    inverse = _reciprocal(scale)
+    inverse = reciprocal(scale)
     infinite = equal(abs(scale), splat(np.inf))
     lost = infinite | (equal(inverse, splat(0.0)) & ~equal(scale, splat(0.0)))
     scaled = choose(lost, splat(0.0), values * inverse + offset)
