@@ -6,7 +6,8 @@ says of these is in tests/data/types/large/, written by scripts/make_type_golden
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
@@ -17,7 +18,11 @@ from quantize.tensors import Shape, tensor_nbytes
 
 @dataclass(frozen=True)
 class RecipeModel:
-    """`cols` is the hidden size, `ff` the row length of ffn_down."""
+    """`cols` is the hidden size, `ff` the row length of ffn_down.
+
+    `more` are matrices that each block has beside the usual ones, `keys` key-values that llama.cpp
+    wants of the architecture.
+    """
 
     arch: str
     layers: int
@@ -27,6 +32,8 @@ class RecipeModel:
     tied: bool = False
     cols: int = 512
     ff: int = 768
+    more: Mapping[str, Shape] = field(default_factory=dict)
+    keys: Mapping[str, int | float] = field(default_factory=dict)
 
     @property
     def facts(self) -> ModelFacts:
@@ -40,6 +47,7 @@ class RecipeModel:
         attention = ("attn_qkv",) if self.arch == "falcon" else ("attn_k", "attn_q", "attn_v")
         block: dict[str, Shape] = dict.fromkeys(attention, (256, cols))
         block["attn_output"] = (cols, cols)
+        block |= self.more
         if n_expert:
             block["ffn_gate_inp"] = (n_expert, cols)
             block |= {"ffn_down_shexp": (cols, ff), "ffn_up_shexp": (ff, cols)}
@@ -63,13 +71,14 @@ class RecipeModel:
             "expert_count": self.experts,
             "expert_used_count": min(self.experts, 2),
             "vocab_size": 3200,
+            "attention.layer_norm_epsilon": 1e-5,
+            "attention.layer_norm_rms_epsilon": 1e-5,
+            **self.keys,
         }
-        kvs = [
-            string("general.architecture", self.arch),
-            *(u32(f"{self.arch}.{key}", value) for key, value in numbers.items()),
-            f32(f"{self.arch}.attention.layer_norm_epsilon", 1e-5),
-            f32(f"{self.arch}.attention.layer_norm_rms_epsilon", 1e-5),
-        ]
+        kvs = [string("general.architecture", self.arch)]
+        for key, value in numbers.items():
+            name = f"{self.arch}.{key}"
+            kvs.append(u32(name, value) if isinstance(value, int) else f32(name, value))
         tensors = self.tensors()
         offsets, size = data_offsets([tensor_nbytes("F32", one.shape) for one in tensors])
         entries = [
@@ -83,6 +92,42 @@ class RecipeModel:
         return file
 
 
+# Of two architectures the mixes have words of their own, on matrices that others do not have.
+_LATENT_KEYS = {
+    "attention.key_length_mla": 192,
+    "attention.value_length_mla": 128,
+    "attention.q_lora_rank": 256,
+    "attention.kv_lora_rank": 512,
+    "ssm.conv_kernel": 4,
+    "kda.head_dim": 128,
+    "kda.gate_lower_bound": -5.0,
+    "expert_shared_count": 1,
+    "expert_gating_func": 2,
+    "leading_dense_block_count": 1,
+}
+_GLM_5_KEYS = {
+    **_LATENT_KEYS,
+    "attention.indexer.head_count": 4,
+    "attention.indexer.key_length": 128,
+    "attention.indexer.top_k": 64,
+    "attention.indexer.kpool": 4,
+    "hyper_connection.count": 4,
+    "hyper_connection.sinkhorn_iterations": 20,
+    "hyper_connection.epsilon": 1e-6,
+}
+_LATENT: dict[str, Shape] = {
+    "attn_q_a": (256, 512), "attn_q_b": (512, 256), "attn_k_b": (8, 512, 256),
+    "attn_kv_a_mqa": (576, 512), "attn_v_b": (8, 256, 512),
+}  # fmt: skip
+_GLM_5: dict[str, Shape] = {
+    **_LATENT,
+    **dict.fromkeys(
+        ("nextn.eh_proj", "hc_attn_fn", "indexer.attn_q_b", "indexer.attn_k", "indexer.proj",
+         "indexer_compressor_gate", "ssm_f_a", "ssm_beta", "ssm_out"),
+        (256, 512),
+    ),
+}  # fmt: skip
+
 RECIPE_MODELS = {
     "llama-8b": RecipeModel("llama", 32, 32, 8),
     "llama-13b": RecipeModel("llama", 40, 40, 40),
@@ -93,4 +138,8 @@ RECIPE_MODELS = {
     "qwen2-tied-odd": RecipeModel("qwen2", 28, 12, 2, tied=True, cols=704, ff=1216),
     "qwen3moe-16x": RecipeModel("qwen3moe", 48, 32, 4, experts=16),
     "falcon": RecipeModel("falcon", 60, 71, 1),
+    "glm5-16x": RecipeModel("glm5-next", 8, 8, 8, experts=16, more=_GLM_5, keys=_GLM_5_KEYS),
+    "bailing3-16x": RecipeModel(
+        "bailingmoe3", 8, 8, 8, experts=16, more=_LATENT, keys=_LATENT_KEYS
+    ),
 }
