@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 from quantize.errors import QuantizeError, UsageError
@@ -34,8 +35,7 @@ def parse_recipe(content: bytes, file: str) -> Recipe:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise _bad(file, "not valid TOML", str(error)) from error
     _check_keys(table, _KEYS, file)
-    stem = file.rpartition("/")[2].removesuffix(".toml")
-    name = check_name(_text(table, "name", file, stem), f"{file}: name")
+    name = check_name(_text(table, "name", file, PurePath(file).stem), f"{file}: name")
     _text(table, "description", file, "")
     rules = table.get("rule", [])
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
