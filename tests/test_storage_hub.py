@@ -195,6 +195,11 @@ def test_no_network_is_a_network_error(fetch: Fetch) -> None:
     assert (found["reference"], found["exit_code"]) == ("no-connection", 6)
 
 
+def test_without_a_network_the_cache_serves(fetch: Fetch) -> None:
+    first = fetch("org/model")
+    assert fetch("org/model", url="http://127.0.0.1:9") == first
+
+
 def test_offline_mode_is_respected_and_named(fetch: Fetch, hub: HubServer) -> None:
     found = fetch("org/model", offline=True)
     assert (found["reference"], found["exit_code"]) == ("offline", 6)
