@@ -16,8 +16,8 @@ from quantize.ollama.modelfile import Chosen
 from quantize.ollama.parameters import PARAMETERS, parse_parameter
 from quantize.ollama.reading import read_modelfile as read_ours
 from tests.cli_runner import Cli, runner
+from tests.good_gguf import GOOD, TENSORS, write_gguf
 from tests.modelfile_reader import ModelfileError, read_modelfile
-from tests.test_doctor import GOOD, TENSORS, write_gguf
 
 
 @pytest.fixture
