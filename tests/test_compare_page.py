@@ -15,7 +15,7 @@ from quantize.cli.html import colors
 from quantize.cli.html.page import page
 from quantize.cli.scale import HIGHEST, LOWEST, TYPICAL, percent, position
 from quantize.compare import Comparison, compare
-from quantize.execution.quality import TensorQuality, measure
+from quantize.execution.quality import ONE, TensorQuality, measure
 from quantize.formats.kv import string
 from quantize.quantizers import QUANTIZERS
 from tests.gguf_files import KVS, write_gguf
@@ -233,4 +233,4 @@ def test_the_marks_are_what_types_lose_of_normal_weights(type: str) -> None:
     [(0.0, "0"), (1e-7, "<0.001 %"), (0.000213, "0.0213 %"), (0.15, "15.0 %"), (1.0, "100 %")],
 )
 def test_percentages(relative: float, text: str) -> None:
-    assert percent(TensorQuality(1, 1.0, relative**2)) == text
+    assert percent(TensorQuality(1, ONE, round(relative**2 * ONE))) == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -77,6 +78,29 @@ def test_parts_add_up_to_the_whole(pair: tuple[Array, Array], cut: int) -> None:
         assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-14)
     scale = math.sqrt(whole.reference * whole.error)
     assert parts.cross == pytest.approx(whole.cross, abs=1e-14 * scale)
+
+
+@pytest.mark.parametrize("cols", [1, 3, 64, 257, 20_000])
+def test_rows_add_up_to_the_same_however_they_are_parted(cols: int) -> None:
+    rows = max(2, 70_000 // cols)
+    a = normal(rows, cols) * np.geomspace(1e-9, 1e9, rows, dtype=np.float32)[:, None]
+    b = noisy(a, 0.1)
+    a[rows // 2, -1] = np.nan
+    whole = measure(a, b)
+    cuts = sorted({0, 1, rows // 3, rows // 2, rows - 1, rows})
+    parts = [measure(a[lo:hi], b[lo:hi]) for lo, hi in itertools.pairwise(cuts)]
+    assert sum(reversed(parts), TensorQuality()) == whole
+    assert sum((measure(a[n::5], b[n::5]) for n in range(5)), TensorQuality()) == whole
+
+
+def test_a_part_stands_for_the_whole() -> None:
+    part = measure(normal(3, 64), noisy(normal(3, 64), 0.1))
+    whole = part.times(6400, 192)
+    assert whole.count == 6400
+    assert whole.largest == part.largest
+    for name in ("relative_rms", "snr_db", "cosine"):
+        assert getattr(whole, name) == pytest.approx(getattr(part, name), rel=1e-12)
+    assert part.times(192, 192) == part
 
 
 @given(hnp.arrays(np.float32, 20, elements=st.floats(width=32, **FINITE)))

@@ -1,14 +1,17 @@
-"""How far values are from a reference: sums over any pieces of a tensor, added up in any order.
+"""How far values are from a reference: sums over any rows of a tensor, added up in any order.
 
 The sums are of the reference a, of the error d = b - a, and of both: everything else follows. They
 keep what a sum over b would lose: the cosine of nearly equal values is 1 minus a very small number,
 and that number comes out of the errors alone.
+
+Within a row, sums are float64's. Rows are added up exactly, as integers, so that neither the order
+nor who added which rows can be told from the result.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +21,25 @@ F32Array = NDArray[np.float32]
 # Elements at once: two float64 arrays of it stay in a core's own cache, and BLAS starts no threads.
 _PIECE = 1 << 13
 
+# A float32 is a multiple of 2**-149, and so is the error; sums of their products, however they are
+# rounded, are multiples of 2**-298.
+_EXPONENT = 298
+ONE = 1 << _EXPONENT
+
 
 @dataclass(frozen=True, slots=True)
 class TensorQuality:
-    """Float64 sums over `count` pairs of finite values, a of the reference and b held against it.
+    """Sums over `count` pairs of finite values, a of the reference and b held against it.
 
-    `reference` is the sum of a², `error` that of (b - a)², `cross` that of a(b - a), `largest` the
-    greatest |b - a|. Values that are NaN or infinite are in no sum; `reference_not_finite` and
-    `not_finite` say how many there are on either side.
+    `reference` is the sum of a², `error` that of (b - a)², `cross` that of a(b - a), all in units
+    of 1 / ONE; `largest` is the greatest |b - a|. Values that are NaN or infinite are in no sum;
+    `reference_not_finite` and `not_finite` say how many there are on either side.
     """
 
     count: int = 0
-    reference: float = 0.0
-    error: float = 0.0
-    cross: float = 0.0
+    reference: int = 0
+    error: int = 0
+    cross: int = 0
     largest: float = 0.0
     reference_not_finite: int = 0
     not_finite: int = 0
@@ -47,6 +55,14 @@ class TensorQuality:
             self.reference_not_finite + other.reference_not_finite,
             self.not_finite + other.not_finite,
         )
+
+    def times(self, whole: int, part: int) -> TensorQuality:
+        """What `whole` weights have when this is of `part` of them that are like the others."""
+        if whole == part:
+            return self
+        sums = (self.count, self.reference, self.error, self.cross)
+        count, reference, error, cross = (value * whole // part for value in sums)
+        return replace(self, count=count, reference=reference, error=error, cross=cross)
 
     @property
     def exact(self) -> bool:
@@ -86,7 +102,7 @@ class TensorQuality:
         if not self.error:
             return 1.0
         # |b|² = |a|² + 2 a·d + |d|², which rounding may take below zero.
-        other = math.sqrt(max(self.reference + 2 * self.cross + self.error, 0.0))
+        other = math.sqrt(max(self.reference + 2 * self.cross + self.error, 0))
         signal = math.sqrt(self.reference)
         if not (signal and other):
             return 0.0
@@ -95,35 +111,51 @@ class TensorQuality:
 
 
 def measure(reference: F32Array, values: F32Array) -> TensorQuality:
-    """The quality of float32 `values` against a `reference` of the same shape, whatever it is."""
+    """The quality of float32 `values` against a `reference` of the same shape, whatever it is.
+
+    The last axis is that of rows: however they are parted, their qualities add up to the same.
+    """
     if reference.shape != values.shape:
         raise ValueError(f"{values.shape} cannot be held against {reference.shape}")
-    a, b = reference.reshape(-1), values.reshape(-1)
-    room = np.empty((2, min(_PIECE, len(a))))
     total = TensorQuality()
+    if not reference.size:
+        return total
+    cols = reference.shape[-1]
+    a, b = reference.reshape(-1, cols), values.reshape(-1, cols)
+    height = max(1, _PIECE // cols)
+    room = np.empty((2, height * min(cols, _PIECE)))
     with np.errstate(invalid="ignore"):
-        for lo in range(0, len(a), _PIECE):
-            total += _piece(a[lo : lo + _PIECE], b[lo : lo + _PIECE], room)
+        for lo in range(0, len(a), height):
+            for left in range(0, cols, _PIECE):
+                part = slice(lo, lo + height), slice(left, left + _PIECE)
+                total += _piece(a[part], b[part], room)
     return total
 
 
 def _piece(a: F32Array, b: F32Array, room: NDArray[np.float64]) -> TensorQuality:
     """No square of a float32 is too large or too small for a float64, so nothing is scaled."""
-    signal, error = room[:, : len(a)]
+    signal, error = (part[: a.size].reshape(a.shape) for part in room)
     signal[:] = a
     np.subtract(b, signal, out=error)
-    squares = float(signal @ signal), float(error @ error)
-    if not math.isfinite(sum(squares)):
+    rows = np.stack((_dots(signal, signal), _dots(error, error), _dots(signal, error)))
+    if not np.isfinite(rows).all():
         return _without_broken(a, b, room)
-    cross = float(signal @ error)
-    return TensorQuality(len(a), *squares, cross, float(np.abs(error, out=error).max()))
+    sums = (sum(map(int, row)) for row in np.ldexp(rows, _EXPONENT).tolist())
+    return TensorQuality(a.size, *sums, float(np.abs(error, out=error).max()))
+
+
+def _dots(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of products of each row."""
+    return np.matmul(a[:, None, :], b[:, :, None]).reshape(-1)
 
 
 def _without_broken(a: F32Array, b: F32Array, room: NDArray[np.float64]) -> TensorQuality:
     fine_a, fine_b = np.isfinite(a), np.isfinite(b)
     fine = fine_a & fine_b
-    broken = TensorQuality(
+    zero = np.float32(0)
+    return replace(
+        _piece(np.where(fine, a, zero), np.where(fine, b, zero), room),
+        count=int(np.count_nonzero(fine)),
         reference_not_finite=int(np.count_nonzero(~fine_a)),
         not_finite=int(np.count_nonzero(~fine_b)),
     )
-    return broken + _piece(a[fine], b[fine], room) if fine.any() else broken
