@@ -45,7 +45,7 @@ def _levels(x: F32Array, scale: F32Array, offset: np.float32, top: int) -> U8Arr
     inverse[lost] = 0
     np.multiply(x, inverse, out=x)
     np.add(x, offset, out=x)
-    np.minimum(x, np.float32(top), out=x)
+    np.clip(x, 0, top, out=x)
     whole: U8Array = scratch("whole", x.shape, np.uint8)
     np.copyto(whole, x, casting="unsafe")  # truncates
     whole[:, lost] = 0
