@@ -15,6 +15,8 @@ from quantize.kernels import available
 from quantize.quantizers import QUANTIZERS, TWINS, load
 
 _COLS = 2048
+# Without an importance matrix ggml makes all types but these.
+_NEED_IMATRIX = ("IQ1_S", "IQ2_XXS", "IQ2_XS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ def kernel_speeds(ggml: Ggml | None, rows: int, repeats: int) -> Iterator[Kernel
     """Medians of `repeats` runs over the same normal rows, the implementations in turns."""
     values = np.random.default_rng(0).standard_normal((rows, _COLS), np.float32)
     for name in list(QUANTIZERS)[1:]:  # the first, F32, is no work
-        runs = _runs(name, values, ggml)
+        imatrix = np.ones(_COLS, np.float32) if name in _NEED_IMATRIX else None
+        runs = _runs(name, values, imatrix, ggml)
         for run in runs.values():
             run()  # compiles, and makes scratch arrays
         seconds: dict[str, list[float]] = {kernels: [] for kernels in runs}
@@ -49,7 +52,7 @@ def kernel_speeds(ggml: Ggml | None, rows: int, repeats: int) -> Iterator[Kernel
                 run()
                 seconds[kernels].append(time.perf_counter() - started)
         quantizer = QUANTIZERS[name]
-        lost = quantizer.dequantize(quantizer.quantize(values)) - values
+        lost = quantizer.dequantize(quantizer.quantize(values, imatrix)) - values
         yield KernelSpeed(
             name,
             {k: values.size / statistics.median(found) / 1e6 for k, found in seconds.items()},
@@ -58,16 +61,16 @@ def kernel_speeds(ggml: Ggml | None, rows: int, repeats: int) -> Iterator[Kernel
 
 
 def _runs(
-    name: str, values: NDArray[np.float32], ggml: Ggml | None
+    name: str, values: NDArray[np.float32], imatrix: NDArray[np.float32] | None, ggml: Ggml | None
 ) -> dict[str, Callable[[], object]]:
     def ours(kernels: str) -> Callable[[], object]:
         quantizer = load(name, kernels)
-        return lambda: quantizer.quantize(values)
+        return lambda: quantizer.quantize(values, imatrix)
 
     runs = {"numpy": ours("numpy")}
     if "numba" in available() and name in TWINS:
         runs["numba"] = ours("numba")
     if ggml is not None:
         kind = QUANTIZERS[name].type
-        runs["C"] = lambda: ggml.quantize(kind, values)
+        runs["C"] = lambda: ggml.quantize(kind, values, imatrix)
     return runs
