@@ -9,6 +9,7 @@ ggml type that takes a matrix the blocks of each. Needs `pip install -e .[oracle
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ggml import Ggml
@@ -45,7 +46,7 @@ def main() -> None:
     rows[3] = np.abs(rows[3])
     imatrix = matrices(chance)
     ggml = Ggml()
-    blocks = {
+    blocks: dict[str, Any] = {
         name: np.stack([ggml.quantize(GGML_TYPES[name], rows, one) for one in imatrix])
         for name in TYPES
     }
