@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import gguf
 import pytest
 
 from quantize import api
 from quantize.errors import QuantizeError, UnsupportedError, UsageError
 from quantize.options import recipes_of
-from quantize.recipes import UNSTEERED, Recipe, Steering, plain
+from quantize.planning.outputs import Model, Output
+from quantize.planning.planner import refusal
+from quantize.recipes import UNSTEERED, Choice, Recipe, Steering, plain
 from quantize.recipes.patterns import compiled
 from quantize.recipes.record import recipe_of, record_of
 from quantize.recipes.spec import parse_type
@@ -22,8 +23,6 @@ from quantize.verify import verify
 from tests.cli_runner import Cli, runner
 
 Folder = Callable[[str], Path]
-
-ALLOWED = Steering(allow_requantize=True)
 
 
 @pytest.fixture
@@ -47,11 +46,9 @@ def shown(cli: Cli, source: str, *arguments: str) -> dict[str, tuple[str, str]]:
     return {tensor["name"]: (tensor["type"], tensor["reason"]) for tensor in tensors}
 
 
-def refused(
-    source: str, *types: str | Recipe, steered: Steering = UNSTEERED, keep_grid: bool = False
-) -> QuantizeError:
+def refused(source: str, *types: str | Recipe, steered: Steering = UNSTEERED) -> QuantizeError:
     with pytest.raises(QuantizeError) as caught:
-        api.plan(source, api.Options(types=types, steering=steered, keep_grid=keep_grid))
+        api.plan(source, api.Options(types=types, steering=steered))
     return caught.value
 
 
@@ -193,15 +190,29 @@ def test_what_changes_nothing_is_told(llama: str, tied: str) -> None:
 def test_types_that_cannot_be_are_refused_early(llama: str, tied: str) -> None:
     misfit = refused(tied, "Q4_K_M", steered=steering(embedding_type="Q6_K"))
     assert (misfit.reference, misfit.where) == ("row-misfit", "token_embd.weight")
-    assert misfit.hint == "--token-embedding-type Q8_0"
+    assert misfit.hint == "Q8_0 would fit"
     needy = refused(llama, "Q4_K_M", steered=steering(["ffn_up=iq2_xxs"]))
     assert (needy.reference, needy.where) == ("needs-imatrix", "blk.0.ffn_up.weight")
     assert refused(llama, "IQ3_XXS").reference == "needs-imatrix"
-    unwritable = refused(llama, "Q4_K_M", steered=steering(["ffn_up=nvfp4"]))
-    assert (unwritable.reference, unwritable.exit_code) == ("unwritable-type", 3)
+    without_fallback = refused(tied, "Q4_K_M", steered=steering(["attn_v=q1_0"]))
+    assert (without_fallback.reference, without_fallback.exit_code) == ("row-misfit", 2)
+    assert "--tensor-type attn_v=q1_0" in (without_fallback.reason or "")
     with pytest.raises(UsageError) as caught:
         tensor_type("q4km", "--output-tensor-type")
     assert "Q4_K" in (caught.value.reason or "")
+
+
+def test_types_that_nothing_writes_or_reads_are_refused() -> None:
+    """Of plain numbers ggml has types too, which no weight is ever given."""
+    for stored, chosen, reference in (
+        ("F32", "I32", "unwritable-type"), ("I32", "F32", "undecodable-type"),
+    ):  # fmt: skip
+        output = Output("blk.0.ffn_up.weight", (32, 32), ("w",), stored=stored)
+        model = Model("model", "llama", (), [output])
+        error = refusal(model, plain("F32"), [Choice(chosen, "test")])
+        assert error is not None
+        assert error.reference == reference
+        assert error.where == output.name
 
 
 def test_options_behind_commas_are_for_one_type_and_come_first() -> None:
@@ -288,80 +299,6 @@ def test_a_record_gives_the_recipe_back() -> None:
         recipe = parse_type(text)
         stored = json.loads(json.dumps(record_of(recipe)))
         assert recipe_of(recipe.name, stored) == recipe
-
-
-def quantized(source: str, folder: Path, type: str) -> Path:
-    return api.convert(source, api.Options(types=(type,), output=folder, jobs=1)).files[0].path
-
-
-def data(file: Path) -> dict[str, tuple[str, bytes]]:
-    tensors = gguf.GGUFReader(file).tensors
-    return {tensor.name: (tensor.tensor_type.name, tensor.data.tobytes()) for tensor in tensors}
-
-
-def test_a_quantized_file_is_no_source_unless_allowed(llama: str, tmp_path: Path) -> None:
-    source = str(quantized(llama, tmp_path, "Q8_0"))
-    error = refused(source, "Q4_K_M")
-    assert isinstance(error, UnsupportedError)
-    assert (error.reference, error.where) == ("quantized-source", "output.weight")
-    assert "--allow-requantize" in (error.hint or "")
-    # What is of the wanted type already needs no leave.
-    assert api.plan(source, api.Options(types=("Q8_0",))).notes == ()
-    error = refused(source, "Q8_0", keep_grid=True, steered=ALLOWED)
-    assert error.reference == "keep-or-requantize"
-
-
-def test_one_read_moves_for_one_file_what_it_quantizes_anew_for_another(
-    llama: str, tmp_path: Path
-) -> None:
-    source = quantized(llama, tmp_path, "Q4_K_M")
-    types = ("Q4_K_M", "Q5_K_M")
-    options = api.Options(types=types, steering=ALLOWED, output=tmp_path, jobs=2)
-    planned = api.plan(str(source), options)
-    count = sum(type == "Q4_K" for type, _ in data(source).values())
-    (note,) = planned.notes
-    assert note.startswith(f"Q5_K_M: quantized anew: {count} tensors from Q4_K.")
-    same, other = (one.path for one in api.convert(str(source), options).files)
-    assert data(same) == data(source)
-    moved = {name for name, stored in data(source).items() if data(other)[name] == stored}
-    assert "output.weight" in moved  # Q6_K in both
-    assert "blk.0.attn_q.weight" not in moved
-    for file in (same, other):
-        assert verify(file, str(source)).compared == len(data(file))
-
-
-def test_a_file_made_anew_says_of_its_source_what_that_said(
-    checkpoint: Folder, kit: Path, tmp_path: Path
-) -> None:
-    """llama-quantize copies all key-values, those on the source's importance matrix too."""
-    options = api.Options(
-        types=("Q8_0",),
-        imatrix=kit / "models" / "qwen2-tied" / "imatrix.gguf",
-        output=tmp_path,
-        jobs=1,
-    )
-    source = api.convert(str(checkpoint("qwen2-tied")), options).files[0].path
-    (plan,) = api.plan(str(source), api.Options(types=("Q4_0",), steering=ALLOWED)).plans
-    told = {kv.key: kv.value for kv in plan.kvs if kv.key.startswith("quantize.imatrix.")}
-    assert told["quantize.imatrix.file"] == str(options.imatrix)
-
-
-def test_keep_grid_moves_what_a_file_has_quantized(llama: str, tmp_path: Path) -> None:
-    source = quantized(llama, tmp_path, "Q8_0,tensor-type=ffn=f16,as=partly")
-    planned = api.plan(str(source), api.Options(types=("Q4_K_M",), keep_grid=True))
-    types = {tensor.name: (tensor.type, tensor.reason) for tensor in planned.plans[0].tensors}
-    assert types["blk.0.attn_q.weight"] == ("Q8_0", "stored as Q8_0: moved without loss")
-    assert types["blk.1.ffn_up.weight"] == ("Q4_K", "Q4_K_M: default")
-
-
-def test_mxfp4_of_a_checkpoint_is_kept_unless_requantizing_is_allowed(checkpoint: Folder) -> None:
-    source = str(checkpoint("gptoss"))
-    for allowed, found in ((False, "MXFP4"), (True, "Q4_K")):
-        options = api.Options(types=("Q4_K_S",), steering=Steering(allow_requantize=allowed))
-        planned = api.plan(source, options)
-        types = {tensor.name: tensor.type for tensor in planned.plans[0].tensors}
-        assert types["blk.0.ffn_up_exps.weight"] == found
-        assert bool(planned.notes) is allowed
 
 
 def test_a_plan_changes_with_its_steering(llama: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from quantize.errors import UnsupportedError, UsageError
 from quantize.recipes.categories import ATTN_V, OUTPUT, TOKEN_EMBD, category, why_kept
 from quantize.recipes.facts import ModelFacts
-from quantize.recipes.fallback import fitting
+from quantize.recipes.fallback import falls_back, fitting
 from quantize.recipes.mixes import Slot, rows_of
 from quantize.recipes.recipe import Recipe
 from quantize.recipes.steering import Rule
@@ -104,6 +104,8 @@ class _Walk:
             wanted, why = mix.default, f"{mix.name}: pure"
         else:
             wanted, why = self._mixed(tensor, kind)
+        if not falls_back(wanted):
+            _check_row(tensor, wanted, why)
         fits, detour = fitting(wanted, tensor.shape[-1])
         return Choice(fits, f"{why}; {detour}" if detour else why, rule)
 
@@ -179,13 +181,19 @@ def _separate(name: str, rule: Rule | None) -> bool:
 
 def _demanded(tensor: Tensor, wanted: str, option: str) -> Choice:
     """A type that llama-quantize takes without looking at the row length."""
-    if GGML_TYPES[wanted].fits(tensor.shape[-1]):
-        return Choice(wanted, f"{option} {wanted}")
-    fits, _ = fitting(wanted, tensor.shape[-1])
-    raise UsageError(
-        "row-misfit",
-        f"rows of {tensor.shape[-1]} are no whole number of {wanted} blocks",
-        where=tensor.name,
-        reason=f"a block of {wanted} has {GGML_TYPES[wanted].block_size} weights",
-        hint=f"{option} {fits}",
-    )
+    _check_row(tensor, wanted, option)
+    return Choice(wanted, f"{option} {wanted}")
+
+
+def _check_row(tensor: Tensor, wanted: str, why: str) -> None:
+    """Raise UsageError unless rows of the tensor are whole numbers of `wanted` blocks."""
+    kind, cols = GGML_TYPES[wanted], tensor.shape[-1]
+    if not kind.fits(cols):
+        fits, _ = fitting("Q8_0", cols)
+        raise UsageError(
+            "row-misfit",
+            f"rows of {cols} are no whole number of {wanted} blocks",
+            where=tensor.name,
+            reason=f"a block of {wanted} has {kind.block_size} weights, and {why} asks for it",
+            hint=f"{fits} would fit",
+        )

@@ -24,6 +24,11 @@ _SMALLER_BLOCKS = {
 }
 
 
+def falls_back(wanted: str) -> bool:
+    """Whether llama-quantize has another type for rows that `wanted` does not fit."""
+    return wanted in _SMALLER_BLOCKS or GGML_TYPES[wanted].block_size <= 32
+
+
 def fitting(wanted: str, cols: int) -> tuple[str, str | None]:
     """`wanted`, or the nearest type that rows of `cols` fit, and how it came to that."""
     kind = GGML_TYPES[wanted]
