@@ -87,7 +87,7 @@ def write_journal(final: Path, tasks: Sequence[Task]) -> bytes:
     journal.clear()
     journal.begin(FACTS)
     for task in tasks:
-        journal.record([task])
+        journal.record([(task, None)])
     journal.close(keep=True)
     return journal_path(final).read_bytes()
 
@@ -164,7 +164,7 @@ def test_data_is_durable_before_the_journal_says_so(
     monkeypatch.setattr(os, "write", write)
     monkeypatch.setattr(os, "fsync", sync)
     journal = Journal(final)
-    journal.record([Task(0, 0, 1)])
+    journal.record([(Task(0, 0, 1), None)])
     journal.close(keep=True)
     assert events == ["x.gguf.partial", "write", "x.gguf.journal"]
 

@@ -16,7 +16,7 @@ from quantize.execution.outputs import Outputs, facts_of
 from quantize.execution.recorder import Recorder
 from quantize.execution.settings import Settings, Written, choose_kernels
 from quantize.execution.tally import Tally
-from quantize.execution.worker import Worker
+from quantize.execution.worker import Qualities, Worker
 from quantize.planning.plan import Plan, Task, tasks
 from quantize.progress import Progress
 
@@ -47,9 +47,11 @@ def run(
         cut = in_source_order(source, plans[0].tensors, cut)
     check_memory(source, plans[0].tensors, cut, limits)
     facts = [facts_of(plan, source, identity) for plan in plans]
-    outputs = Outputs(plans, paths, facts, progress, fresh=settings.fresh)
+    measures = settings.measures
+    outputs = Outputs(plans, paths, facts, progress, fresh=settings.fresh, measures=measures)
     try:
-        digests = _Job(plans, source, outputs, limits, kernels, progress).run(cut)
+        job = _Job(plans, source, outputs, limits, kernels, progress, measures=measures)
+        digests = job.run(cut)
         outputs.commit()
     except CheckpointError:
         outputs.abandon(keep=False)  # the same weights would be refused again
@@ -59,8 +61,10 @@ def run(
         raise
     progress.finish()
     return tuple(
-        Written(path, plan.size, digest.file, digest.tensors, kernels, limits.jobs)
-        for path, plan, digest in zip(paths, plans, digests, strict=True)
+        Written(path, plan.size, digest.file, digest.tensors, kernels, limits.jobs, qualities)
+        for path, plan, digest, qualities in zip(
+            paths, plans, digests, outputs.qualities or [[] for _ in plans], strict=True
+        )
     )
 
 
@@ -75,17 +79,21 @@ class _Job:
         limits: Limits,
         kernels: str,
         progress: Progress,
+        *,
+        measures: bool,
     ) -> None:
+        self.measures = measures
         self.tensors = [plan.tensors for plan in plans]
         self.source = source
+        self.outputs = outputs
         self.files = outputs.files
         self.limits = limits
         self.kernels = kernels
         self.recorder = Recorder(outputs.journals)
         self.hasher = Hasher(plans, [file.partial for file in outputs.files])
         self.tally = Tally(plans[0], source, outputs.done, self.hasher, progress)
-        # (lane, task, error): what the lanes report.
-        self.reports: queue.SimpleQueue[tuple[int, Task | None, BaseException | None]]
+        # (lane, task, error, qualities): what the lanes report.
+        self.reports: queue.SimpleQueue[tuple[int, Task | None, BaseException | None, Qualities]]
         self.reports = queue.SimpleQueue()
 
     def run(self, cut: Sequence[Task]) -> list[Digests]:
@@ -121,38 +129,41 @@ class _Job:
                 in_flight[lane] += 1
                 held += memory
                 following += 1
-            lane, task = self._report()
+            lane, task, qualities = self._report()
             in_flight[lane] -= 1
             held -= self._memory(task)
-            self.recorder.add(task)
+            self.outputs.measured(task, qualities)
+            self.recorder.add(task, qualities)
             self.tally.add(task)
 
-    def _report(self) -> tuple[int, Task]:
+    def _report(self) -> tuple[int, Task, Qualities]:
         """Wait for the next finished task. Raises what went wrong instead."""
         while True:
             try:
                 # Not for ever: on Windows, Ctrl-C is seen between two waits only.
-                lane, task, error = self.reports.get(timeout=0.5)
+                lane, task, error, qualities = self.reports.get(timeout=0.5)
             except queue.Empty:
                 continue
             if error is not None:
                 raise error
             if task is not None:
-                return lane, task
+                return lane, task, qualities
 
     def _memory(self, task: Task) -> int:
         return task_memory(self.source, self.tensors[0][task.index], task, self.limits.step)
 
     def _lane(self, number: int) -> Lane:
-        def report(task: Task | None, error: BaseException | None) -> None:
-            self.reports.put((number, task, error))
+        def report(task: Task | None, error: BaseException | None, found: Qualities) -> None:
+            self.reports.put((number, task, error, found))
 
-        step = self.limits.step
+        tensors, source, kernels, step = self.tensors, self.source, self.kernels, self.limits.step
         if self.limits.processes:
             finals = [(file.final, file.size) for file in self.files]
-            return ProcessLane(Setup(self.tensors, self.source, finals, self.kernels, step), report)
+            setup = Setup(tensors, source, finals, kernels, step, self.measures)
+            return ProcessLane(setup, report)
         writes = [file.write for file in self.files]
-        return ThreadLane(Worker(self.tensors, self.source, writes, self.kernels, step), report)
+        worker = Worker(tensors, source, writes, kernels, step, measures=self.measures)
+        return ThreadLane(worker, report)
 
     def _stop(self, lanes: Sequence[Lane]) -> None:
         for lane in lanes:

@@ -1,9 +1,10 @@
 """What is finished of a `.partial` file, in a file beside it that survives a power cut.
 
 One JSON document a line. The first says what the bytes depend on; each later one lists finished
-rows as [tensor, lo, hi]. Rows are listed only after the data file has been synced, so whatever the
-journal says is true. A last line that was cut off is as if it had never been written. Ranges mean
-the same however a later run cuts its tasks.
+rows as [tensor, lo, hi], with the sums of their quality behind these if they were measured. Rows
+are listed only after the data file has been synced, so whatever the journal says is true. A last
+line that was cut off is as if it had never been written. Ranges mean the same however a later run
+cuts its tasks.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from quantize.errors import DiskError
+from quantize.execution.quality import TensorQuality
 from quantize.execution.ranges import Done
 from quantize.planning.plan import Task
 from quantize.storage.sink import disk_error, partial_path
@@ -39,12 +42,14 @@ def journal_path(final: Path) -> Path:
 class Journal:
     """The journal of one output, open and locked: two runs never write one file.
 
+    `measured` are the ranges that were read with their qualities, those listed last at the end.
     Raises DiskError where the file cannot be written, or another run has it.
     """
 
     def __init__(self, final: Path) -> None:
         self.final = final
         self.path = journal_path(final)
+        self.measured: dict[Task, TensorQuality] = {}
         try:
             self._fd = _open_locked(self.path)
         except OSError as error:
@@ -79,8 +84,12 @@ class Journal:
             for line in lines:
                 if not line.endswith(b"\n"):
                     break
-                for index, lo, hi in json.loads(line):
-                    done.add(Task(index, lo, hi))
+                for index, lo, hi, *sums in json.loads(line):
+                    task = Task(index, lo, hi)
+                    done.add(task)
+                    if sums:
+                        self.measured.pop(task, None)
+                        self.measured[task] = TensorQuality(*sums)
                 end += len(line)
         os.ftruncate(self._fd, end)
         return done, None
@@ -98,9 +107,12 @@ class Journal:
             os.ftruncate(self._fd, 0)
             os.fsync(self._fd)
 
-    def record(self, tasks: Iterable[Task]) -> None:
-        """Make the data file durable, then list `tasks`. Raises DiskError."""
-        rows = [[task.index, task.lo, task.hi] for task in tasks]
+    def record(self, finished: Iterable[tuple[Task, TensorQuality | None]]) -> None:
+        """Make the data file durable, then list what is `finished`. Raises DiskError."""
+        rows = [
+            [*astuple(task), *(() if quality is None else astuple(quality))]
+            for task, quality in finished
+        ]
         if rows:
             with _told(self.path):
                 _sync(partial_path(self.final))

@@ -20,12 +20,12 @@ from typing import IO, Protocol, cast
 
 from quantize.checkpoints.source import Source
 from quantize.errors import DiskError
-from quantize.execution.worker import Worker
+from quantize.execution.worker import Qualities, Worker
 from quantize.planning.plan import PlannedTensor, Task
 
-# report(task, None) when it is done, report(task, error) when it failed. The task is None when the
-# lane itself broke.
-Report = Callable[[Task | None, BaseException | None], None]
+# report(task, None, qualities) when it is done, report(task, error, ()) when it failed. The task is
+# None when the lane itself broke.
+Report = Callable[[Task | None, BaseException | None, Qualities], None]
 
 
 _PATIENCE = 1.0  # seconds for a read to end when nobody wants it any more
@@ -79,15 +79,16 @@ class ThreadLane:
             rows = self._worker.read(task)
         except BaseException as error:  # noqa: BLE001 - whoever reads the report raises it
             failed = error
-            return lambda: self._report(task, failed)
+            return lambda: self._report(task, failed, ())
 
         def finish() -> None:
             error = None
+            qualities: Qualities = ()
             try:
-                self._worker.write(task, rows)
+                qualities = self._worker.write(task, rows)
             except BaseException as raised:  # noqa: BLE001 - as above
                 error = raised
-            self._report(task, error)
+            self._report(task, error, qualities)
 
         return finish
 
@@ -108,6 +109,7 @@ class Setup:
     finals: Sequence[tuple[Path, int]]
     kernels: str
     step: int
+    measures: bool
 
 
 class ProcessLane:
@@ -164,11 +166,11 @@ class ProcessLane:
     def _run_reports(self) -> None:
         try:
             while True:
-                task, error = pickle.load(self._output)  # noqa: S301 - written by our own child
-                self._report(task, error)
+                message = pickle.load(self._output)  # noqa: S301 - written by our own child
+                self._report(*message)
         except (EOFError, pickle.UnpicklingError, OSError):
             if not self._closing:
-                self._report(None, _lost(self._process.wait()))
+                self._report(None, _lost(self._process.wait()), ())
 
 
 def _lost(code: int) -> DiskError:

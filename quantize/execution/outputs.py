@@ -10,8 +10,11 @@ from pathlib import Path
 from quantize import __version__
 from quantize.checkpoints.source import Source
 from quantize.execution.journal import Journal
+from quantize.execution.metering import measured_ranges
+from quantize.execution.quality import TensorQuality
 from quantize.execution.ranges import Done
-from quantize.planning.plan import Plan
+from quantize.execution.worker import Qualities
+from quantize.planning.plan import Plan, Task
 from quantize.progress import Progress
 from quantize.storage.sink import PartialFile, check_folder, disk_error, partial_path
 
@@ -19,7 +22,8 @@ from quantize.storage.sink import PartialFile, check_folder, disk_error, partial
 class Outputs:
     """One partial file and journal for each plan, all of them open. Raises DiskError.
 
-    `done` are the rows that are in every file already.
+    `done` are the rows that are in every file already; with `measures`, rows that were not measured
+    do not count. `qualities` are for each file those of its tensors as far as they are done.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class Outputs:
         progress: Progress,
         *,
         fresh: bool,
+        measures: bool,
     ) -> None:
         self.files: list[PartialFile] = []
         self.journals: list[Journal] = []
@@ -57,6 +62,19 @@ class Outputs:
             self.abandon(keep=True)
             raise
         self.done = reduce(Done.common, [done or Done(rows) for done in found])
+        self.qualities: list[list[TensorQuality]] = []
+        if measures:
+            # A journal that was not continued has listed nothing.
+            listed = [journal.measured for journal in self.journals]
+            self.done, tasks = measured_ranges(listed, rows)
+            self.qualities = [[TensorQuality()] * len(rows) for _ in plans]
+            for task in tasks:
+                self.measured(task, [measured[task] for measured in listed])
+
+    def measured(self, task: Task, qualities: Qualities) -> None:
+        """Count the measured rows of a task in."""
+        for known, quality in zip(self.qualities, qualities, strict=True):
+            known[task.index] += quality
 
     def commit(self) -> None:
         """Give the complete files their names."""

@@ -8,7 +8,7 @@ import sys
 import threading
 
 from quantize.execution.lanes import Setup, ThreadLane
-from quantize.execution.worker import Worker
+from quantize.execution.worker import Qualities, Worker
 from quantize.planning.plan import Task
 from quantize.storage.sink import PartialFile
 
@@ -19,12 +19,12 @@ def main() -> None:
     os.dup2(2, 1)  # whatever prints must not get between the reports
     lock = threading.Lock()
 
-    def report(task: Task | None, error: BaseException | None) -> None:
+    def report(task: Task | None, error: BaseException | None, qualities: Qualities) -> None:
         try:
-            message = pickle.dumps((task, error))
+            message = pickle.dumps((task, error, qualities))
             pickle.loads(message)  # noqa: S301 - some errors go in but do not come out again
         except Exception:  # noqa: BLE001 - anything can be wrong with somebody's exception
-            message = pickle.dumps((task, RuntimeError(repr(error))))
+            message = pickle.dumps((task, RuntimeError(repr(error)), ()))
         with lock:
             reports.write(message)
             reports.flush()
@@ -33,10 +33,17 @@ def main() -> None:
         setup: Setup = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our parent
         files = [PartialFile(path, size, resume=True) for path, size in setup.finals]
         writes = [file.write for file in files]
-        worker = Worker(setup.outputs, setup.source, writes, setup.kernels, setup.step)
+        worker = Worker(
+            setup.outputs,
+            setup.source,
+            writes,
+            setup.kernels,
+            setup.step,
+            measures=setup.measures,
+        )
         lane = ThreadLane(worker, report)
     except Exception as error:  # noqa: BLE001 - the parent raises it
-        report(None, error)
+        report(None, error, ())
         return
     try:
         while True:

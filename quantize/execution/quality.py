@@ -140,13 +140,20 @@ def _piece(a: F32Array, b: F32Array, room: NDArray[np.float64]) -> TensorQuality
     rows = np.stack((_dots(signal, signal), _dots(error, error), _dots(signal, error)))
     if not np.isfinite(rows).all():
         return _without_broken(a, b, room)
-    sums = (sum(map(int, row)) for row in np.ldexp(rows, _EXPONENT).tolist())
-    return TensorQuality(a.size, *sums, float(np.abs(error, out=error).max()))
+    signals, errors, crosses = np.ldexp(rows, _EXPONENT).tolist()
+    return TensorQuality(
+        a.size,
+        sum(map(int, signals)),
+        sum(map(int, errors)),
+        sum(map(int, crosses)),
+        float(np.abs(error, out=error).max()),
+    )
 
 
 def _dots(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sum of products of each row."""
-    return np.matmul(a[:, None, :], b[:, :, None]).reshape(-1)
+    products: NDArray[np.float64] = np.matmul(a[:, None, :], b[:, :, None])
+    return products.reshape(-1)
 
 
 def _without_broken(a: F32Array, b: F32Array, room: NDArray[np.float64]) -> TensorQuality:

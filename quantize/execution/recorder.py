@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from quantize.errors import DiskError
 from quantize.execution.journal import Journal
+from quantize.execution.worker import Qualities
 from quantize.planning.plan import Task
 
 INTERVAL = 1.0  # seconds of work that a power cut may cost
@@ -19,18 +20,21 @@ class Recorder:
     def __init__(self, journals: Sequence[Journal]) -> None:
         self._journals = journals
         self._lock = threading.Lock()
-        self._tasks: list[Task] = []
+        self._finished: list[tuple[Task, Qualities]] = []
         self._failed: DiskError | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def add(self, task: Task) -> None:
-        """`task` has been written. Raises DiskError if recording earlier ones has failed."""
+    def add(self, task: Task, qualities: Qualities) -> None:
+        """`task` has been written with these qualities.
+
+        Raises DiskError if recording earlier ones has failed.
+        """
         if self._failed is not None:
             raise self._failed
         with self._lock:
-            self._tasks.append(task)
+            self._finished.append((task, qualities))
 
     def stop(self, *, record: bool) -> None:
         """End, after one last batch if `record`."""
@@ -51,6 +55,6 @@ class Recorder:
     def _flush(self) -> None:
         # Taken before the data is synced: what finishes meanwhile is for the next batch.
         with self._lock:
-            batch, self._tasks = self._tasks, []
-        for journal in self._journals:
-            journal.record(batch)
+            batch, self._finished = self._finished, []
+        for place, journal in enumerate(self._journals):
+            journal.record((task, found[place] if found else None) for task, found in batch)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quantize import kernels as kernel_sets
 from quantize.errors import UsageError
+from quantize.execution.quality import TensorQuality
 
 # Whether a set of kernels holds the interpreter lock for most of its time, so that each worker
 # needs a process of its own.
@@ -20,13 +21,14 @@ class Settings:
 
     `jobs` workers (None: one for each core this process may use), at most `max_memory` bytes over
     all processes (None: see memory.py), a set of kernels ("auto", "numpy", "numba"). `fresh` does
-    not continue what an earlier run left behind.
+    not continue what an earlier run left behind. `measures`: say what the types have lost.
     """
 
     jobs: int | None = None
     max_memory: int | None = None
     kernels: str = "auto"
     fresh: bool = False
+    measures: bool = False
 
     def without(self, memory: int) -> Settings:
         """With `memory` bytes of the bound for somebody else."""
@@ -37,7 +39,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One finished file. Digests are SHA-256 in hex; `tensors` has one for each tensor's bytes."""
+    """One finished file. Digests are SHA-256 in hex; `tensors` has one for each tensor's bytes.
+
+    `qualities` are of the measured rows of each tensor of the plan; none where nobody asked.
+    """
 
     path: Path
     size: int
@@ -45,6 +50,7 @@ class Written:
     tensors: Mapping[str, str]
     kernels: str
     jobs: int
+    qualities: Sequence[TensorQuality] = ()
 
 
 def choose_kernels(name: str) -> str:

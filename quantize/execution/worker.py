@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from quantize.checkpoints.source import Source
 from quantize.execution.checks import check_rows, overflows, too_large
 from quantize.execution.importance import quantize_weighted
+from quantize.execution.metering import measure_stored
+from quantize.execution.quality import TensorQuality
 from quantize.execution.rows import planned_rows, row_ranges, stored_blocks
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.quantizers import load
@@ -26,6 +28,9 @@ Write = Callable[[int, memoryview], None]
 # another quantizes anew.
 Rows = dict[bool, NDArray[Any]]
 
+# One for each output, of the rows of a task that are measured; or none at all.
+Qualities = Sequence[TensorQuality]
+
 
 class CancelledError(Exception):
     """The run is over; whoever asked for the end knows why."""
@@ -36,7 +41,8 @@ class Worker:
 
     `outputs` are the tensors of each plan: the same ones in the same order, with other types and
     offsets; `writes` stand beside them. `step` bounds how many elements are quantized at once.
-    Reading and writing may go on in two threads at the same time.
+    `measures`: say what of the rows is lost. Reading and writing may go on in two threads at the
+    same time.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class Worker:
         writes: Sequence[Write],
         kernels: str,
         step: int,
+        *,
+        measures: bool = False,
     ) -> None:
         self.outputs = outputs
         self.source = source
@@ -53,6 +61,7 @@ class Worker:
         types = {tensor.type for tensors in outputs for tensor in tensors if not tensor.repacked}
         self.quantizers = {type: load(type, kernels) for type in types}
         self.step = step
+        self.measures = measures
         self.cancelled = threading.Event()
 
     def read(self, task: Task) -> Rows:
@@ -68,19 +77,31 @@ class Worker:
         check_rows(self.source, tensor, rows, self.step)
         return rows
 
-    def write(self, task: Task, rows: Rows) -> None:
-        """Quantize for each output and write. Raises CheckpointError, DiskError, CancelledError."""
+    def write(self, task: Task, rows: Rows) -> Qualities:
+        """Quantize for each output and write; say how good each is, if that is asked for.
+
+        Raises CheckpointError, DiskError, CancelledError.
+        """
+        qualities = [TensorQuality()] * len(self.outputs) if self.measures else []
         cols = self.outputs[0][task.index].cols
         for lo, hi in row_ranges(task.hi - task.lo, cols, self.step):
             self._stop_if_cancelled()
             first = task.lo + lo
             done: dict[str, U8Array] = {}
+            found: dict[str, TensorQuality] = {}
             for tensors, write in zip(self.outputs, self.writes, strict=True):
                 tensor = tensors[task.index]
                 if tensor.type not in done:
-                    done[tensor.type] = self._stored(tensor, rows[tensor.repacked][lo:hi], first)
+                    part = rows[tensor.repacked][lo:hi]
+                    done[tensor.type] = self._stored(tensor, part, first)
+                    if self.measures:
+                        data = done[tensor.type]
+                        found[tensor.type] = measure_stored(tensor, part, data, first)
                 offset = tensor.offset + first * tensor.row_nbytes
                 write(offset, done[tensor.type].reshape(-1).data)
+            for place, _ in enumerate(qualities):
+                qualities[place] += found[self.outputs[place][task.index].type]
+        return qualities
 
     def _stored(self, tensor: PlannedTensor, rows: NDArray[Any], first: int) -> U8Array:
         """The stored bytes of `rows`, of which the first is row `first` of the tensor."""
