@@ -96,6 +96,7 @@ GGML_TYPES = {
         GGMLType("MXFP4", 39, 32, 17),
         GGMLType("NVFP4", 40, 64, 36),
         GGMLType("Q1_0", 41, 128, 18),
+        GGMLType("Q2_0", 42, 64, 18),
     )
 }
 GGML_TYPES_BY_ID = {t.id: t for t in GGML_TYPES.values()}

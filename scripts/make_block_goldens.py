@@ -23,7 +23,7 @@ from quantize.tensors import GGML_TYPES  # noqa: E402
 
 FOLDER = ROOT / "tests" / "data" / "blocks"
 TAKE_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S")
-GGUF_CANNOT_DECODE = ("NVFP4", "Q1_0")
+GGUF_CANNOT_DECODE = ("NVFP4", "Q1_0", "Q2_0")
 
 
 def main() -> None:

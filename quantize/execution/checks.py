@@ -59,6 +59,7 @@ SCALES = {
     "TQ2_0": Scales((64,)),
     "MXFP4": Scales((0,), mask=0xFF, dtype="u1"),
     "Q1_0": Scales((0,)),
+    "Q2_0": Scales((0,)),
 }
 
 

@@ -43,6 +43,7 @@ QUANTIZERS: Registry[Quantizer] = Registry(
         "MXFP4": "quantize.quantizers.mxfp4:MXFP4",
         "NVFP4": "quantize.quantizers.nvfp4:NVFP4",
         "Q1_0": "quantize.quantizers.q1_0:Q1_0",
+        "Q2_0": "quantize.quantizers.q2_0:Q2_0",
     },
 )
 
