@@ -78,6 +78,7 @@ def write_manifest(
             "types": [plan.ftype for plan in plans],
             "recipes": _recipes(prepared) or None,
             "imatrix": imatrix_record(prepared.imatrix),
+            "edits": options.edits.record(),
             "keep_grid": options.keep_grid or None,
             "arch": options.arch,
             "pre": options.pre,

@@ -9,6 +9,7 @@ from quantize.errors import UsageError
 from quantize.execution import Settings
 from quantize.ollama.modelfile import NOTHING_CHOSEN, Chosen
 from quantize.planning.automatic import AUTOMATIC, is_automatic
+from quantize.planning.edits import UNEDITED, Edits
 from quantize.recipes import UNSTEERED, Recipe, Steering
 from quantize.recipes.budget import Budget
 from quantize.recipes.spec import parse_type
@@ -20,19 +21,20 @@ class Options:
 
     A type is the text of one, TYPE[,OPTION[=VALUE]]..., or a recipe; "auto" is chosen by the
     source. `steering` is for all of them, after their own. A `budget` has the types of single
-    tensors measured and chosen instead. `keep_grid`: weights that are quantized already and that a
-    ggml type holds exactly become that type, whatever the others become. `lora`: adapters to merge,
-    FOLDER or Hub id, each with "=SCALE" behind it if it is not to be taken as it is. `stream`: read
-    the weights of a repository over HTTP and keep none of them. `adapter_only`: the source is an
-    adapter, to become a GGUF adapter; `base` is where its base's config.json is, if not where the
-    adapter says. `chosen` is for the Modelfile. `imatrix` is a file that says how much the columns
-    of each tensor matter; the key-values call it by its path, as llama-quantize does, or by
-    `imatrix_name`.
+    tensors measured and chosen instead. `edits` change the model itself. `keep_grid`: weights that
+    are quantized already and that a ggml type holds exactly become that type, whatever the others
+    become. `lora`: adapters to merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not
+    to be taken as it is. `stream`: read the weights of a repository over HTTP and keep none of
+    them. `adapter_only`: the source is an adapter, to become a GGUF adapter; `base` is where its
+    base's config.json is, if not where the adapter says. `chosen` is for the Modelfile. `imatrix`
+    is a file that says how much the columns of each tensor matter; the key-values call it by its
+    path, as llama-quantize does, or by `imatrix_name`.
     """
 
     types: tuple[str | Recipe, ...] = (AUTOMATIC,)
     steering: Steering = UNSTEERED
     budget: Budget | None = None
+    edits: Edits = UNEDITED
     imatrix: Path | None = None
     imatrix_name: str | None = None
     keep_grid: bool = False

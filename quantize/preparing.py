@@ -19,6 +19,8 @@ from quantize.planning.adapters import (
     open_adapter,
 )
 from quantize.planning.automatic import choose_automatically, is_automatic, notes_on_encodings
+from quantize.planning.editing import edited
+from quantize.planning.edits import UNEDITED
 from quantize.planning.fetching import to_download
 from quantize.planning.from_adapter import (
     model_of_adapter,
@@ -28,7 +30,7 @@ from quantize.planning.from_adapter import (
 )
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.from_gguf import model_of_gguf
-from quantize.planning.importance import notes_on_imatrix, weigh
+from quantize.planning.importance import notes_on_imatrix
 from quantize.planning.opening import Opened, open_source
 from quantize.planning.outputs import Model
 from quantize.planning.plan import Plan
@@ -78,6 +80,14 @@ def open_sources(source: str, options: Options) -> Sources:
                 reason="the factors of an adapter are written as floats",
                 hint="leave out --imatrix, or merge the adapter: --lora",
             )
+        if options.edits != UNEDITED:
+            raise UsageError(
+                "edits-of-adapter",
+                "key-values, blocks and importances are those of a model, not of an adapter",
+                where="--adapter-only",
+                hint="leave out --override-kv, --prune-layers, --exclude-weights and "
+                "--include-weights",
+            )
         found = open_adapter(source, options.token)
         opened = opened_alone(found, open_alone(found, options.base, options.token))
         return Sources(opened, recipes or (plain("F32"),), (found,))
@@ -95,11 +105,10 @@ def plan_sources(sources: Sources, options: Options, progress: Progress) -> Prep
     if isinstance(origin, LoneAdapter):
         return _plan_adapter(sources, origin, options)
     opened, recipes, adapters = sources.opened, sources.recipes, sources.adapters
-    imatrix = sources.imatrix
-    model = name_origins(_model(opened, options), opened, adapters)
-    if imatrix is not None:
-        model = weigh(model, imatrix, options.imatrix_name or str(imatrix.file))
-    notes = (*notes_of(opened, adapters), *notes_on_encodings(opened.source, model))
+    whole = name_origins(_model(opened, options), opened, adapters)
+    called = options.imatrix_name or str(options.imatrix)
+    model, imatrix, edits = edited(whole, options.edits, sources.imatrix, called)
+    notes = (*notes_of(opened, adapters), *notes_on_encodings(opened.source, model), *edits)
     if options.budget is not None:
         found, note = budgeted(
             origin, model, options.steering, options.budget, settings_of(options), progress

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from quantize.execution.comparison import compare_header, compare_with_source
 from quantize.execution.structure import check_structure, open_gguf
 from quantize.formats.imatrix_files import read_imatrix
 from quantize.options import Options, settings_of
+from quantize.planning.edits import UNEDITED, Edits, edits_of_record
 from quantize.planning.fetching import stream
 from quantize.planning.importance import IMATRIX_FILE
 from quantize.preparing import prepare
@@ -106,6 +109,7 @@ def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Opt
         options,
         lora=() if is_adapter else _adapters(options, opened, record),
         types=(_recipe(record, opened.file),),
+        edits=_edits(record, opened.file),
         keep_grid=bool(made.get("keep_grid")),
         arch=made.get("arch"),
         pre=made.get("pre"),
@@ -147,14 +151,26 @@ def _value(opened: GGUFFile, key: str) -> Any:
 def _recipe(record: Recorded, file: str) -> Recipe:
     """Of a recorded file. Raises UsageError for a record that makes no sense."""
     name = str(record.output["type"])
-    recorded = record.options.get("recipes", {}).get(name)
-    try:
+    with _understood(f"{file}: recipes: {name}"):
+        recorded = record.options.get("recipes", {}).get(name)
         return plain(name) if recorded is None else recipe_of(name, recorded)
+
+
+def _edits(record: Recorded, file: str) -> Edits:
+    with _understood(f"{file}: edits"):
+        recorded = record.options.get("edits")
+        return UNEDITED if recorded is None else edits_of_record(recorded)
+
+
+@contextmanager
+def _understood(where: str) -> Iterator[None]:
+    try:
+        yield
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise UsageError(
             "bad-manifest",
             "the manifest does not say how the file was made",
-            where=f"{file}: recipes: {name}",
+            where=where,
             reason=f"{type(error).__name__}: {error}",
             hint="verify without --source",
         ) from error

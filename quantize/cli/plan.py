@@ -24,6 +24,10 @@ def plan(  # noqa: PLR0913 (one for each option)
     pure: opt.Pure = False,
     allow_requantize: opt.AllowRequantize = False,
     imatrix: opt.Imatrix = None,
+    exclude_weights: opt.ExcludeWeights = [],  # noqa: B006 (as above)
+    include_weights: opt.IncludeWeights = [],  # noqa: B006 (as above)
+    override_kv: opt.OverrideKv = [],  # noqa: B006 (as above)
+    prune_layers: opt.PruneLayers = None,
     keep_grid: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
     adapter_only: opt.AdapterOnly = False,
@@ -60,6 +64,7 @@ def plan(  # noqa: PLR0913 (one for each option)
                 pure=pure,
                 allow_requantize=allow_requantize,
             ),
+            edits=opt.edited(override_kv, prune_layers, exclude_weights, include_weights),
             imatrix=imatrix,
             keep_grid=keep_grid,
             lora=lora,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,12 @@ def boolean(key: str, value: bool) -> KV:  # noqa: FBT001 (the value itself, no 
 
 def string(key: str, value: str | bytes) -> KV:
     return KV(key, "STRING", value)
+
+
+def with_last(kvs: Iterable[KV], last: Sequence[KV]) -> tuple[KV, ...]:
+    """`kvs` with `last` behind them, in place of others of the same keys."""
+    keys = {kv.key for kv in last}
+    return (*(kv for kv in kvs if kv.key not in keys), *last)
 
 
 def array(key: str, element: str, values: Iterable[Any]) -> KV:

@@ -13,9 +13,7 @@ _FLOATS = {"F32", "F16", "BF16"}
 _DROPPED = "split."
 
 
-def model_of_gguf(
-    source: GGUFFile, *, name: str | None = None, keep_grid: bool = False
-) -> Model:
+def model_of_gguf(source: GGUFFile, *, name: str | None = None, keep_grid: bool = False) -> Model:
     """The file's model. `keep_grid`: tensors that are quantized already keep their types."""
     kvs = [kv for kv in source.header.kvs if not kv.key.startswith(_DROPPED)]
     outputs = [

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from quantize.errors import UsageError
 from quantize.formats.imatrix import LARGEST, Imatrix, ImatrixEntry
-from quantize.formats.kv import KV, string, u32
+from quantize.formats.kv import KV, string, u32, with_last
+from quantize.planning.edits import Edits
 from quantize.planning.layout import written_shape
 from quantize.planning.outputs import Model, Output
 from quantize.planning.plan import Plan, PlannedTensor
@@ -22,6 +23,51 @@ _PREFIX = "quantize.imatrix."
 IMATRIX_FILE = f"{_PREFIX}file"
 _LONGEST_VALUE = 127  # bytes of a text that llama-quantize takes
 _LISTED = 3
+
+
+def selected(imatrix: Imatrix, edits: Edits) -> Imatrix:
+    """The matrix without the entries that a person leaves out.
+
+    Raises UsageError for names that are found nowhere, and if nothing is left.
+    """
+    names = edits.excluded or edits.included
+    if not names:
+        return imatrix
+    option = "--exclude-weights" if edits.excluded else "--include-weights"
+    for name in names:
+        if not any(name in entry for entry in imatrix.entries):
+            raise _unmatched(imatrix, f"{option} {name}", "no entry has it in its name")
+    wanted = bool(edits.included)
+    entries = {
+        name: entry
+        for name, entry in imatrix.entries.items()
+        if any(one in name for one in names) is wanted
+    }
+    if not entries:
+        raise _unmatched(imatrix, option, "nothing is left of the matrix")
+    return replace(imatrix, entries=entries)
+
+
+def _unmatched(imatrix: Imatrix, where: str, message: str) -> UsageError:
+    return UsageError(
+        "unmatched-weights",
+        message,
+        where=where,
+        reason=f"the first entry is {next(iter(imatrix.entries))}",
+        hint=f"`quantize imatrix {imatrix.file}` lists some of them",
+    )
+
+
+def notes_on_selection(imatrix: Imatrix, edits: Edits) -> Iterator[str]:
+    """Which entries are used of `imatrix`, which has all of them."""
+    for option, names in {
+        "--exclude-weights": edits.excluded,
+        "--include-weights": edits.included,
+    }.items():
+        if names:
+            used = len(selected(imatrix, edits).entries)
+            said = " ".join(f"{option} {name}" for name in names)
+            yield f"imatrix: {used} of {len(imatrix.entries)} entries are used: {said}"
 
 
 def weigh(model: Model, imatrix: Imatrix, called: str) -> Model:
@@ -38,7 +84,7 @@ def weigh(model: Model, imatrix: Imatrix, called: str) -> Model:
             reason=f"the first one is of {next(iter(imatrix.entries))}",
             hint="give the matrix that was made of this model",
         )
-    added = (*model.added, *key_values(imatrix, called))
+    added = with_last(model.added, tuple(key_values(imatrix, called)))
     return replace(model, outputs=outputs, added=added, has_imatrix=True)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
 from quantize.formats.imatrix import ImatrixEntry
-from quantize.formats.kv import KV, u32
+from quantize.formats.kv import KV, u32, with_last
 from quantize.planning.outputs import Output
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.recipes import FTYPES, Choice, Recipe
@@ -48,10 +48,8 @@ def lay_out(
 
     `added` are key-values that come last, in place of others of the same keys.
     """
-    last = (VERSION, u32("general.file_type", _file_type_id(recipe, choices)), *added)
-    replaced = {kv.key for kv in last}
-    kvs = (*(kv for kv in kvs if kv.key not in replaced), *last)
-    return place(name, arch, recipe.name, kvs, outputs, choices)
+    kvs = with_last(kvs, (VERSION, u32("general.file_type", _file_type_id(recipe, choices))))
+    return place(name, arch, recipe.name, with_last(kvs, added), outputs, choices)
 
 
 def place(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from quantize.architectures.transforms import IDENTITY, Transform
 from quantize.formats.imatrix import ImatrixEntry
-from quantize.formats.kv import KV
+from quantize.formats.kv import KV, with_last
 from quantize.tensors import Shape
 
 
@@ -37,7 +37,8 @@ class Output:
 class Model:
     """A model to write: everything about it but the types of its tensors.
 
-    `has_imatrix`: an importance matrix goes with it. `added` are key-values that come last.
+    `has_imatrix`: an importance matrix goes with it. `added` are key-values that come last, in
+    place of others of the same keys; the mixes look at `kvs` alone.
     """
 
     name: str
@@ -46,3 +47,8 @@ class Model:
     outputs: Sequence[Output]
     has_imatrix: bool = False
     added: tuple[KV, ...] = ()
+
+    @property
+    def written_kvs(self) -> tuple[KV, ...]:
+        """All key-values but those that depend on the types."""
+        return with_last(self.kvs, self.added)

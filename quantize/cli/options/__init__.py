@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from quantize.cli.options.comparing import FailAbove, Html, MeasuredSample, Other, Reference
+from quantize.cli.options.edits import (
+    ExcludeWeights,
+    IncludeWeights,
+    OverrideKv,
+    PruneLayers,
+    edited,
+)
 from quantize.cli.options.evaluating import BaseFile, ChunkContext, Chunks, Text, Threads
 from quantize.cli.options.hub import Force, Private, Push, Repo, Stream, Token
 from quantize.cli.options.imatrix import FromImatrix, Imatrix, ImatrixFile
@@ -77,6 +84,7 @@ __all__ = [
     "Chunks",
     "Context",
     "DryRun",
+    "ExcludeWeights",
     "FailAbove",
     "Files",
     "Fits",
@@ -90,6 +98,7 @@ __all__ = [
     "Html",
     "Imatrix",
     "ImatrixFile",
+    "IncludeWeights",
     "Jobs",
     "Json",
     "KeepGrid",
@@ -111,10 +120,12 @@ __all__ = [
     "Other",
     "OutputFolder",
     "OutputTensorType",
+    "OverrideKv",
     "Parameter",
     "PlannedTypes",
     "Pre",
     "Private",
+    "PruneLayers",
     "Pure",
     "Push",
     "Quiet",
@@ -134,6 +145,7 @@ __all__ = [
     "TokenEmbeddingType",
     "Types",
     "chosen",
+    "edited",
     "request",
     "steered",
 ]

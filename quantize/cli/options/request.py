@@ -11,6 +11,7 @@ from quantize.units import parse_size
 
 if TYPE_CHECKING:
     from quantize.options import Options
+    from quantize.planning.edits import Edits
     from quantize.recipes import Steering
 
 
@@ -21,6 +22,7 @@ def request(  # noqa: PLR0913 (one for each option)
     steering: Steering,
     target_size: str | None,
     bits: float | None,
+    edits: Edits,
     imatrix: Path | None,
     keep_grid: bool,
     lora: list[str],
@@ -43,6 +45,7 @@ def request(  # noqa: PLR0913 (one for each option)
         types=(*types, *read) or ("auto",),
         steering=steering,
         budget=budget_of(target_size, bits),
+        edits=edits,
         imatrix=imatrix,
         keep_grid=keep_grid,
         lora=tuple(lora),
