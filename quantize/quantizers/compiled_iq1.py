@@ -28,8 +28,8 @@ def _fit(x: F32Array, weights: F32Array, rule: Rule) -> ShiftedFit:
     )
     points = grid(GRID)
     shifted.fit(
-        x.reshape(-1),
-        weights.reshape(-1),
+        x,
+        weights,
         rule.nothing,
         rule.shifts.reshape(-1),
         (points.points.reshape(-1), points.number, points.start, points.count, points.nearby),

@@ -1,7 +1,7 @@
 """IQ1_S and IQ1_M, compiled: twin of `kernels.shifted`.
 
-Sixteen blocks go side by side through all splits. Sorting before that, and finding points of the
-grid after it, is work on one block at a time.
+Sixteen blocks go side by side through sorting and all splits. Finding points of the grid after that
+is work on one block at a time, whose elements are LANES apart then.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.compiled import compiled, part
+from quantize.kernels.compiled.lanes import columns
+from quantize.kernels.compiled.rounding import at_least
 from quantize.kernels.compiled.splits import OF_W, OF_X, RIGHT_W, RIGHT_X, SUMS, search
-from quantize.kernels.compiled.vector import LANES
+from quantize.kernels.compiled.vector import LANES, choose_int, load, splat, splat_int, store
 
 F32Array = NDArray[np.float32]
 I32Array = NDArray[np.int32]
@@ -35,80 +37,88 @@ def fit(
     shift: F32Array,
     number: I32Array,
 ) -> None:
-    """Fill in scale, shift and number of blocks in columns; all arrays are flat.
+    """Fill in scale, shift and number of blocks in columns, `(size, B)`; other arrays are flat.
 
     A block that is left out keeps what it has. `nothing` and `shifts` are those of a
     `kernels.shifted.Rule`.
     """
-    blocks = scale.size
-    size, groups = x.size // blocks, number.size // blocks
-    block, weight = np.zeros(LANES * size, np.float32), np.zeros(LANES * size, np.float32)
-    order, levels = np.empty(LANES * size, np.int32), np.empty(size, np.int32)
+    size, blocks = x.shape
+    groups = number.size // blocks
+    side, weight = np.empty(LANES * size, np.float32), np.empty(LANES * size, np.float32)
+    places, order = np.empty(LANES * size, np.int32), np.empty(size, np.int32)
     sums, errors = np.zeros(SUMS, np.float32), np.empty(3 * GROUP, np.float32)
-    best, candidate = np.empty(LANES, np.float32), np.empty(LANES, np.int32)
+    peak, best = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    candidate, levels = np.empty(LANES, np.int32), np.empty(size, np.int32)
     for b in range(0, blocks, LANES):
-        lanes = min(LANES, blocks - b)
-        for i in range(size):
-            for lane in range(lanes):
-                block[lane * size + i] = x[i * blocks + b + lane]
-                weight[lane * size + i] = weights[i * blocks + b + lane]
-        for lane in range(lanes):
-            own = slice(lane * size, lane * size + size)
-            _sort(block[own], order[own])
-            _add(block[own], weight[own], order[own], sums[lane:])
+        columns(x, b, side)
+        columns(weights, b, weight)
+        _sort(side, size, places, peak)
+        for lane in range(LANES):
+            _add(side[lane:], weight[lane:], places[lane:], order, sums[lane:])
         search(sums, size, best, candidate)
-        for lane in range(lanes):
-            own, at = slice(lane * size, lane * size + size), b + lane
-            if candidate[lane] < 0 or np.abs(block[own]).max() < nothing:
+        for lane in range(min(LANES, blocks - b)):
+            if candidate[lane] < 0 or peak[lane] < nothing:
                 continue
-            kind = _split(candidate[lane], shifts.size // groups, best[lane], order[own], levels)
+            kinds, at = shifts.size // groups, b + lane
+            kind = _split(candidate[lane], kinds, best[lane], places[lane:], levels)
             sign = np.float32(-1 if best[lane] < 0 else 1)
             for g in range(groups):
                 shift[g * blocks + at] = sign * shifts[kind * groups + g]
             scale[at] = _settle(
-                block[own], weight[own], abs(best[lane]), shift[at::blocks], levels,
+                side[lane:], weight[lane:], abs(best[lane]), shift[at::blocks], levels,
                 grid, errors, number[at::blocks],
             )  # fmt: skip
 
 
 @part
-def _sort(values: F32Array, order: I32Array) -> None:
-    """Ascending; equal values keep their order."""
-    for i in range(values.size):
-        place = i
-        while place > 0 and values[order[place - 1]] > values[i]:
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = i
+def _sort(x: F32Array, size: int, places: I32Array, peak: F32Array) -> None:
+    """The place of each element in ascending order, where equal ones keep theirs; magnitudes."""
+    one, zero, largest = splat_int(1), splat_int(0), splat(0.0)
+    for i in range(size):
+        value, place = load(x, i * LANES), zero
+        for j in range(i):
+            place = place + choose_int(value < load(x, j * LANES), zero, one)
+        for j in range(i + 1, size):
+            place = place + choose_int(load(x, j * LANES) < value, one, zero)
+        store(places, i * LANES, place)
+        largest = at_least(largest, abs(value))
+    store(peak, 0, largest)
 
 
 @part
-def _add(values: F32Array, weights: F32Array, order: I32Array, sums: F32Array) -> None:
+def _add(
+    values: F32Array, weights: F32Array, places: I32Array, order: I32Array, sums: F32Array
+) -> None:
     """The running sums of one lane."""
+    for i in range(order.size):
+        order[places[i * LANES]] = i
     left_x, left_w, right_x, right_w = _ZERO, _ZERO, _ZERO, _ZERO
-    for place in range(values.size):
-        i = order[place]
-        if values.size == 2 * GROUP and i >= GROUP:
-            right_x += weights[i] * values[i]
-            right_w += weights[i]
+    for place in range(order.size):
+        i, at = order[place], (place + 1) * LANES
+        value, weight = values[i * LANES], weights[i * LANES]
+        if order.size == 2 * GROUP and i >= GROUP:
+            right_x += weight * value
+            right_w += weight
         else:
-            left_x += weights[i] * values[i]
-            left_w += weights[i]
-        at = (place + 1) * LANES
+            left_x += weight * value
+            left_w += weight
         sums[OF_X + at], sums[OF_W + at] = left_x, left_w
         sums[RIGHT_X + at], sums[RIGHT_W + at] = right_x, right_w
 
 
 @part
-def _split(candidate: int, kinds: int, scale: np.float32, order: I32Array, levels: I32Array) -> int:
+def _split(
+    candidate: int, kinds: int, scale: np.float32, places: I32Array, levels: I32Array
+) -> int:
     """The levels 0, 1, 2 that a candidate gives the weights, and which of the kinds it is."""
     first, between = 0, candidate // kinds
-    while between > order.size - first:
-        between -= order.size - first + 1
+    while between > levels.size - first:
+        between -= levels.size - first + 1
         first += 1
-    for place in range(order.size):
+    for i in range(levels.size):
+        place = places[i * LANES]
         level = int(place >= first) + int(place >= first + between)
-        levels[order[place]] = 2 - level if scale < 0 else level
+        levels[i] = 2 - level if scale < 0 else level
     return candidate % kinds
 
 
@@ -131,7 +141,8 @@ def _settle(
             cell = 3 * cell + levels[i]
         number[g] = grid[1][cell]
         if number[g] < 0:
-            _weigh(values[GROUP * g :], weights[GROUP * g :], scale, shift[g], errors)
+            at = GROUP * LANES * g
+            _weigh(values[at:], weights[at:], scale, shift[g], errors)
             number[g] = _nearest(errors, grid, cell)
             moved = True
     if moved:
@@ -146,8 +157,8 @@ def _weigh(
     """What each level of each weight would cost."""
     for i in range(GROUP):
         for level in range(3):
-            difference = scale * (np.float32(level - 1) + shift) - values[i]
-            errors[3 * i + level] = weights[i] * difference * difference
+            difference = scale * (np.float32(level - 1) + shift) - values[i * LANES]
+            errors[3 * i + level] = weights[i * LANES] * difference * difference
 
 
 @part
@@ -175,10 +186,10 @@ def _fitted(
 ) -> np.float32:
     """The scale that fits levels best, or the old one where ggml keeps it."""
     sum_qx, sum_q2 = _ZERO, _ZERO
-    for i in range(values.size):
+    for i in range(GROUP * number.size):
         g, element = divmod(i, GROUP)
         level = np.float32(points[GROUP * number[g] + element]) - _ONE + shift[g]
-        product = weights[i] * level
-        sum_qx += product * values[i]
+        product = weights[i * LANES] * level
+        sum_qx += product * values[i * LANES]
         sum_q2 += product * level
     return sum_qx / sum_q2 if sum_qx > 0 and sum_q2 > 0 else scale
