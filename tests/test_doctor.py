@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ import pytest
 from quantize import api
 from quantize.formats.gguf import ALIGNMENT_KEY
 from quantize.formats.kv import KV, array, f32, string, u32
+from quantize.ollama import doctor
 from quantize.ollama.checks import CHECKS
+from quantize.ollama.confined import translate_confined
 from tests.cli_runner import Cli, runner
 from tests.good_gguf import CHAT, GOOD, GOOD_MODELFILE, TENSORS, TOKENS, write_gguf
 from tests.kit_models import MODELS
+from tests.test_ollama_prompt import ENDLESS
 
 WITH_TOOLS = "{% if tools %}{{ tools | tojson }}{% endif %}" + CHAT
 GO = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
@@ -70,6 +74,7 @@ EPSILON = "llama.attention.layer_norm_rms_epsilon"
 LONG = u32("llama.rope.scaling.original_context_length", 4096)
 NORMAL = array("tokenizer.ggml.token_type", "INT32", [3, 3, 1, 1, 3])
 NORMAL_END = array("tokenizer.ggml.token_type", "INT32", [3, 3, 1, 3, 1])
+NUMBERS = array("tokenizer.ggml.merges", "INT32", [1])
 FEWER_TOKENS = array("tokenizer.ggml.tokens", "STRING", TOKENS[:4])
 FEWER = array("tokenizer.ggml.token_type", "INT32", [3])
 LENGTH = "llama.context_length"
@@ -82,6 +87,14 @@ CASES = {
     "u64": Case("scalar types", "error", "is UINT64", changed(KV(LENGTH, "UINT64", 128))),
     "i32": Case("scalar types", "error", "is INT32", changed(KV("general.file_type", "INT32", 7))),
     "id of another type": Case("scalar types", "error", "is INT32", changed(KV(EOS, "INT32", 4))),
+    "no list": Case(
+        "scalar types", "error", "is UINT32, which makes", changed(u32("tokenizer.ggml.tokens", 5))
+    ),
+    "no number": Case("scalar types", "error", "is STRING", changed(string("split.count", "two"))),
+    "a list of numbers": Case("scalar types", "error", "is ARRAY[INT32]", changed(NUMBERS)),
+    "endless blocks": Case(
+        "tensors", "error", "2147483648", changed(u32("llama.block_count", 2**31))
+    ),
     "no architecture": Case("architecture", "error", "is missing", {"general.architecture": None}),
     "unknown architecture": Case(
         "architecture", "warning", "does not know", changed(string("general.architecture", "yi9"))
@@ -283,6 +296,14 @@ def test_a_good_pair_is_fine(tmp_path: Path) -> None:
     path, modelfile = Case("", "", "").write(tmp_path)
     assert found(path, modelfile) == []
     assert found(path, None) == []
+
+
+def test_a_chat_template_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "translate_confined", partial(translate_confined, seconds=1))
+    path, modelfile = Case("", "", "", template(ENDLESS)).write(tmp_path)
+    ((check, level, text),) = found(path, modelfile)
+    assert (check, level) == ("Jinja", "error")
+    assert "not rendered within 1 seconds" in text
 
 
 def test_a_folder_with_links_that_leave_it(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def translate_confined(source: Source, seconds: float = MAX_SECONDS) -> Translat
     try:
         template, level, reason, glues = _ask({"source": asdict(source)}, seconds)
     except _GivenUpError as error:
-        return Translation(None, None, str(error))
+        return Translation(None, None, str(error), is_given_up=True)
     return Translation(
         template,
         None if level is None else Level(*level),

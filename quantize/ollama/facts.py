@@ -14,14 +14,32 @@ from quantize.ollama.prompt import source_of
 from quantize.ollama.translate import Source
 from quantize.tensors import StoredTensor
 
+_NUMBERS = frozenset({"UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "UINT64", "INT64"})
+_TEXT, _TEXTS = frozenset({"STRING"}), frozenset({"ARRAY[STRING]"})
+_IDS = ("bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mask")
+# Key -> the types with which something can be done.
+_TYPES: Mapping[str, frozenset[str]] = {
+    "tokenizer.ggml.tokens": _TEXTS,
+    "tokenizer.ggml.merges": _TEXTS,
+    "tokenizer.ggml.token_type": frozenset({f"ARRAY[{type}]" for type in _NUMBERS}),
+    "tokenizer.chat_template": _TEXT,
+    "tokenizer.ggml.model": _TEXT,
+    "tokenizer.ggml.pre": _TEXT,
+    "general.architecture": _TEXT,
+    "split.count": _NUMBERS,
+    "split.no": _NUMBERS,
+    **{f"tokenizer.ggml.{kind}_token_id": _NUMBERS for kind in _IDS},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The header of one file."""
+    """The header of one file. `odd` are key-values of types that make no sense."""
 
     path: Path
     kvs: Mapping[str, KV]
     tensors: Mapping[str, StoredTensor]
+    odd: tuple[KV, ...] = ()
 
     def value(self, key: str) -> Any:
         """A key's value, None if there is no such key."""
@@ -69,4 +87,6 @@ def read_facts(path: Path) -> Facts:
         raise DiskError(
             "unreadable", "cannot be read", where=str(path), reason=error.strerror or str(error)
         ) from error
-    return Facts(path, {kv.key: kv for kv in header.kvs}, header.tensors)
+    odd = tuple(kv for kv in header.kvs if kv.type not in _TYPES.get(kv.key, {kv.type}))
+    kvs = {kv.key: kv for kv in header.kvs if kv not in odd}
+    return Facts(path, kvs, header.tensors, odd)

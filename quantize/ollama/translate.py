@@ -43,13 +43,15 @@ _SHORT = 5
 class Translation:
     """`template` is proven for `level`; None if nothing is. `reason` is why it is not more.
 
-    `glues` are what the chat template writes between messages, proven or not.
+    `glues` are what the chat template writes between messages, proven or not. `is_given_up`: it
+    needs more time or memory than any honest one.
     """
 
     template: str | None
     level: Level | None
     reason: str
     glues: tuple[Glue, ...] = ()
+    is_given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,10 @@ def quantization_version(pair: Pair) -> Iterator[Problem]:
 
 
 def scalar_types(pair: Pair) -> Iterator[Problem]:
+    for odd in pair.file.odd:
+        yield error(
+            f"{odd.key} is {odd.type}, which makes no sense: to Ollama it is missing", _AGAIN
+        )
     for pattern, wanted in _TYPES.items():
         kv = pair.file.kvs.get(pattern.replace("?", pair.file.arch))
         if kv is not None and kv.type != wanted:
@@ -141,7 +145,8 @@ def context_length(pair: Pair) -> Iterator[Problem]:
 def finite_values(pair: Pair) -> Iterator[Problem]:
     for kv in pair.file.kvs.values():
         is_array = isinstance(kv.value, tuple)
-        if "FLOAT" not in kv.type or all(map(math.isfinite, kv.value if is_array else (kv.value,))):
+        values = kv.value if is_array else (kv.value,)
+        if "FLOAT" not in kv.type or all(map(math.isfinite, values)):
             continue
         remedy = "leave the key out, or give it a number"
         if not is_array:

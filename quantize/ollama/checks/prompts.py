@@ -54,6 +54,11 @@ def jinja(pair: Pair) -> Iterator[Problem]:
             f"the chat template cannot be loaded: {pair.translation.reason}",
             "put a chat template that works into the checkpoint, and convert it again",
         )
+    elif pair.translation is not None and pair.translation.is_given_up:
+        yield error(
+            f"the chat template cannot be used: {pair.translation.reason}",
+            "do not use it on a server: whoever chats may be kept waiting for ever",
+        )
 
 
 def hijack(pair: Pair) -> Iterator[Problem]:

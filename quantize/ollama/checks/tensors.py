@@ -49,7 +49,7 @@ def tensors(pair: Pair) -> Iterator[Problem]:
         yield error(f"there is no token_embd.weight: {_FAILS}", _AGAIN)
     blocks = _blocks(pair.file)
     count = pair.file.hparam("block_count")
-    if isinstance(count, int) and blocks and set(blocks) != set(range(count)):
+    if isinstance(count, int) and blocks and not len(blocks) == count == max(blocks) + 1:
         yield error(
             f"block_count is {count}, but the tensors are of {len(blocks)} blocks"
             f" up to {max(blocks)}: {_FAILS}",
