@@ -21,8 +21,9 @@ Fetch = Callable[[str, int, memoryview], None]
 # Called with the name and the SHA-256 in hex of a file that has been read from end to end.
 Whole = Callable[[str, str], None]
 
-# Connections wait for the network, but what arrives costs time of a core, which quantizing needs.
-CONNECTIONS = max(2, min(8, os.cpu_count() or 2))
+# A single connection is rarely as fast as the network. But what arrives costs time of a core, which
+# quantizing needs.
+CONNECTIONS = max(4, min(8, os.cpu_count() or 4))
 _LARGEST_BLOCK = 4 << 20
 _SMALLEST_BLOCK = 1 << 18
 

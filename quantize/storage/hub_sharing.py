@@ -40,7 +40,8 @@ class Sharing:
 
     def close(self) -> None:
         self._closed = True
-        self.door.knock()  # nothing else wakes who waits for a caller
+        # Nothing else wakes who waits for a caller; and nobody waits for that.
+        threading.Thread(target=self.door.knock, daemon=True).start()
 
     def _accept(self) -> None:
         with self._listener:
