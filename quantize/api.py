@@ -23,6 +23,7 @@ from quantize.planning.opening import open_source
 from quantize.preparing import Prepared, open_sources, plan_sources, prepare
 from quantize.progress import NullProgress, Progress
 from quantize.recipes import FTYPES, FileType
+from quantize.report import reports
 from quantize.results import (
     Converted,
     InspectedTensor,
@@ -93,6 +94,7 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
             manifest=write_manifest(prepared, written, options, digests.wait()),
             seconds=time.perf_counter() - started,
             kernels=written[0].kernels,
+            reports=reports(prepared, written) if options.report else (),
         )
 
 

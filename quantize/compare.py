@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from quantize.checkpoints.source import Source
@@ -16,7 +16,7 @@ from quantize.options import Options, settings_of
 from quantize.planning.fetching import stream
 from quantize.planning.sides import Side, open_side
 from quantize.progress import NullProgress, Progress
-from quantize.tensors import Shape
+from quantize.tensors import Shape, count
 
 # What only a file has, and a checkpoint has no opinion about.
 _OF_A_FILE = ("general.file_type", "general.quantization_version")
@@ -150,14 +150,19 @@ def _compare(
     qualities = measure_tensors(*sources, pairs, settings, progress)
     measured = tuple(
         MeasuredTensor(
-            name, reference.tensors[name].shape, reference.types[name], other.types[name], quality
+            name,
+            reference.tensors[name].shape,
+            reference.types[name],
+            other.types[name],
+            quality,
+            count(reference.tensors[name].shape),
         )
         for name, quality in zip(names, qualities, strict=True)
     )
     return Comparison(
         _facts(reference),
         _facts(other),
-        _kv_differences(reference, other),
+        kv_differences(reference.kvs, other.kvs, (reference.kind, other.kind)),
         tensors,
         len(comparable),
         measured,
@@ -191,11 +196,13 @@ def _tensor_differences(reference: Side, other: Side) -> tuple[TensorDifference,
     return tuple(found)
 
 
-def _kv_differences(reference: Side, other: Side) -> tuple[KVDifference, ...]:
-    """In the order of the reference, then what only the other has."""
-    a, b = ({kv.key: kv for kv in side.kvs} for side in (reference, other))
-    bytes_a, bytes_b = encoded(reference.kvs), encoded(other.kvs)
-    ignored = _OF_A_FILE if "checkpoint" in (reference.kind, other.kind) else ()
+def kv_differences(
+    reference: Sequence[KV], other: Sequence[KV], kinds: Collection[str]
+) -> tuple[KVDifference, ...]:
+    """In the order of the reference, then what only the other has. `kinds` are of the sides."""
+    a, b = ({kv.key: kv for kv in kvs} for kvs in (reference, other))
+    bytes_a, bytes_b = encoded(reference), encoded(other)
+    ignored = _OF_A_FILE if "checkpoint" in kinds else ()
     return tuple(
         KVDifference(key, a.get(key), b.get(key))
         for key in a | b

@@ -51,6 +51,7 @@ class Options:
     max_memory: int | None = None
     kernels: str = "auto"
     fresh: bool = False
+    report: bool = False
     chosen: Chosen = NOTHING_CHOSEN
 
 
@@ -100,4 +101,5 @@ def settings_of(options: Options) -> Settings:
         max_memory=options.max_memory,
         kernels=options.kernels,
         fresh=options.fresh,
+        measures=options.report,
     )

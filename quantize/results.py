@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from quantize.compare import Comparison
 from quantize.execution import Needs
 from quantize.formats.kv import KV
 from quantize.planning.plan import Plan
@@ -53,7 +54,7 @@ class OutputFile:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What a conversion did."""
+    """What a conversion did. `reports` say what each file lost, if that was asked for."""
 
     source: SourceFacts
     files: tuple[OutputFile, ...]
@@ -61,6 +62,7 @@ class Converted:
     manifest: Path
     seconds: float
     kernels: str
+    reports: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

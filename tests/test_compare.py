@@ -212,7 +212,7 @@ def test_plain_numbers_are_compared_too(tmp_path: Path, dtype: str) -> None:
     ],
 )
 def test_layers_and_kinds(name: str, layer: int | None, kind: str) -> None:
-    tensor = MeasuredTensor(name, (1,), "F32", "F32", TensorQuality())
+    tensor = MeasuredTensor(name, (1,), "F32", "F32", TensorQuality(), 1)
     assert (tensor.layer, tensor.kind) == (layer, kind)
 
 

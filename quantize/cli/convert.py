@@ -55,6 +55,7 @@ def convert(  # noqa: PLR0913 (one for each option)
     max_memory: opt.MaxMemory = None,
     kernels: opt.Kernels = opt.KernelSet.AUTO,
     fresh: opt.Fresh = False,
+    report: opt.Report = False,
     ollama: opt.Ollama = None,
     system: opt.System = None,
     num_ctx: opt.NumCtx = None,
@@ -69,6 +70,7 @@ def convert(  # noqa: PLR0913 (one for each option)
         # Here and in the other commands: what --help does not need is imported after parsing.
         from quantize import api
         from quantize import push as publishing
+        from quantize.cli.reports import write_reports
         from quantize.cli.views.converted import converted_events, converted_view
         from quantize.cli.views.plan import plan_events, plan_view
         from quantize.cli.views.pushed import pushed_events, pushed_view
@@ -107,6 +109,7 @@ def convert(  # noqa: PLR0913 (one for each option)
             stream=stream,
             kernels=kernels.value,
             fresh=fresh,
+            report=report,
             chosen=opt.chosen(system, num_ctx, parameter, license_file),
         )
         if ollama is not None:
@@ -121,6 +124,7 @@ def convert(  # noqa: PLR0913 (one for each option)
             publishing.target(push, token, private=private)
         with out.progress() as progress:
             done = api.convert(source, options, progress)
+        write_reports(done)
         out.show(converted_view(done), converted_events(done))
         if push is not None:
             with out.progress() as progress:

@@ -17,6 +17,7 @@ from quantize.cli.quality_events import (
     KVDifferenceEvent,
     QualityEvent,
     QualityTotalEvent,
+    ReportEvent,
     SideEvent,
     TensorDifferenceEvent,
 )
@@ -275,6 +276,7 @@ Event = (
     | NoteEvent
     | FinishEvent
     | FileEvent
+    | ReportEvent
     | ConvertedEvent
     | PlanEvent
     | NeedsEvent
@@ -307,15 +309,15 @@ Event = (
 
 
 def json_line(event: Event) -> str:
-    return json.dumps(_plain(event), allow_nan=False) + "\n"
+    return json.dumps(plain(event), allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON has it: bytes that are no UTF-8 keep a trace of each byte."""
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, float) and not math.isfinite(value):

@@ -53,7 +53,8 @@ class Measures(TypedDict):
     snr_db: Annotated[float | None, "signal-to-noise ratio in decibels; null: no error or signal"]
     cosine: Annotated[float, "of the angle between both"]
     largest: Annotated[float, "the largest absolute error"]
-    exact: Annotated[bool, "whether all values are finite and the same"]
+    exact: Annotated[bool, "whether all measured values are finite and the same"]
+    weights_measured: Annotated[int, "how many weights stand for all: fewer than all in a report"]
     reference_not_finite: Annotated[int, "values of the reference that are NaN or infinite"]
     not_finite: Annotated[int, "the other side's"]
 
@@ -78,6 +79,16 @@ class QualityTotalEvent(Measures):
     of: Annotated[str, "which type, kind or layer"]
     tensors: int
     weights: int
+
+
+class ReportEvent(Measures):
+    """What a file lost, as `convert --report` has measured it."""
+
+    event: Literal["report"]
+    path: Annotated[str, "the GGUF file"]
+    weights: int
+    html: Annotated[str, "the page"]
+    json: Annotated[str, "the same as JSON: what `compare --json` prints, as one document"]
 
 
 class ComparisonEvent(TypedDict):

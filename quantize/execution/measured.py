@@ -16,13 +16,17 @@ Key = TypeVar("Key")
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTensor:
-    """One tensor of both sides. The types are the sides' own: ggml types, dtypes, encodings."""
+    """One tensor of both sides. The types are the sides' own: ggml types, dtypes, encodings.
+
+    `measured` of its weights stand for all of them in `quality`.
+    """
 
     name: str
     shape: Shape
     reference_type: str
     type: str
     quality: TensorQuality
+    measured: int
 
     @property
     def layer(self) -> int | None:
@@ -39,17 +43,20 @@ class MeasuredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Several tensors as one: the sums over all their weights."""
+    """Several tensors as one: the sums over all their weights, of which some were `measured`."""
 
     tensors: int
     weights: int
+    measured: int
     quality: TensorQuality
 
 
 def total(tensors: Iterable[MeasuredTensor]) -> Total:
     members = list(tensors)
     quality = sum((member.quality for member in members), TensorQuality())
-    return Total(len(members), sum(count(member.shape) for member in members), quality)
+    weights = sum(count(member.shape) for member in members)
+    measured = sum(member.measured for member in members)
+    return Total(len(members), weights, measured, quality)
 
 
 def totals(

@@ -20,14 +20,14 @@ from quantize.quantizers.base import U8Array
 
 # One row of so many, if that leaves at least this many weights. Primes: they do not keep step with
 # the heads of attention, whose rows are alike in every head.
-_STRIDES = (17, 13, 11, 7, 5, 3)
+STRIDES = (17, 13, 11, 7, 5, 3)
 _ENOUGH = 1 << 16
 
 
 def stride(tensor: PlannedTensor) -> int:
     """One row of how many is measured; the first always is."""
     weights = tensor.rows * tensor.cols
-    return next((stride for stride in _STRIDES if weights >= stride * _ENOUGH), 1)
+    return next((stride for stride in STRIDES if weights >= stride * _ENOUGH), 1)
 
 
 def measured_weights(tensor: PlannedTensor) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from quantize.checkpoints.base import Weight
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.checkpoints.source import Source
 from quantize.errors import UnsupportedError
 from quantize.formats.kv import KV
 from quantize.planning.from_checkpoint import model_of
@@ -68,11 +69,7 @@ def _checkpoint(opened: Opened, checkpoint: Checkpoint) -> Side:
 
 def _side(opened: Opened, model: Model, kind: str) -> Side:
     weights = opened.source.weights
-    types = {
-        output.name: ", ".join(sorted({_stored_as(weights[name]) for name in output.sources}))
-        or "F32"
-        for output in model.outputs
-    }
+    types = {output.name: stored_types(opened.source, output.sources) for output in model.outputs}
     used = {name for output in model.outputs for name in output.sources}
     sizes: dict[str, int] = {}
     for weight in (weight for name, weight in weights.items() if name in used):
@@ -98,6 +95,11 @@ def _decoded(output: Output) -> PlannedTensor:
         values=output.values,
         held=output.held,
     )
+
+
+def stored_types(source: Source, names: Iterable[str]) -> str:
+    """How weights are stored: dtypes, ggml types, or names of encodings; F32 if there are none."""
+    return ", ".join(sorted({_stored_as(source.weights[name]) for name in names})) or "F32"
 
 
 def _stored_as(weight: Weight) -> str:

@@ -16,6 +16,7 @@ from quantize.cli.views.differences import kv_texts, shape_texts
 from quantize.cli.views.tables import shape_text
 from quantize.compare import Comparison, SideFacts
 from quantize.execution.measured import MeasuredTensor, Total, total, totals
+from quantize.execution.metering import STRIDES
 from quantize.execution.quality import TensorQuality
 from quantize.units import format_bytes, format_count
 
@@ -59,7 +60,7 @@ def _cards(found: Comparison) -> str:
             format_bytes(b.nbytes),
             f"{b.bits_per_weight:.2f} bits per weight; {share} of {format_bytes(a.nbytes)}",
         ),
-        ("tensors measured", measured, f"{exact} of them exact"),
+        ("tensors measured", measured, f"{exact} of them exact{_of_rows(everything)}"),
     ]
     if broken(quality):
         counts = f"{quality.reference_not_finite:,} / {quality.not_finite:,}"
@@ -73,7 +74,27 @@ def _cards(found: Comparison) -> str:
                 for name, value, more in cards
             ),
             "</dl>",
+            _sampled(everything),
         )
+    )
+
+
+def _of_rows(everything: Total) -> str:
+    """What share of the weights was looked at, if not all."""
+    if everything.measured == everything.weights:
+        return ""
+    return f"; {100 * everything.measured / everything.weights:.3g} % of the weights"
+
+
+def _sampled(everything: Total) -> str:
+    if everything.measured == everything.weights:
+        return ""
+    return (
+        "<p>Measured while the file was written. Of a large tensor, one row of up to "
+        f"{max(STRIDES)} was: {format_count(everything.measured)} of "
+        f"{format_count(everything.weights)} weights, always the same ones. They stand for the "
+        "others; the largest error is that of the measured ones. <code>quantize compare</code> "
+        "measures all.</p>"
     )
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from quantize.cli.options.comparing import FailAbove, Html, MeasuredSample, Other, Reference
+from quantize.cli.options.comparing import (
+    FailAbove,
+    Html,
+    MeasuredSample,
+    Other,
+    Reference,
+    Report,
+)
 from quantize.cli.options.edits import (
     ExcludeWeights,
     IncludeWeights,
@@ -132,6 +139,7 @@ __all__ = [
     "Recipes",
     "Reference",
     "Repo",
+    "Report",
     "Sample",
     "Source",
     "Stream",

@@ -44,6 +44,14 @@ FailAbove = Annotated[
         show_default=False,
     ),
 ]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report",
+        help="Measure what is lost of the weights meanwhile: FILE.report.html and .json.",
+        rich_help_panel="The run",
+    ),
+]
 Html = Annotated[
     Path | None,
     typer.Option(

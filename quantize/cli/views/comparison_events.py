@@ -52,7 +52,7 @@ def compare_events(found: Comparison, html: Path | None) -> Iterator[Event]:
             type=tensor.type,
             layer=tensor.layer,
             kind=tensor.kind,
-            **_measures(tensor.quality),
+            **measures(tensor.quality, tensor.measured),
         )
     yield from _totals(found)
     yield ComparisonEvent(
@@ -122,17 +122,18 @@ def _totals(found: Comparison) -> Iterator[QualityTotalEvent]:
             of=of,
             tensors=one.tensors,
             weights=one.weights,
-            **_measures(one.quality),
+            **measures(one.quality, one.measured),
         )
 
 
-def _measures(quality: TensorQuality) -> Measures:
+def measures(quality: TensorQuality, weights: int) -> Measures:
     return Measures(
         relative_rms=quality.relative_rms,
         snr_db=quality.snr_db,
         cosine=quality.cosine,
         largest=quality.largest,
         exact=quality.exact,
+        weights_measured=weights,
         reference_not_finite=quality.reference_not_finite,
         not_finite=quality.not_finite,
     )

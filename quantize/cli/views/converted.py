@@ -9,12 +9,17 @@ from pathlib import Path
 
 from rich.console import RenderableType
 from rich.padding import Padding
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
 from quantize.api import Converted
 from quantize.cli.events import ConvertedEvent, Event, FileEvent
+from quantize.cli.quality_events import ReportEvent
+from quantize.cli.reports import report_paths
+from quantize.cli.scale import cosine, decibels, percent
+from quantize.cli.views.comparison_events import measures
 from quantize.cli.views.tables import indented, number, plain_table
+from quantize.execution.measured import total
 from quantize.units import format_bytes, format_seconds
 
 _OLLAMA_NAME_LENGTH = 80
@@ -38,8 +43,33 @@ def converted_view(done: Converted) -> Iterator[RenderableType]:
         table.add_row(Text(str(path), style="not bold"), "", "")
     yield indented(table)
     yield ""
+    if done.reports:
+        yield indented(_reports(done))
+        yield ""
     for line in ollama_lines(done):
         yield Padding(Text(line, style="cyan"), (0, 0, 0, 2))
+
+
+def _reports(done: Converted) -> Table:
+    """What each file lost, and where more about it is."""
+    table = plain_table(
+        Column("report", overflow="fold"),
+        number("error"),
+        number("SNR"),
+        number("cosine"),
+        number("measured"),
+    )
+    for file, found in zip(done.files, done.reports, strict=True):
+        everything = total(found.measured)
+        quality = everything.quality
+        table.add_row(
+            Text(str(report_paths(file.path)[0])),
+            "exact" if quality.exact else percent(quality),
+            decibels(quality),
+            cosine(quality),
+            f"{100 * everything.measured / everything.weights:.3g} %",
+        )
+    return table
 
 
 def ollama_lines(done: Converted) -> list[str]:
@@ -74,6 +104,17 @@ def converted_events(done: Converted) -> Iterator[Event]:
             size=file.size,
             bits_per_weight=file.bits_per_weight,
             sha256=file.sha256,
+        )
+    for file, found in zip(done.files, done.reports, strict=bool(done.reports)):
+        everything = total(found.measured)
+        html, document = report_paths(file.path)
+        yield ReportEvent(
+            event="report",
+            path=str(file.path),
+            weights=everything.weights,
+            html=str(html),
+            json=str(document),
+            **measures(everything.quality, everything.measured),
         )
     yield ConvertedEvent(
         event="converted",
