@@ -7,15 +7,12 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from huggingface_hub import constants
 
 from quantize import api
 from quantize.errors import QuantizeError
 from quantize.execution import memory
-from quantize.progress import NullProgress
 from quantize.storage import hub_blocks
 from tests.cli_runner import Cli, Ran, runner
 from tests.hub_client import connect
@@ -191,66 +188,6 @@ def test_a_second_conversion_downloads_nothing(hub: HubServer, convert: Callable
     assert weights_sent(hub) == 0
 
 
-class Watcher(NullProgress):
-    """Keeps how many bytes were converted when each note came."""
-
-    def __init__(self) -> None:
-        self.done = 0
-        self.notes: dict[str, int] = {}
-
-    def advance(self, nbytes: int, item: str) -> None:
-        self.done += nbytes
-
-    def note(self, text: str) -> None:
-        self.notes[text] = self.done
-
-
-class DownloadWatcher(NullProgress):
-    """Keeps what the stage beside the conversion is told."""
-
-    def __init__(self) -> None:
-        self.stages: list[tuple[str, int]] = []
-        self.steps: list[tuple[int, str]] = []
-        self.finished = 0
-
-    def beside(self, stage: str, total: int) -> DownloadWatcher:
-        self.stages.append((stage, total))
-        other = DownloadWatcher()
-        other.advance, other.finish = self.step, self.end  # type: ignore[method-assign] # ours
-        return other
-
-    def step(self, nbytes: int, item: str) -> None:
-        self.steps.append((nbytes, item))
-
-    def end(self) -> None:
-        self.finished += 1
-
-
-@pytest.mark.parametrize("faults", [[], storm(0.15)], ids=["calm", "storm"])
-def test_a_download_shows_its_bytes_while_they_come(
-    faults: list[Fault],
-    hub: HubServer,
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 14)
-    hub.faults.waiting += faults
-    watcher = DownloadWatcher()
-    options = api.Options(types=("Q8_0",), output=tmp_path, kernels="numpy")
-    api.convert(NAME, options, watcher)
-    assert watcher.stages == [("download", weights_size(folder))]
-    for file in folder.glob("*.safetensors"):
-        steps = [nbytes for nbytes, item in watcher.steps if item == file.name]
-        assert sum(steps) == file.stat().st_size
-        assert max(steps) < file.stat().st_size / 2
-    assert watcher.finished == 1
-
-    again = DownloadWatcher()
-    api.convert(NAME, options, again)
-    assert again.stages == [], "all of it is in the cache"
-
-
 def test_what_is_in_the_cache_is_converted_offline(
     hub: HubServer,
     convert: Callable[..., Ran],
@@ -276,20 +213,6 @@ def test_what_is_in_the_cache_is_converted_offline(
     assert convert("--fresh").code == 0
     assert digest(tmp_path) == expected
     assert not hub.requests
-
-
-def test_conversion_begins_before_the_last_shard_is_here(
-    hub: HubServer, folder: Path, tmp_path: Path
-) -> None:
-    last = max(folder.glob("*.safetensors"))
-    held = hashlib.sha256(last.read_bytes()).hexdigest()
-    # Its header is a range of 100 kB; only the download of all of it is slow.
-    hub.faults.waiting.append(Fault(f"GET storage /lfs/{held}", times=1))
-    hub.faults.waiting.append(Fault(f"GET storage /lfs/{held}", delay=1.5))
-    watcher = Watcher()
-    api.convert(NAME, api.Options(types=("Q8_0",), output=tmp_path, kernels="numpy"), watcher)
-    (arrival,) = (done for text, done in watcher.notes.items() if text.startswith(last.name))
-    assert arrival >= watcher.done // 2
 
 
 @both_ways
@@ -397,73 +320,6 @@ def test_a_stream_of_a_folder_makes_no_sense(cli: Cli, folder: Path, tmp_path: P
     ran = cli("convert", str(folder), "--stream", "-o", str(tmp_path))
     assert ran.code == 2
     assert "error[nothing-to-stream]" in ran.err
-
-
-ERRORS: list[tuple[dict[str, Any], str, int]] = [
-    ({"gated": True}, "gated-repository", 5),
-    ({"private": True}, "no-such-repository", 5),
-    ({"status": 403}, "token-refused", 5),
-    ({"status": 429}, "hub-error", 6),
-    ({"status": 500}, "hub-error", 6),
-]
-
-
-@pytest.mark.parametrize(("facts", "reference", "code"), ERRORS)
-def test_a_refusal_says_what_where_and_why(
-    facts: dict[str, Any],
-    reference: str,
-    code: int,
-    hub: HubServer,
-    cli: Cli,
-    tmp_path: Path,
-) -> None:
-    hub.repos["org/other"] = Repo({"config.json": b"{}"}, **facts)
-    ran = cli("convert", "org/other", "-o", str(tmp_path))
-    assert ran.code == code
-    assert f"error[{reference}]" in ran.err
-    assert "org/other" in ran.err
-    assert TOKEN not in ran.err
-
-
-@pytest.mark.parametrize(
-    ("facts", "what", "page"),
-    [
-        (
-            {"gated": True},
-            "error[gated-repository]: the authors want you to accept their terms first",
-            "try    accept them at {url}/org/other, then run `hf auth login`",
-        ),
-        (
-            {"private": True},
-            "error[no-such-repository]: no such repository on the Hub, or a private one",
-            "try    look at {url}/org/other; if a folder is meant, check its path",
-        ),
-    ],
-)
-def test_a_closed_door_is_three_lines_and_its_name(
-    facts: dict[str, Any],
-    what: str,
-    page: str,
-    hub: HubServer,
-    cli: Cli,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("HF_TOKEN")
-    hub.repos["org/other"] = Repo({"config.json": b"{}"}, **facts)
-    lines = cli("plan", "org/other").err.splitlines()
-    why = f"why    no token was sent: none in HF_TOKEN and {tmp_path / 'home' / 'token'}"
-    assert [line.strip() for line in lines] == [
-        what, "where  org/other", why, page.format(url=hub.url)
-    ]  # fmt: skip
-
-
-def test_a_token_given_by_hand_wins(hub: HubServer, cli: Cli, tmp_path: Path) -> None:
-    hub.repos["org/other"] = Repo({"config.json": b"{}"}, gated=True, tokens=("hf_mine",))
-    hub.requests.clear()
-    ran = cli("plan", "org/other", "--token", "hf_mine")
-    assert hub.tokens_seen("hub") == {"hf_mine"}
-    assert "hf_mine" not in ran.err + ran.out
 
 
 def test_an_error_of_a_stream_reaches_the_caller_of_the_api(hub: HubServer, tmp_path: Path) -> None:
