@@ -34,7 +34,7 @@ class StartEvent(TypedDict):
 
 
 class ProgressEvent(TypedDict):
-    """A stage goes on. At most two a second."""
+    """A stage goes on. At most two a second of each: a download has one beside the conversion's."""
 
     event: Literal["progress"]
     stage: str
