@@ -93,6 +93,7 @@ def _measure(work: Path, shape: LlamaShape, repeats: int) -> int:
     )
     process.start()
     environ = environment(ours.recv(), work / "home")
+    _convert(str(folder), [], work / "local", environ)  # kernels are compiled once, and kept
     locals_, streams = [], []
     for _ in range(repeats):
         locals_.append(_convert(str(folder), [], work / "local", environ))
