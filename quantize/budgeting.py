@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from operator import mul
 
 from quantize.checkpoints.source import Source
 from quantize.errors import UsageError
@@ -14,12 +15,14 @@ from quantize.execution.sampling import Trial, sampled_losses
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
 from quantize.planning.outputs import Model, Output
 from quantize.planning.plan import Plan
-from quantize.planning.planner import choices_of, make_plans, refusal
+from quantize.planning.planner import choices_of, facts_of, make_plans, refusal
 from quantize.progress import Progress
 from quantize.recipes import FTYPES, FileType, Recipe, Rule, Steering, plain
 from quantize.recipes.budget import Budget, Option, spend
+from quantize.recipes.categories import OUTPUT, category
 from quantize.recipes.choosing import IN_NEED_OF_IMATRIX
 from quantize.recipes.fallback import fitting
+from quantize.recipes.sensitivity import sensitivity
 from quantize.tensors import GGML_TYPES, tensor_nbytes
 from quantize.units import format_bytes
 
@@ -40,6 +43,33 @@ class _Rival:
     types: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """The error of a choice of types, relative to the weights, and the size of its file."""
+
+    name: str
+    size: int
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Budgeted:
+    """The recipe that was found, and how it and the named mixes just below the budget rate."""
+
+    recipe: Recipe
+    own: Rated
+    mixes: tuple[Rated, ...]
+
+    @property
+    def note(self) -> str:
+        """A line that says what was gained."""
+        rated = ", ".join(
+            f"{mix.name} {100 * mix.error:.2f} % in {format_bytes(mix.size)}" for mix in self.mixes
+        )
+        against = f"; the mixes: {rated}" if rated else ""
+        return f"{self.own.name}: error {100 * self.own.error:.2f} %, measured{against}"
+
+
 def budgeted(
     source: Source,
     model: Model,
@@ -47,8 +77,8 @@ def budgeted(
     budget: Budget,
     settings: Settings,
     progress: Progress,
-) -> tuple[Recipe, str]:
-    """The types that lose least within `budget`, and a line that says how much.
+) -> Budgeted:
+    """The types that lose least within `budget`.
 
     What `steering` decides stays so. No named mix that fits the budget loses less by the same
     measure: one that did would be taken. Raises UsageError for a budget that nothing fits.
@@ -59,8 +89,7 @@ def budgeted(
     fixed = plan.size - sum(_room(plan, place, plan.tensors[place].type) for place in places)
     left = _limit(plan, budget) - fixed
     mixes = _mixes(model, plan, places, steering)
-    rivals = sorted((mix for mix in mixes if mix.nbytes <= left), key=lambda mix: mix.nbytes)
-    rivals = rivals[: -_RIVALS - 1 : -1]
+    rivals = _nearest([mix for mix in mixes if mix.nbytes <= left])
     trials = [
         Trial(plan.tensors[place], _types(model, place, [mix.types[index] for mix in rivals]))
         for index, place in enumerate(places)
@@ -72,19 +101,26 @@ def budgeted(
     if sum(least) > left:
         raise _too_small(budget, fixed + sum(least))
     losses = sampled_losses(source, trials, settings, progress)
-    spent = spend(
+    weights = _weights([plan.tensors[place].name for place in places], facts_of(model).block_count)
+    found = spend(
         [
-            [Option(type, _room(plan, place, type), loss) for type, loss in found.items()]
-            for place, found in zip(places, losses, strict=True)
+            [Option(type, _room(plan, place, type), weight * loss) for type, loss in each.items()]
+            for place, weight, each in zip(places, weights, losses, strict=True)
         ],
         left,
     )
-    candidates = {budget.said: tuple(option.type for option in spent.options)}
-    candidates |= {
-        f"{mix.file_type.name} in {format_bytes(fixed + mix.nbytes)}": mix.types for mix in rivals
-    }
-    errors = {name: _error(types, losses) for name, types in candidates.items()}
-    types = candidates[min(errors, key=errors.__getitem__)]
+
+    def rated(name: str, nbytes: int, types: Sequence[str]) -> Rated:
+        squares = [each[type] for each, type in zip(losses, types, strict=True)]
+        total = sum(map(mul, weights, squares)) / max(sum(weights), 1)
+        return Rated(name, fixed + nbytes, math.sqrt(total))
+
+    types = tuple(option.type for option in found.options)
+    own = rated(budget.said, found.nbytes, types)
+    others = tuple(rated(mix.file_type.name, mix.nbytes, mix.types) for mix in rivals)
+    for mix, other in zip(rivals, others, strict=True):
+        if other.error < own.error:
+            types, own = mix.types, replace(other, name=budget.said)
     names = [plan.tensors[place].name for place in places]
     recipe = Recipe(
         budget.name,
@@ -92,8 +128,17 @@ def budgeted(
         base.mix,
         steering.over(Steering(_rules(budget, names, types))),
     )
-    told = ", ".join(f"{name} {100 * error:.2f} %" for name, error in errors.items())
-    return recipe, f"error of a tensor, on average: {told}"
+    return Budgeted(recipe, own, others)
+
+
+def _nearest(mixes: Sequence[_Rival]) -> list[_Rival]:
+    """The largest ones, from the largest on."""
+    return sorted(mixes, key=lambda mix: mix.nbytes, reverse=True)[:_RIVALS]
+
+
+def _weights(names: Sequence[str], n_layers: int) -> list[float]:
+    tied = all(category(name) != OUTPUT for name in names)
+    return [sensitivity(name, n_layers, tied=tied) for name in names]
 
 
 def _free(model: Model, base: Recipe) -> list[int]:
@@ -116,7 +161,8 @@ def _limit(plan: Plan, budget: Budget) -> int:
     """How large the file may be, in bytes."""
     if budget.size is not None:
         return budget.size
-    return len(plan.header) + math.floor((budget.bits or 0) * plan.weights / 8)
+    headers = sum(len(file.header) for file in plan.files)
+    return headers + math.floor((budget.bits or 0) * plan.weights / 8)
 
 
 def _room(plan: Plan, place: int, type_name: str) -> int:
@@ -146,12 +192,6 @@ def _types(model: Model, place: int, others: Iterable[str]) -> list[str]:
 
 def _may(output: Output, type_name: str) -> bool:
     return output.imatrix is not None or type_name not in IN_NEED_OF_IMATRIX
-
-
-def _error(types: Sequence[str], losses: Sequence[Mapping[str, float]]) -> float:
-    """Root mean square over the tensors of their relative errors."""
-    squares = [found[type] for found, type in zip(losses, types, strict=True)]
-    return math.sqrt(sum(squares) / max(len(squares), 1))
 
 
 def _rules(budget: Budget, names: Sequence[str], types: Sequence[str]) -> tuple[Rule, ...]:

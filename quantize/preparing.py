@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantize.budgeting import budgeted
 from quantize.checkpoints.adapters.alone import LoneAdapter
@@ -29,10 +29,11 @@ from quantize.planning.from_adapter import (
     plan_adapter,
 )
 from quantize.planning.from_checkpoint import model_of
-from quantize.planning.from_gguf import model_of_gguf
+from quantize.planning.from_gguf import model_of_gguf, not_split
 from quantize.planning.importance import notes_on_imatrix
 from quantize.planning.opening import Opened, open_source
 from quantize.planning.outputs import Model
+from quantize.planning.parts import WHOLE
 from quantize.planning.plan import Plan
 from quantize.planning.planner import make_plans
 from quantize.planning.steered import check_rules, notes_on_recipe
@@ -80,13 +81,13 @@ def open_sources(source: str, options: Options) -> Sources:
                 reason="the factors of an adapter are written as floats",
                 hint="leave out --imatrix, or merge the adapter: --lora",
             )
-        if options.edits != UNEDITED:
+        if options.edits != UNEDITED or options.split != WHOLE:
             raise UsageError(
                 "edits-of-adapter",
-                "key-values, blocks and importances are those of a model, not of an adapter",
+                "what changes or splits a model is not for an adapter",
                 where="--adapter-only",
-                hint="leave out --override-kv, --prune-layers, --exclude-weights and "
-                "--include-weights",
+                hint="leave out --override-kv, --prune-layers, --exclude-weights, "
+                "--include-weights and --split-max-size",
             )
         found = open_adapter(source, options.token)
         opened = opened_alone(found, open_alone(found, options.base, options.token))
@@ -107,13 +108,14 @@ def plan_sources(sources: Sources, options: Options, progress: Progress) -> Prep
     opened, recipes, adapters = sources.opened, sources.recipes, sources.adapters
     whole = name_origins(_model(opened, options), opened, adapters)
     called = options.imatrix_name or str(options.imatrix)
+    whole = replace(whole, max_size=options.split.max_size)
     model, imatrix, edits = edited(whole, options.edits, sources.imatrix, called)
     notes = (*notes_of(opened, adapters), *notes_on_encodings(opened.source, model), *edits)
     if options.budget is not None:
-        found, note = budgeted(
+        found = budgeted(
             origin, model, options.steering, options.budget, settings_of(options), progress
         )
-        recipes, notes = (found,), (*notes, note)
+        recipes, notes = (found.recipe,), (*notes, found.note)
     if not recipes:
         automatic = choose_automatically(opened.source, model)
         recipes = (automatic.recipe.steered(options.steering),)
@@ -155,7 +157,14 @@ def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts
 
 def _model(opened: Opened, options: Options) -> Model:
     if isinstance(opened.source, GGUFFile):
-        return model_of_gguf(opened.source, name=options.name, keep_grid=options.keep_grid)
+        return model_of_gguf(
+            opened.source,
+            name=options.name,
+            keep_grid=options.keep_grid,
+            keep_split=options.split.keep,
+        )
+    if options.split.keep:
+        raise not_split(opened.location)
     keep = options.keep_grid or is_automatic(options.types)
     return model_of(
         opened.source, arch=options.arch, pre=options.pre, name=options.name, keep_grid=keep
