@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Measure what each type loses, and write the table into docs/quality.md.
+"""Measure what each type loses, and write the tables into docs/quality.md.
 
     python scripts/write_quality.py CHECKPOINT TEXT
 
-CHECKPOINT is converted to F32, the base, and to each of TYPES; TEXT is what they read. Needs the
-extra `eval`, and with a model as small as tinyrust ten minutes of one core.
+CHECKPOINT is converted to F32, the base, to each of TYPES, and for each of MIXES to types chosen
+for the size of its file; TEXT is what they read. Needs the extra `eval`, and with a model as small
+as tinyrust a quarter of an hour of one core.
 """
 
 from __future__ import annotations
@@ -12,44 +13,91 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from quantize import api
+from quantize.budgeting import Budgeted, budgeted
+from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.evaluation.likelihood import Comparison, Estimate
+from quantize.execution import Settings
 from quantize.perplexity import Measured, perplexity
+from quantize.planning.from_checkpoint import model_of
+from quantize.preparing import open_sources
+from quantize.progress import NullProgress
+from quantize.recipes import UNSTEERED
+from quantize.recipes.budget import Budget
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
-BEGIN, END = "<!-- measured -->\n", "<!-- end -->\n"
+TYPES_TABLE, BUDGETS_TABLE, END = "<!-- measured -->\n", "<!-- budgets -->\n", "<!-- end -->\n"
 
 BASE = "F32"
 # From the best to the worst.
 TYPES = (
     "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "IQ4_XS", "Q4_0", "Q3_K_M", "Q2_K",
 )  # fmt: skip
+# Mixes for whose size types are chosen.
+MIXES = ("Q5_K_M", "Q4_K_M", "Q4_K_S", "Q3_K_M", "Q2_K")
 CONTEXT = 256
 
 HEAD = """\
 | type | bits per weight | perplexity | ln of the ratio | KL divergence | its 99 % | same top |
 |---|---:|---|---|---|---:|---:|
 """
+BUDGETS_HEAD = """\
+| file | bytes | error | perplexity | KL divergence |
+|---|---:|---:|---|---|
+"""
 
 
 def main() -> None:
-    checkpoint, text = sys.argv[1:]
-    rows = [HEAD]
+    checkpoint, text = sys.argv[1], Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
         options = api.Options(types=(BASE, *TYPES), output=Path(folder))
         base, *files = api.convert(checkpoint, options).files
+        found = {}
         for file in files:
             # More threads than free cores would mostly wait for each other: the model is small.
-            found = perplexity(file.path, Path(text), base.path, context=CONTEXT, jobs=1)
-            rows.extend(_rows(file, found))
-            print(rows[-1], end="", flush=True)
-    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+            found[file] = perplexity(file.path, text, base.path, context=CONTEXT, jobs=1)
+            print(file.type, file=sys.stderr)
+        _write(TYPES_TABLE, HEAD, [row for file in files for row in _rows(file, found[file])])
+        named = {file.type: file for file in files}
+        rows = []
+        for name in MIXES:
+            budget = Budget(f"as-{name}", f"--target-size {named[name].size}", named[name].size)
+            rated = _rated(checkpoint, budget)
+            (own,) = api.convert(checkpoint, replace(options, types=("auto",), budget=budget)).files
+            measured = perplexity(own.path, text, base.path, context=CONTEXT, jobs=1)
+            error = next(mix.error for mix in rated.mixes if mix.name == name)
+            rows.append(_budget_row(name, named[name].size, error, found[named[name]]))
+            rows.append(_budget_row(budget.said, own.size, rated.own.error, measured))
+            print(budget.said, file=sys.stderr)
+        _write(BUDGETS_TABLE, BUDGETS_HEAD, rows)
+
+
+def _write(begin: str, head: str, rows: list[str]) -> None:
+    """Put a table in the place of the one behind the mark `begin`."""
+    before, _, rest = PAGE.read_text("utf-8").partition(begin)
     after = rest.partition(END)[2]
-    PAGE.write_text(
-        "".join([before, BEGIN, "\n", *rows, "\n", END, after]), encoding="utf-8", newline="\n"
-    )
+    text = "".join([before, begin, "\n", head, *rows, "\n", END, after])
+    PAGE.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _rated(checkpoint: str, budget: Budget) -> Budgeted:
+    sources = open_sources(checkpoint, api.Options())
+    source = sources.opened.source
+    assert isinstance(source, Checkpoint)
+    model = model_of(source)
+    return budgeted(source, model, UNSTEERED, budget, Settings(), NullProgress())
+
+
+def _budget_row(name: str, size: int, error: float, found: Measured) -> str:
+    assert found.comparison is not None
+    cells = [
+        name, f"{size:,}", f"{100 * error:.2f} %", _text(found.perplexity, 4),
+        _text(found.comparison.divergence.mean, 6),
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _rows(file: api.OutputFile, found: Measured) -> Iterator[str]:
