@@ -35,7 +35,7 @@ def pack_sevens(signs: U8Array, scales: U8Array) -> U32Array:
     """Signs `(S, 32)` and scales `(S, 8)` in words `(S, 8)`: seven signs four times, a scale."""
     sevens = (signs & 127).astype(np.uint32).reshape(-1, 8, 4)
     words: U32Array = np.bitwise_or.reduce(np.left_shift(sevens, _SIGN_SHIFTS), axis=2)
-    return words | np.left_shift(scales, _SCALE_SHIFT)
+    return words | np.left_shift(scales.astype(np.uint32), _SCALE_SHIFT)
 
 
 def unpack_sevens(words: U32Array) -> tuple[U8Array, U8Array]:
