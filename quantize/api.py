@@ -84,7 +84,9 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         prepared = plan_sources(sources, options, progress)
         written = _write(prepared, options, progress)
         files = tuple(
-            OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256)
+            OutputFile(
+                one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256, one.shards
+            )
             for plan, one in zip(prepared.plans, written, strict=True)
         )
         return Converted(
@@ -130,7 +132,7 @@ def inspect(source: str, token: str | None = None) -> Inspection:
     opened = open_source(source, token)
     origin = opened.source
     if isinstance(origin, GGUFFile):
-        kind, kvs = "gguf", origin.header.kvs
+        kind, kvs = "gguf", origin.kvs
         arch = str(next((kv.value for kv in kvs if kv.key == "general.architecture"), "?"))
     else:
         model = model_of(origin)

@@ -16,7 +16,7 @@ from quantize.options import Options
 from quantize.planning.plan import Plan
 from quantize.preparing import Prepared
 from quantize.publish.manifest import manifest
-from quantize.publish.records import imatrix_record, output_record, source_record
+from quantize.publish.records import imatrix_record, output_records, source_record
 from quantize.recipes.record import record_of
 from quantize.results import OutputFile
 from quantize.storage.sink import write_text
@@ -28,7 +28,7 @@ def write_modelfiles(
 ) -> tuple[Path, ...]:
     """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well."""
     prompt = _prompt(prepared.plans[0])
-    texts = [_modelfile(prepared, file.path.name, prompt, options.chosen) for file in files]
+    texts = [_modelfile(prepared, file, prompt, options.chosen) for file in files]
     named = {"Modelfile": texts[0]}
     if len(files) > 1:
         named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
@@ -46,15 +46,17 @@ def _prompt(plan: Plan) -> Prompt | None:
     return prompt_of(plan.arch, source, special_tokens(plan.value))
 
 
-def _modelfile(prepared: Prepared, file: str, prompt: Prompt | None, chosen: Chosen) -> str:
+def _modelfile(prepared: Prepared, file: OutputFile, prompt: Prompt | None, chosen: Chosen) -> str:
+    # Ollama does not look for the other files of a split model.
+    names = [one.path.name for one in file.files]
     origin, plan = prepared.opened.source, prepared.plans[0]
     if isinstance(origin, LoneAdapter):
-        return adapter_modelfile(origin.adapter.settings.base, file)
+        return adapter_modelfile(origin.adapter.settings.base, names[0])
     if isinstance(origin, GGUFFile):
-        return modelfile_of_gguf([file], plan.kvs, prompt, chosen)
+        return modelfile_of_gguf(names, plan.kvs, prompt, chosen)
     license_name = license_file(origin.names())
     return modelfile(
-        file,
+        *names,
         ends=end_tokens(origin, plan.kvs),
         generation=origin.read_json("generation_config.json"),
         license_text=origin.read(license_name) if license_name else None,
@@ -79,12 +81,17 @@ def write_manifest(
             "recipes": _recipes(prepared) or None,
             "imatrix": imatrix_record(prepared.imatrix),
             "edits": options.edits.record(),
+            "split": options.split.record(),
             "keep_grid": options.keep_grid or None,
             "arch": options.arch,
             "pre": options.pre,
             "name": options.name,
         },
-        [output_record(plan, one) for plan, one in zip(plans, written, strict=True)],
+        [
+            record
+            for plan, one in zip(plans, written, strict=True)
+            for record in output_records(plan, one)
+        ],
     )
     path = options.output / "manifest.json"
     write_text(path, text)

@@ -10,6 +10,7 @@ from quantize.execution import Settings
 from quantize.ollama.modelfile import NOTHING_CHOSEN, Chosen
 from quantize.planning.automatic import AUTOMATIC, is_automatic
 from quantize.planning.edits import UNEDITED, Edits
+from quantize.planning.parts import WHOLE, Split
 from quantize.recipes import UNSTEERED, Recipe, Steering
 from quantize.recipes.budget import Budget
 from quantize.recipes.spec import parse_type
@@ -35,6 +36,7 @@ class Options:
     steering: Steering = UNSTEERED
     budget: Budget | None = None
     edits: Edits = UNEDITED
+    split: Split = WHOLE
     imatrix: Path | None = None
     imatrix_name: str | None = None
     keep_grid: bool = False

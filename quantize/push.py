@@ -85,7 +85,8 @@ def _gguf_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _card_file(file: Path, record: Recorded | None) -> CardFile:
-    header = open_gguf(file).header
+    opened = open_gguf(file)
+    tensors = opened.headers[file.name].tensors.values()
     sha256 = sha256_of(file)
     if record is not None and record.output["sha256"] != sha256:
         raise VerificationError(
@@ -95,10 +96,10 @@ def _card_file(file: Path, record: Recorded | None) -> CardFile:
             reason="the SHA-256 of the file differs",
             hint="`quantize verify` says what is wrong; convert it again",
         )
-    number = next((kv.value for kv in header.kvs if kv.key == "general.file_type"), None)
+    number = next((kv.value for kv in opened.kvs if kv.key == "general.file_type"), None)
     named = next((one.name for one in FTYPES.values() if one.id == number), "GGUF")
-    nbytes = sum(tensor.nbytes for tensor in header.tensors.values())
-    weights = sum(count(tensor.shape) for tensor in header.tensors.values())
+    nbytes = sum(tensor.nbytes for tensor in tensors)
+    weights = sum(count(tensor.shape) for tensor in tensors)
     return CardFile(
         file.name,
         named if record is None else str(record.output["type"]),
@@ -109,7 +110,7 @@ def _card_file(file: Path, record: Recorded | None) -> CardFile:
 
 
 def _facts(file: Path, repo: str, record: Recorded | None) -> CardFacts:
-    values = {kv.key: kv.value for kv in open_gguf(file).header.kvs}
+    values = {kv.key: kv.value for kv in open_gguf(file).kvs}
     source = {} if record is None else record.source
     name = str(values.get("general.name") or file.stem)
     return CardFacts(name, repo, values, source.get("repo"), source.get("commit"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantize.compare import Comparison
-from quantize.execution import Needs
+from quantize.execution import Needs, Shard
 from quantize.formats.kv import KV
 from quantize.planning.plan import Plan
 from quantize.tensors import Shape
@@ -45,11 +45,21 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class OutputFile:
+    """What was made of one type: `shards` if it is split, whose first one `path` and `sha256` name.
+
+    `size` is that of all.
+    """
+
     path: Path
     type: str
     size: int
     bits_per_weight: float
     sha256: str
+    shards: tuple[Shard, ...] = ()
+
+    @property
+    def files(self) -> tuple[Shard, ...]:
+        return self.shards or (Shard(self.path, self.size, self.sha256),)
 
 
 @dataclass(frozen=True, slots=True)

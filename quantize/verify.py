@@ -12,11 +12,13 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.execution.comparison import compare_header, compare_with_source
 from quantize.execution.structure import check_structure, open_gguf
+from quantize.formats.gguf_split import parts_of
 from quantize.formats.imatrix_files import read_imatrix
 from quantize.options import Options, settings_of
 from quantize.planning.edits import UNEDITED, Edits, edits_of_record
 from quantize.planning.fetching import stream
 from quantize.planning.importance import IMATRIX_FILE
+from quantize.planning.parts import Split
 from quantize.preparing import prepare
 from quantize.progress import NullProgress, Progress
 from quantize.publish.recorded import Recorded, check_digests, recorded
@@ -46,7 +48,9 @@ def verify(
     *,
     sample: int | None = None,
 ) -> Verified:
-    """Check a GGUF file. `sample` bounds how many tensors are made again from `source`.
+    """Check a GGUF file, or all files of the model of which it is one.
+
+    `sample` bounds how many tensors are made again from `source`.
 
     Raises VerificationError with the name of what is wrong, UsageError, DiskError.
     """
@@ -54,9 +58,11 @@ def verify(
         raise UsageError("no-such-source", "no such file", where=str(file))
     progress = progress or NullProgress()
     options = options or Options()
+    for part in (file.with_name(name) for name in parts_of(file.name)):
+        record = recorded(part) if part.is_file() else None
+        if record is not None:
+            check_digests(part, record, progress)
     record = recorded(file)
-    if record is not None:
-        check_digests(file, record, progress)
     opened = open_gguf(file)
     check_structure(opened, progress)
     compared = None
@@ -110,6 +116,7 @@ def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Opt
         lora=() if is_adapter else _adapters(options, opened, record),
         types=(_recipe(record, opened.file),),
         edits=_edits(record, opened.file),
+        split=Split(**made.get("split", {})),
         keep_grid=bool(made.get("keep_grid")),
         arch=made.get("arch"),
         pre=made.get("pre"),
@@ -145,7 +152,7 @@ def _at_commit(source: str, record: Recorded | None) -> str:
 
 
 def _value(opened: GGUFFile, key: str) -> Any:
-    return next((kv.value for kv in opened.header.kvs if kv.key == key), None)
+    return next((kv.value for kv in opened.kvs if kv.key == key), None)
 
 
 def _recipe(record: Recorded, file: str) -> Recipe:

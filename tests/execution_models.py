@@ -23,7 +23,7 @@ from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.execution import Settings, Written, run
 from quantize.formats.kv import string
 from quantize.planning.layout import lay_out
-from quantize.planning.outputs import Output
+from quantize.planning.outputs import Model, Output
 from quantize.planning.plan import Plan
 from quantize.progress import NullProgress
 from quantize.quantizers import QUANTIZERS
@@ -94,17 +94,19 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(LocalFolder(folder), "model")
 
 
-def plan_of(outputs: Sequence[Output], type: str) -> Plan:
+def plan_of(outputs: Sequence[Output], type: str, max_size: int | None = None) -> Plan:
     """All tensors of more than one dimension in the ggml type `type`, the others in F32."""
     choices = [Choice(type if len(output.shape) > 1 else "F32", "test") for output in outputs]
-    kvs = [string("general.architecture", "llama"), string("general.name", type)]
-    return lay_out("model", "llama", plain("Q4_K_M"), kvs, outputs, choices)
+    kvs = (string("general.architecture", "llama"), string("general.name", type))
+    model = Model("model", "llama", kvs, outputs, max_size=max_size)
+    return lay_out(model, plain("Q4_K_M"), choices)
 
 
 def expected(plan: Plan, source: Checkpoint) -> bytes:
-    """The file of a plan, made the plain way: whole tensors, one after another."""
+    """A plan's files behind each other, made the plain way: whole tensors, one after another."""
     file = bytearray(plan.size)
-    file[: len(plan.header)] = plan.header
+    for one in plan.files:
+        file[one.start : one.start + len(one.header)] = one.header
     for tensor in plan.tensors:
         if tensor.values is None:
             made = complete(tensor.transform, [_whole(source, name) for name in tensor.sources])

@@ -1,9 +1,9 @@
 """A conversion in a process of its own, for tests that kill it.
 
-    python -m tests.execution_program CHECKPOINT OUTPUT JOBS
+    python -m tests.execution_program CHECKPOINT OUTPUT JOBS [MAX_SIZE]
 
 Converts to Q4_K with small tasks, in processes where there are several jobs, and records what is
-done many times a second. Prints a line for each note and each finished task, and the digest at the
+done many times a second. Prints a line for each note and each finished task, and the digests at the
 end.
 """
 
@@ -31,7 +31,7 @@ class Printer(NullProgress):
         say(item)
 
 
-def main(folder: str, output: str, jobs: str) -> None:
+def main(folder: str, output: str, jobs: str, max_size: str = "") -> None:
     memory.LARGEST_STEP = 1 << 16
     memory.WORTH_PROCESSES = 0
     recorder.INTERVAL = 0.02
@@ -40,10 +40,10 @@ def main(folder: str, output: str, jobs: str) -> None:
         Output(f"blk.{index}.ffn_up.weight", weight.shape, (name,))
         for index, (name, weight) in enumerate(source.weights.items())
     ]
-    plan = plan_of(outputs, "Q4_K")
+    plan = plan_of(outputs, "Q4_K", int(max_size) if max_size else None)
     settings = Settings(jobs=int(jobs), kernels="numpy")
     (written,) = run([plan], source, [Path(output)], settings, Printer(), identity=folder)
-    say(written.sha256)
+    say(" ".join(shard.sha256 for shard in written.shards))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""A GGUF file as a source: its tensors are weights under their GGUF names."""
+"""A GGUF file as a source, or several that are one model: tensors under their GGUF names."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight, read_stored
 from quantize.checkpoints.stored import read_rows, widen
 from quantize.formats.gguf_read import read_header
+from quantize.formats.gguf_split import PREFIX, check_parts
 from quantize.quantizers import QUANTIZERS
 from quantize.storage.source import ByteSource
 from quantize.tensors import GGML_TYPES, StoredTensor, as_rows
@@ -38,23 +41,36 @@ class Blocks:
 
 
 class GGUFFile:
-    """One GGUF file. Opening reads its header only."""
+    """A model in one GGUF file or in `parts`, all of them. Opening reads headers only.
 
-    def __init__(self, files: ByteSource, file: str, name: str) -> None:
+    `headers` are by file, `file` is the first one, `kvs` are all key-values but those of a part.
+    Raises CheckpointError for files that do not belong together.
+    """
+
+    def __init__(self, files: ByteSource, parts: Sequence[str], name: str) -> None:
         self.files = files
-        self.file = file
+        self.file = parts[0]
         self.name = name
-        self.header = read_header(
-            lambda offset, n: files.read(file, offset, n), files.files()[file], file
-        )
+        sizes = files.files()
+        self.headers = {
+            part: read_header(partial(files.read, part), sizes[part], part) for part in parts
+        }
+        check_parts(self.headers)
+        first = self.headers[self.file]
+        self.kvs = tuple(kv for kv in first.kvs if not kv.key.startswith(PREFIX))
+        self.tensors = {
+            tensor.name: tensor
+            for header in self.headers.values()
+            for tensor in header.tensors.values()
+        }
         self.weights = {
             tensor.name: Weight(tensor.name, tensor.shape, tensor.dtype, Blocks(), (tensor,))
-            for tensor in self.header.tensors.values()
+            for tensor in self.tensors.values()
         }
 
     def names(self) -> list[str]:
-        """The file itself."""
-        return [self.file]
+        """The file itself, or all parts."""
+        return list(self.headers)
 
     def read_json(self, name: str) -> Any:
         """A GGUF file has its whole description inside."""

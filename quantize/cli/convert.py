@@ -39,6 +39,8 @@ def convert(  # noqa: PLR0913 (one for each option)
     include_weights: opt.IncludeWeights = [],  # noqa: B006 (as above)
     override_kv: opt.OverrideKv = [],  # noqa: B006 (as above)
     prune_layers: opt.PruneLayers = None,
+    split_max_size: opt.SplitMaxSize = None,
+    keep_split: opt.KeepSplit = False,
     keep_grid: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
     adapter_only: opt.AdapterOnly = False,
@@ -91,6 +93,7 @@ def convert(  # noqa: PLR0913 (one for each option)
                 allow_requantize=allow_requantize,
             ),
             edits=opt.edited(override_kv, prune_layers, exclude_weights, include_weights),
+            split=opt.split(split_max_size, keep=keep_split),
             imatrix=imatrix,
             keep_grid=keep_grid,
             lora=lora,
@@ -129,7 +132,7 @@ def convert(  # noqa: PLR0913 (one for each option)
         if push is not None:
             with out.progress() as progress:
                 pushed = publishing.push(
-                    [file.path for file in done.files],
+                    [one.path for file in done.files for one in file.files],
                     push,
                     token=token,
                     private=private,
@@ -147,7 +150,7 @@ def _into_ollama(out: Output, done: Converted, name: str) -> None:
     from quantize.cli.views.converted import ollama_models
     from quantize.cli.views.created import created_events, created_view
 
-    digests = {file.path.resolve(): file.sha256 for file in done.files}
+    digests = {one.path.resolve(): one.sha256 for file in done.files for one in file.files}
     differs = False
     for model, path in ollama_models(done, name):
         with out.progress() as progress:

@@ -91,15 +91,24 @@ class PlannedTensorEntry(TypedDict):
     nbytes: int
 
 
+class PlannedFileEntry(TypedDict):
+    """A file of a plan, which has the next `tensors` of them."""
+
+    file: str
+    size: NBytes
+    tensors: int
+
+
 class PlanEvent(TypedDict):
-    """A file that would be written."""
+    """An output that would be written, in one file or several."""
 
     event: Literal["plan"]
     name: str
     arch: str
     type: str
-    file: str
-    size: Annotated[int, "bytes of the file, exactly"]
+    file: Annotated[str, "the first file"]
+    size: Annotated[int, "bytes of all files, exactly"]
+    files: list[PlannedFileEntry]
     weights: int
     bits_per_weight: float
     nbytes_by_type: dict[str, int]

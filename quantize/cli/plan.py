@@ -28,6 +28,8 @@ def plan(  # noqa: PLR0913 (one for each option)
     include_weights: opt.IncludeWeights = [],  # noqa: B006 (as above)
     override_kv: opt.OverrideKv = [],  # noqa: B006 (as above)
     prune_layers: opt.PruneLayers = None,
+    split_max_size: opt.SplitMaxSize = None,
+    keep_split: opt.KeepSplit = False,
     keep_grid: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
     adapter_only: opt.AdapterOnly = False,
@@ -65,6 +67,7 @@ def plan(  # noqa: PLR0913 (one for each option)
                 allow_requantize=allow_requantize,
             ),
             edits=opt.edited(override_kv, prune_layers, exclude_weights, include_weights),
+            split=opt.split(split_max_size, keep=keep_split),
             imatrix=imatrix,
             keep_grid=keep_grid,
             lora=lora,

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from quantize.execution.engine import run
 from quantize.execution.memory import Needs, needs_of
-from quantize.execution.settings import Settings, Written
+from quantize.execution.settings import Settings, Shard, Written
 
-__all__ = ["Needs", "Settings", "Written", "needs_of", "run"]
+__all__ = ["Needs", "Settings", "Shard", "Written", "needs_of", "run"]

@@ -48,8 +48,10 @@ def compare_with_source(
     def check(task: Task) -> None:
         tensor = tensors[task.index]
 
+        part = file.tensors[tensor.name].file
+
         def compare(offset: int, data: memoryview) -> None:
-            stored = file.files.read(file.file, offset, len(data))
+            stored = file.files.read(part, offset, len(data))
             if stored != data:
                 raise _different(file, tensor, offset, stored, bytes(data))
 
@@ -67,9 +69,12 @@ def compare_with_source(
 
 def compare_header(file: GGUFFile, plan: Plan) -> None:
     """Raise VerificationError, with the first key that differs, unless the header is the plan's."""
-    if file.files.read(file.file, 0, min(len(plan.header), file.header.data_start)) == plan.header:
+    found_headers = [
+        file.files.read(part, 0, header.data_start) for part, header in file.headers.items()
+    ]
+    if found_headers == [planned.header for planned in plan.files]:
         return
-    found, expected = encoded(file.header.kvs), encoded(plan.kvs)
+    found, expected = encoded(file.kvs), encoded(plan.kvs)
     keys = (key for key in expected | found if found.get(key) != expected.get(key))
     raise VerificationError(
         "not-from-source",
@@ -86,7 +91,7 @@ def encoded(kvs: Sequence[KV]) -> dict[str, bytes]:
 
 def _expected(file: GGUFFile, plan: Plan) -> list[PlannedTensor]:
     """The planned tensors, at their places in the file."""
-    stored = file.header.tensors
+    stored = file.tensors
     planned = {tensor.name: tensor for tensor in plan.tensors}
     for name in [*planned, *stored]:
         if name not in stored or name not in planned:
@@ -104,7 +109,7 @@ def _expected(file: GGUFFile, plan: Plan) -> list[PlannedTensor]:
                 "not-from-source",
                 f"{found.dtype} of shape {found.shape}, where the source and its options give "
                 f"{tensor.type} of shape {tensor.shape}",
-                where=f"{file.file}: {name}",
+                where=f"{found.file}: {name}",
                 hint=_HINT,
             )
     return [replace(tensor, offset=stored[tensor.name].offset) for tensor in plan.tensors]
@@ -126,7 +131,7 @@ def _different(
     return VerificationError(
         "not-from-source",
         "the tensor is not what the source gives",
-        where=f"{file.file}: {tensor.name}",
+        where=f"{file.tensors[tensor.name].file}: {tensor.name}",
         reason=f"byte {place} of {tensor.nbytes} is the first that differs",
         hint=_HINT,
     )

@@ -14,11 +14,12 @@ from quantize.execution.memory import IN_FLIGHT, Limits, check_memory, limits_of
 from quantize.execution.order import in_source_order
 from quantize.execution.outputs import Outputs, facts_of
 from quantize.execution.recorder import Recorder
-from quantize.execution.settings import Settings, Written, choose_kernels
+from quantize.execution.settings import Settings, Shard, Written, choose_kernels
 from quantize.execution.tally import Tally
 from quantize.execution.worker import Qualities, Worker
 from quantize.planning.plan import Plan, Task, tasks
 from quantize.progress import Progress
+from quantize.storage.sink_files import PartialFiles
 
 
 def run(
@@ -32,6 +33,8 @@ def run(
     by_source: bool = False,
 ) -> tuple[Written, ...]:
     """Write each plan to the path beside it, reading the source once.
+
+    A plan of several files goes to numbered paths, see files_at.
 
     The plans are of one model: the same tensors in the same order, with other types. `identity`
     is a text that changes when the source's bytes do: an interrupted run is continued only on the
@@ -61,10 +64,17 @@ def run(
         raise
     progress.finish()
     return tuple(
-        Written(path, plan.size, digest.file, digest.tensors, kernels, limits.jobs, qualities)
-        for path, plan, digest, qualities in zip(
-            paths, plans, digests, outputs.qualities or [[] for _ in plans], strict=True
+        Written(_shards(files, digest), digest.tensors, kernels, limits.jobs, qualities)
+        for files, digest, qualities in zip(
+            outputs.files, digests, outputs.qualities or [[] for _ in plans], strict=True
         )
+    )
+
+
+def _shards(files: PartialFiles, digests: Digests) -> tuple[Shard, ...]:
+    return tuple(
+        Shard(path, size, sha256)
+        for (path, size), sha256 in zip(files.finals, digests.files, strict=True)
     )
 
 
@@ -90,7 +100,7 @@ class _Job:
         self.limits = limits
         self.kernels = kernels
         self.recorder = Recorder(outputs.journals)
-        self.hasher = Hasher(plans, [file.partial for file in outputs.files])
+        self.hasher = Hasher(plans, [[file.partial for file in own.files] for own in outputs.files])
         self.tally = Tally(plans[0], source, outputs.done, self.hasher, progress)
         # (lane, task, error, qualities): what the lanes report.
         self.reports: queue.SimpleQueue[tuple[int, Task | None, BaseException | None, Qualities]]
@@ -158,7 +168,7 @@ class _Job:
 
         tensors, source, kernels, step = self.tensors, self.source, self.kernels, self.limits.step
         if self.limits.processes:
-            finals = [(file.final, file.size) for file in self.files]
+            finals = [output.finals for output in self.files]
             setup = Setup(tensors, source, finals, kernels, step, self.measures)
             return ProcessLane(setup, report)
         writes = [file.write for file in self.files]

@@ -42,12 +42,14 @@ def journal_path(final: Path) -> Path:
 class Journal:
     """The journal of one output, open and locked: two runs never write one file.
 
+    It stands beside `final`, the first of the output's files, of which there may be `others`.
     `measured` are the ranges that were read with their qualities, those listed last at the end.
     Raises DiskError where the file cannot be written, or another run has it.
     """
 
-    def __init__(self, final: Path) -> None:
+    def __init__(self, final: Path, others: Sequence[Path] = ()) -> None:
         self.final = final
+        self.partials = [partial_path(path) for path in (final, *others)]
         self.path = journal_path(final)
         self.measured: dict[Task, TensorQuality] = {}
         try:
@@ -97,7 +99,7 @@ class Journal:
     def begin(self, facts: Mapping[str, str]) -> None:
         """Start the journal of a data file that was just made; nothing of it is done."""
         with _told(self.path):
-            _sync(partial_path(self.final))
+            self._sync()
             self._append(dict(facts))
             _sync_folder(self.path.parent)
 
@@ -115,7 +117,7 @@ class Journal:
         ]
         if rows:
             with _told(self.path):
-                _sync(partial_path(self.final))
+                self._sync()
                 self._append(rows)
 
     def close(self, *, keep: bool) -> None:
@@ -131,6 +133,10 @@ class Journal:
         self._fd = -1
         if not keep and os.name == "nt":
             self.path.unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        for partial in self.partials:
+            _sync(partial)
 
     def _append(self, document: object) -> None:
         line = json.dumps(document, separators=(",", ":")).encode() + b"\n"

@@ -102,11 +102,11 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a process needs to make a Worker: `finals` are the outputs' final paths and sizes."""
+    """What a process needs to make a Worker: `finals` are paths and sizes of the outputs' files."""
 
     outputs: Sequence[Sequence[PlannedTensor]]
     source: Source
-    finals: Sequence[tuple[Path, int]]
+    finals: Sequence[Sequence[tuple[Path, int]]]
     kernels: str
     step: int
     measures: bool

@@ -14,13 +14,15 @@ from quantize.execution.metering import measured_ranges
 from quantize.execution.quality import TensorQuality
 from quantize.execution.ranges import Done
 from quantize.execution.worker import Qualities
+from quantize.formats.gguf_split import part_names
 from quantize.planning.plan import Plan, Task
 from quantize.progress import Progress
-from quantize.storage.sink import PartialFile, check_folder, disk_error, partial_path
+from quantize.storage.sink import check_folder, disk_error
+from quantize.storage.sink_files import PartialFiles
 
 
 class Outputs:
-    """One partial file and journal for each plan, all of them open. Raises DiskError.
+    """The partial files and the journal of each plan, all of them open. Raises DiskError.
 
     `done` are the rows that are in every file already; with `measures`, rows that were not measured
     do not count. `qualities` are for each file those of its tensors as far as they are done.
@@ -36,29 +38,31 @@ class Outputs:
         fresh: bool,
         measures: bool,
     ) -> None:
-        self.files: list[PartialFile] = []
+        self.files: list[PartialFiles] = []
         self.journals: list[Journal] = []
         rows = [tensor.rows for tensor in plans[0].tensors]
         found: list[Done | None] = []
         try:
-            self.journals += [Journal(path) for path in paths]
+            finals = [files_at(plan, path) for plan, path in zip(plans, paths, strict=True)]
+            self.journals += [Journal(*_first(files)) for files in finals]
             for plan, journal, own in zip(plans, self.journals, facts, strict=True):
                 found.append(_earlier(plan, journal, own, rows, progress, fresh=fresh))
             _check_room(plans, paths, [done is not None for done in found])
-            for plan, path, journal, own, done in zip(
-                plans, paths, self.journals, facts, found, strict=True
+            for plan, files, journal, own, done in zip(
+                plans, finals, self.journals, facts, found, strict=True
             ):
-                file = PartialFile(path, plan.size, resume=done is not None)
-                self.files.append(file)
-                file.write(0, plan.header)
+                output = PartialFiles(files, resume=done is not None)
+                self.files.append(output)
+                for file in plan.files:
+                    output.write(file.start, file.header)
                 if done is None:
                     journal.begin(own)
         except BaseException:
             # What was only just made is of no use to a later run.
             for journal, done in zip(self.journals, found, strict=False):
                 journal.close(keep=done is not None)
-            for file, done in zip(self.files, found, strict=False):
-                file.abandon(keep=done is not None)
+            for output, done in zip(self.files, found, strict=False):
+                output.abandon(keep=done is not None)
             self.abandon(keep=True)
             raise
         self.done = reduce(Done.common, [done or Done(rows) for done in found])
@@ -90,6 +94,18 @@ class Outputs:
             file.abandon(keep=keep)
 
 
+def files_at(plan: Plan, path: Path) -> list[tuple[Path, int]]:
+    """The files of a plan and their sizes: `path` alone, or numbered ones beside it."""
+    count = len(plan.files)
+    names = (path.name,) if count == 1 else part_names(path.stem, count)
+    return [(path.with_name(name), file.size) for name, file in zip(names, plan.files, strict=True)]
+
+
+def _first(files: Sequence[tuple[Path, int]]) -> tuple[Path, list[Path]]:
+    (first, _), *others = files
+    return first, [path for path, _ in others]
+
+
 def facts_of(plan: Plan, source: Source, identity: str) -> dict[str, str]:
     """What the bytes of an output depend on, as the journal names it.
 
@@ -111,8 +127,8 @@ def _earlier(
     fresh: bool,
 ) -> Done | None:
     """What an earlier run left, or None after removing what cannot be used."""
-    partial = partial_path(journal.final)
-    if partial.is_file() and partial.stat().st_size == plan.size and not fresh:
+    sizes = [file.size for file in plan.files]
+    if not fresh and [_size(partial) for partial in journal.partials] == sizes:
         done, reason = journal.read(facts, rows)
         if done is not None:
             return done
@@ -121,11 +137,16 @@ def _earlier(
     # In this order: a journal must never speak of a file that is not there. The file is removed,
     # not cut: a worker that outlived its killed run may still write to it.
     journal.clear()
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise disk_error(partial, error) from error
+    for partial in journal.partials:
+        try:
+            partial.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(partial, error) from error
     return None
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def _check_room(plans: Sequence[Plan], paths: Sequence[Path], begun: Sequence[bool]) -> None:

@@ -10,7 +10,7 @@ import threading
 from quantize.execution.lanes import Setup, ThreadLane
 from quantize.execution.worker import Qualities, Worker
 from quantize.planning.plan import Task
-from quantize.storage.sink import PartialFile
+from quantize.storage.sink_files import PartialFiles
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
 
     try:
         setup: Setup = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our parent
-        files = [PartialFile(path, size, resume=True) for path, size in setup.finals]
+        files = [PartialFiles(finals, resume=True) for finals in setup.finals]
         writes = [file.write for file in files]
         worker = Worker(
             setup.outputs,

@@ -38,19 +38,41 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """One finished file. Digests are SHA-256 in hex; `tensors` has one for each tensor's bytes.
-
-    `qualities` are of the measured rows of each tensor of the plan; none where nobody asked.
-    """
+class Shard:
+    """One finished file; `sha256` is in hex."""
 
     path: Path
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One finished output, in one file or several.
+
+    `tensors` has the SHA-256 of each tensor's bytes. `qualities` are of the measured rows of each
+    tensor of the plan; none where nobody asked.
+    """
+
+    shards: tuple[Shard, ...]
     tensors: Mapping[str, str]
     kernels: str
     jobs: int
     qualities: Sequence[TensorQuality] = ()
+
+    @property
+    def path(self) -> Path:
+        """The file that llama.cpp is given: it finds the others."""
+        return self.shards[0].path
+
+    @property
+    def size(self) -> int:
+        return sum(shard.size for shard in self.shards)
+
+    @property
+    def sha256(self) -> str:
+        """Of the first file."""
+        return self.shards[0].sha256
 
 
 def choose_kernels(name: str) -> str:

@@ -31,6 +31,10 @@ class KV:
     value: Any
 
 
+def u16(key: str, value: int) -> KV:
+    return KV(key, "UINT16", int(value))
+
+
 def u32(key: str, value: int) -> KV:
     return KV(key, "UINT32", int(value))
 

@@ -2,36 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from quantize.checkpoints.gguf_file import GGUFFile
-from quantize.errors import CheckpointError
+from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KV, string
 from quantize.planning.layout import file_order
 from quantize.planning.outputs import Model, Output
+from quantize.tensors import StoredTensor
 
 _FLOATS = {"F32", "F16", "BF16"}
-# What is written is one file; llama-quantize leaves these out.
-_DROPPED = "split."
 
 
-def model_of_gguf(source: GGUFFile, *, name: str | None = None, keep_grid: bool = False) -> Model:
-    """The file's model. `keep_grid`: tensors that are quantized already keep their types."""
-    kvs = [kv for kv in source.header.kvs if not kv.key.startswith(_DROPPED)]
+def model_of_gguf(
+    source: GGUFFile, *, name: str | None = None, keep_grid: bool = False, keep_split: bool = False
+) -> Model:
+    """The file's model. `keep_grid`: tensors that are quantized already keep their types.
+
+    `keep_split`: each stays in its file, at its place. Raises UsageError if there is only one.
+    """
+    if keep_split and len(source.headers) == 1:
+        raise not_split(source.file)
+    files = {file: number for number, file in enumerate(source.headers)}
+
+    def place(tensor: StoredTensor) -> tuple[int, int, int, str]:
+        if keep_split:
+            return (files[tensor.file], tensor.offset, 0, "")
+        return (0, 0, *file_order(tensor.name))
+
     outputs = [
         Output(
-            weight.name,
-            weight.shape,
-            (weight.name,),
-            grid=None if weight.dtype in _FLOATS else weight.dtype,
-            stored=weight.dtype,
+            tensor.name,
+            tensor.shape,
+            (tensor.name,),
+            grid=None if tensor.dtype in _FLOATS else tensor.dtype,
+            stored=tensor.dtype,
             bound=keep_grid,
+            file=files[tensor.file] if keep_split else 0,
         )
-        for weight in sorted(source.weights.values(), key=lambda weight: file_order(weight.name))
+        for tensor in sorted(source.tensors.values(), key=place)
     ]
-    return Model(name or source.name, _arch(source, kvs), tuple(_renamed(kvs, name)), outputs)
+    return Model(name or source.name, _arch(source), tuple(_renamed(source.kvs, name)), outputs)
 
 
-def _arch(source: GGUFFile, kvs: list[KV]) -> str:
-    arch = next((kv.value for kv in kvs if kv.key == "general.architecture"), None)
+def not_split(where: str) -> UsageError:
+    return UsageError(
+        "not-split",
+        "--keep-split is for a GGUF model in several files",
+        where=where,
+        hint="--split-max-size SIZE",
+    )
+
+
+def _arch(source: GGUFFile) -> str:
+    arch = next((kv.value for kv in source.kvs if kv.key == "general.architecture"), None)
     if not isinstance(arch, str):
         raise CheckpointError(
             "no-architecture",
@@ -42,7 +66,7 @@ def _arch(source: GGUFFile, kvs: list[KV]) -> str:
     return arch
 
 
-def _renamed(kvs: list[KV], name: str | None) -> list[KV]:
+def _renamed(kvs: Sequence[KV], name: str | None) -> Sequence[KV]:
     if name is None:
         return kvs
     return [string(kv.key, name) if kv.key == "general.name" else kv for kv in kvs]

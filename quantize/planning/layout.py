@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
 from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV, u32, with_last
-from quantize.planning.outputs import Output
-from quantize.planning.plan import Plan, PlannedTensor
+from quantize.planning.outputs import Model, Output
+from quantize.planning.parts import file_numbers, kvs_of_file
+from quantize.planning.plan import Plan, PlannedFile, PlannedTensor
 from quantize.recipes import FTYPES, Choice, Recipe
 from quantize.tensors import GGML_TYPES, Shape, tensor_nbytes
 
@@ -35,21 +36,12 @@ def written_shape(shape: Shape) -> Shape:
     return shape
 
 
-def lay_out(
-    name: str,
-    arch: str,
-    recipe: Recipe,
-    kvs: Sequence[KV],
-    outputs: Sequence[Output],
-    choices: Sequence[Choice],
-    added: Sequence[KV] = (),
-) -> Plan:
-    """Give each output its type and place; `outputs` are in file order, `choices` beside them.
-
-    `added` are key-values that come last, in place of others of the same keys.
-    """
-    kvs = with_last(kvs, (VERSION, u32("general.file_type", _file_type_id(recipe, choices))))
-    return place(name, arch, recipe.name, with_last(kvs, added), outputs, choices)
+def lay_out(model: Model, recipe: Recipe, choices: Sequence[Choice]) -> Plan:
+    """Give each output its type and place; outputs are in file order, `choices` beside them."""
+    ftype = u32("general.file_type", _file_type_id(recipe, choices))
+    kvs = with_last(with_last(model.kvs, (VERSION, ftype)), model.added)
+    outputs, names = model.outputs, (model.name, model.arch, recipe.name)
+    return place(*names, kvs, outputs, choices, model.max_size)
 
 
 def place(
@@ -59,37 +51,55 @@ def place(
     kvs: tuple[KV, ...],
     outputs: Sequence[Output],
     choices: Sequence[Choice],
+    max_size: int | None = None,
 ) -> Plan:
-    """The same with all key-values given."""
+    """The same with all key-values given. Raises UsageError if the files cannot be so small."""
     sizes = [
         tensor_nbytes(choice.type, written_shape(output.shape))
         for output, choice in zip(outputs, choices, strict=True)
     ]
-    offsets, data_size = data_offsets(sizes)
-    entries = [
-        TensorEntry(output.name, written_shape(output.shape), choice.type, offset)
-        for output, choice, offset in zip(outputs, choices, offsets, strict=True)
+    numbers = file_numbers(outputs, sizes, max_size)
+    members = [
+        [index for index, own in enumerate(numbers) if own == number]
+        for number in range(max(numbers, default=0) + 1)
     ]
-    header = encode_header(kvs, entries)
-    tensors = tuple(
-        PlannedTensor(
-            name=output.name,
-            shape=entry.shape,
-            type=choice.type,
-            reason=choice.reason,
-            offset=len(header) + entry.offset,
-            nbytes=nbytes,
-            sources=output.sources,
-            transform=output.transform,
-            made=output.shape,
-            values=output.values,
-            repacked=output.grid == choice.type,
-            held=output.held + (0 if output.imatrix is None else output.imatrix.held),
-            imatrix=_imatrix(output, choice),
-        )
-        for output, choice, entry, nbytes in zip(outputs, choices, entries, sizes, strict=True)
+    files: list[PlannedFile] = []
+    tensors: list[PlannedTensor] = []
+    start = 0
+    for number, indexes in enumerate(members):
+        about = kvs_of_file(number, len(members), len(outputs), kept=max_size is None)
+        offsets, data_size = data_offsets(sizes[index] for index in indexes)
+        entries = [
+            TensorEntry(output.name, written_shape(output.shape), choices[index].type, offset)
+            for index, offset in zip(indexes, offsets, strict=True)
+            for output in (outputs[index],)
+        ]
+        header = encode_header(about if number else (*kvs, *about), entries)
+        files.append(PlannedFile(header, len(indexes), start, len(header) + data_size))
+        tensors += [
+            _placed(outputs[index], choices[index], start + len(header) + offset, sizes[index])
+            for index, offset in zip(indexes, offsets, strict=True)
+        ]
+        start += len(header) + data_size
+    return Plan(name, arch, ftype, kvs, tuple(tensors), tuple(files))
+
+
+def _placed(output: Output, choice: Choice, offset: int, nbytes: int) -> PlannedTensor:
+    return PlannedTensor(
+        name=output.name,
+        shape=written_shape(output.shape),
+        type=choice.type,
+        reason=choice.reason,
+        offset=offset,
+        nbytes=nbytes,
+        sources=output.sources,
+        transform=output.transform,
+        made=output.shape,
+        values=output.values,
+        repacked=output.grid == choice.type,
+        held=output.held + (0 if output.imatrix is None else output.imatrix.held),
+        imatrix=_imatrix(output, choice),
     )
-    return Plan(name, arch, ftype, kvs, tensors, header, len(header) + data_size)
 
 
 def _imatrix(output: Output, choice: Choice) -> ImatrixEntry | None:

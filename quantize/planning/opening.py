@@ -12,6 +12,7 @@ from quantize.checkpoints.adapters.peft import is_adapter
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
+from quantize.formats.gguf_split import parts_of, stem_of
 from quantize.storage.hub import Snapshot, parse_hub_id, pin_or_cached
 from quantize.storage.hub_files import HubFiles
 from quantize.storage.local import LocalFolder
@@ -83,6 +84,25 @@ def _checkpoint(files: ByteSource, name: str, text: str) -> Checkpoint:
     return Checkpoint(files, name)
 
 
+def open_gguf(path: Path) -> GGUFFile:
+    """A model in a GGUF file, or in several of which `path` is one.
+
+    Raises UsageError("no-part") if not all are in its folder.
+    """
+    folder = LocalFolder(path.parent)
+    parts = parts_of(path.name)
+    missing = sorted(set(parts).difference(folder.files()))
+    if missing:
+        raise UsageError(
+            "no-part",
+            f"{len(missing)} of the {len(parts)} files of the model are not there",
+            where=str(path.with_name(missing[0])),
+            reason=f"{path.name} has a part of the tensors only",
+            hint="put all of them into one folder",
+        )
+    return GGUFFile(folder, parts, stem_of(path.name))
+
+
 def folder_name(path: Path) -> str:
     """The model's own name: the folder's, or a parent's where the folder's says nothing."""
     for folder in (path.resolve(), *path.resolve().parents):
@@ -107,8 +127,8 @@ def _stamp(folder: Path, names: Iterable[str]) -> str:
 
 def _open_file(path: Path) -> Opened:
     if path.suffix == ".gguf":
-        source = GGUFFile(LocalFolder(path.parent), path.name, path.stem)
-        return Opened(source, str(path), _stamp(path.parent, [path.name]))
+        source = open_gguf(path)
+        return Opened(source, str(path), _stamp(path.parent, source.names()))
     hint = "give the folder that holds it" if path.suffix in (".safetensors", ".json") else None
     raise UsageError(
         "no-such-source",

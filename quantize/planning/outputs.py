@@ -18,7 +18,8 @@ class Output:
     `grid` is the ggml type that holds the stored values of all sources exactly, if there is one and
     the transform only moves rows. `stored` is the type that it has where nothing is quantized;
     `bound`: it keeps a quantized one unless requantizing is allowed. `held`: bytes that any range
-    of rows takes beside its own. `imatrix` says how much its columns matter.
+    of rows takes beside its own. `imatrix` says how much its columns matter. `file` is the number
+    of its file if the output is split as the source is.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Output:
     bound: bool = False
     held: int = 0
     imatrix: ImatrixEntry | None = None
+    file: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Model:
     """A model to write: everything about it but the types of its tensors.
 
     `has_imatrix`: an importance matrix goes with it. `added` are key-values that come last, in
-    place of others of the same keys; the mixes look at `kvs` alone.
+    place of others of the same keys; the mixes look at `kvs` alone. `max_size` is for the tensors
+    of one file, in bytes.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Model:
     outputs: Sequence[Output]
     has_imatrix: bool = False
     added: tuple[KV, ...] = ()
+    max_size: int | None = None
 
     @property
     def written_kvs(self) -> tuple[KV, ...]:

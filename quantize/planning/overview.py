@@ -43,7 +43,7 @@ def sizes(model: Model, steering: Steering = UNSTEERED) -> list[TypeSize]:
     """
     recipes = [plain(file_type).steered(steering) for file_type in FTYPES.values()]
     (plan,) = make_plans(model, recipes[:1])
-    header = len(plan.header)
+    header = sum(len(file.header) for file in plan.files)
     rows = []
     for recipe in recipes:
         choices = choices_of(model, recipe)

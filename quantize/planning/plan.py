@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from quantize.architectures.transforms import Transform, halves
+from quantize.formats.gguf_split import part_names
 from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV
 from quantize.tensors import GGML_TYPES, Shape, as_rows, count
@@ -64,17 +65,49 @@ class PlannedTensor:
         return GGML_TYPES[self.type].row_nbytes(self.cols)
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file of an output: `header` stands at its start, `tensors` of them follow.
+
+    `start` bytes are in the files before it, `size` in it.
+    """
+
+    header: bytes
+    tensors: int
+    start: int
+    size: int
+
+
 @dataclass(frozen=True)
 class Plan:
-    """One output file: `header` stands at its start, the tensors at their offsets."""
+    """One output: a file, or several that llama.cpp reads as one.
+
+    Offsets count through all `files`, as if they stood behind each other. `kvs` are all key-values
+    but those that number the files.
+    """
 
     name: str
     arch: str
     ftype: str
     kvs: tuple[KV, ...]
     tensors: tuple[PlannedTensor, ...]
-    header: bytes
-    size: int
+    files: tuple[PlannedFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def header(self) -> bytes:
+        """What stands before the tensors of the first file."""
+        return self.files[0].header
+
+    @cached_property
+    def file_names(self) -> tuple[str, ...]:
+        """As llama.cpp names them."""
+        stem = f"{self.name}-{self.ftype}"
+        return part_names(stem, len(self.files))
 
     @cached_property
     def weights(self) -> int:
@@ -96,7 +129,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over everything that decides the output's bytes but the weights themselves."""
-        sha = hashlib.sha256(self.header)
+        sha = hashlib.sha256(b"".join(file.header for file in self.files))
         for tensor in self.tensors:
             facts = (tensor.name, tensor.type, tensor.offset, tensor.sources, tensor.transform)
             sha.update(repr(facts).encode())

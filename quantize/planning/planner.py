@@ -27,7 +27,7 @@ def _plan(model: Model, recipe: Recipe) -> Plan:
     refused = refusal(model, recipe, choices)
     if refused is not None:
         raise refused
-    return lay_out(model.name, model.arch, recipe, model.kvs, model.outputs, choices, model.added)
+    return lay_out(model, recipe, choices)
 
 
 def choices_of(model: Model, recipe: Recipe) -> list[Choice]:

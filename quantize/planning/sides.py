@@ -57,8 +57,8 @@ def _file(opened: Opened, file: GGUFFile) -> Side:
     for weight in file.weights.values():
         _check_decodable(file, weight)
     outputs = [Output(name, weight.shape, (name,)) for name, weight in file.weights.items()]
-    arch = next((kv.value for kv in file.header.kvs if kv.key == "general.architecture"), "?")
-    return _side(opened, Model(file.name, str(arch), file.header.kvs, outputs), "gguf")
+    arch = next((kv.value for kv in file.kvs if kv.key == "general.architecture"), "?")
+    return _side(opened, Model(file.name, str(arch), file.kvs, outputs), "gguf")
 
 
 def _checkpoint(opened: Opened, checkpoint: Checkpoint) -> Side:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
-from quantize.execution import Written
+from quantize.execution import Shard, Written
 from quantize.formats.imatrix import Imatrix
 from quantize.planning.adapters import OpenedAdapter
 from quantize.planning.fetching import unchecked, weight_files
 from quantize.planning.opening import Opened
-from quantize.planning.plan import Plan
+from quantize.planning.plan import Plan, PlannedFile, PlannedTensor
 from quantize.publish.manifest import (
     AdapterRecord,
     OutputRecord,
@@ -49,12 +50,26 @@ def imatrix_record(imatrix: Imatrix | None) -> dict[str, object] | None:
     return {"file": imatrix.file.name, "sha256": imatrix.sha256, "chunks": imatrix.chunks or None}
 
 
-def output_record(plan: Plan, one: Written) -> OutputRecord:
+def output_records(plan: Plan, one: Written) -> Iterator[OutputRecord]:
+    """One for each file."""
+    tensors = iter(plan.tensors)
+    for file, shard in zip(plan.files, one.shards, strict=True):
+        members = list(islice(tensors, file.tensors))
+        yield _output_record(plan, file, shard, members, one.tensors)
+
+
+def _output_record(
+    plan: Plan,
+    file: PlannedFile,
+    shard: Shard,
+    members: Sequence[PlannedTensor],
+    digests: Mapping[str, str],
+) -> OutputRecord:
     return OutputRecord(
-        file=one.path.name,
+        file=shard.path.name,
         type=plan.ftype,
-        size=one.size,
-        sha256=one.sha256,
+        size=shard.size,
+        sha256=shard.sha256,
         plan=plan.digest,
         bits_per_weight=plan.bits_per_weight,
         tensors=[
@@ -62,11 +77,11 @@ def output_record(plan: Plan, one: Written) -> OutputRecord:
                 tensor.name,
                 tensor.type,
                 tensor.shape,
-                tensor.offset,
+                tensor.offset - file.start,
                 tensor.nbytes,
-                one.tensors[tensor.name],
+                digests[tensor.name],
             )
-            for tensor in plan.tensors
+            for tensor in members
         ],
     )
 

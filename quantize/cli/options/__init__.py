@@ -63,6 +63,7 @@ from quantize.cli.options.sources import (
     Sample,
     Source,
 )
+from quantize.cli.options.splitting import KeepSplit, SplitMaxSize, split
 from quantize.cli.options.tensor_types import (
     AllowRequantize,
     Bits,
@@ -109,6 +110,7 @@ __all__ = [
     "Jobs",
     "Json",
     "KeepGrid",
+    "KeepSplit",
     "KernelSet",
     "Kernels",
     "LeaveOutputTensor",
@@ -142,6 +144,7 @@ __all__ = [
     "Report",
     "Sample",
     "Source",
+    "SplitMaxSize",
     "Stream",
     "System",
     "TargetSize",
@@ -155,5 +158,6 @@ __all__ = [
     "chosen",
     "edited",
     "request",
+    "split",
     "steered",
 ]

@@ -12,6 +12,7 @@ from quantize.units import parse_size
 if TYPE_CHECKING:
     from quantize.options import Options
     from quantize.planning.edits import Edits
+    from quantize.planning.parts import Split
     from quantize.recipes import Steering
 
 
@@ -23,6 +24,7 @@ def request(  # noqa: PLR0913 (one for each option)
     target_size: str | None,
     bits: float | None,
     edits: Edits,
+    split: Split,
     imatrix: Path | None,
     keep_grid: bool,
     lora: list[str],
@@ -46,6 +48,7 @@ def request(  # noqa: PLR0913 (one for each option)
         steering=steering,
         budget=budget_of(target_size, bits),
         edits=edits,
+        split=split,
         imatrix=imatrix,
         keep_grid=keep_grid,
         lora=tuple(lora),

@@ -34,11 +34,12 @@ def converted_view(done: Converted) -> Iterator[RenderableType]:
         Column(overflow="fold", style="bold"), number("size"), number("bits"), header=False
     )
     for file in done.files:
-        table.add_row(
-            Text(str(file.path)),
-            format_bytes(file.size),
-            f"{file.bits_per_weight:.2f} bits per weight",
-        )
+        for one in file.files:
+            table.add_row(
+                Text(str(one.path)),
+                format_bytes(one.size),
+                f"{file.bits_per_weight:.2f} bits per weight",
+            )
     for path in (*done.modelfiles, done.manifest):
         table.add_row(Text(str(path), style="not bold"), "", "")
     yield indented(table)
@@ -97,14 +98,15 @@ def ollama_name(name: str) -> str:
 
 def converted_events(done: Converted) -> Iterator[Event]:
     for file in done.files:
-        yield FileEvent(
-            event="file",
-            path=str(file.path),
-            type=file.type,
-            size=file.size,
-            bits_per_weight=file.bits_per_weight,
-            sha256=file.sha256,
-        )
+        for one in file.files:
+            yield FileEvent(
+                event="file",
+                path=str(one.path),
+                type=file.type,
+                size=one.size,
+                bits_per_weight=file.bits_per_weight,
+                sha256=one.sha256,
+            )
     for file, found in zip(done.files, done.reports, strict=bool(done.reports)):
         everything = total(found.measured)
         html, document = report_paths(file.path)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from rich.console import RenderableType
 from rich.table import Column
 from rich.text import Text
 
 from quantize.api import Planned, SourceFacts
-from quantize.cli.events import Event, NeedsEvent, NoteEvent, PlanEvent, PlannedTensorEntry
+from quantize.cli.events import (
+    Event,
+    NeedsEvent,
+    NoteEvent,
+    PlanEvent,
+    PlannedFileEntry,
+    PlannedTensorEntry,
+)
 from quantize.cli.views.tables import facts, grouped, indented, number, plain_table, shape_text
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.units import format_bytes, format_count
@@ -52,14 +59,18 @@ def downloads(source: SourceFacts) -> Sequence[tuple[str, str]]:
 def _totals(plan: Plan) -> Sequence[tuple[str, str]]:
     parts = [f"{name} {format_bytes(nbytes)}" for name, nbytes in plan.nbytes_by_type.items()]
     return (
-        ("file", f"{file_name(plan)}"),
+        *_files(plan),
         ("size", f"{plan.size:,} bytes ({format_bytes(plan.size)})"),
         ("types", f"{plan.bits_per_weight:.2f} bits per weight: {', '.join(parts)}"),
     )
 
 
-def file_name(plan: Plan) -> str:
-    return f"{plan.name}-{plan.ftype}.gguf"
+def _files(plan: Plan) -> Iterator[tuple[str, str]]:
+    if len(plan.files) == 1:
+        yield "file", plan.file_names[0]
+        return
+    for name, file in zip(plan.file_names, plan.files, strict=True):
+        yield "file", f"{name}: {file.tensors} tensors, {format_bytes(file.size)}"
 
 
 def _type_sections(tensors: Iterable[PlannedTensor]) -> Iterator[RenderableType]:
@@ -116,13 +127,17 @@ def plan_events(planned: Planned) -> Iterator[Event]:
             name=plan.name,
             arch=plan.arch,
             type=plan.ftype,
-            file=file_name(plan),
+            file=plan.file_names[0],
             size=plan.size,
+            files=[
+                PlannedFileEntry(file=name, size=file.size, tensors=file.tensors)
+                for name, file in zip(plan.file_names, plan.files, strict=True)
+            ],
             weights=plan.weights,
             bits_per_weight=plan.bits_per_weight,
             nbytes_by_type=dict(plan.nbytes_by_type),
             digest=plan.digest,
-            tensors=[_entry(tensor) for tensor in plan.tensors],
+            tensors=list(_entries(plan)),
         )
     for note in planned.notes:
         yield NoteEvent(event="note", text=note)
@@ -135,12 +150,19 @@ def plan_events(planned: Planned) -> Iterator[Event]:
     )
 
 
-def _entry(tensor: PlannedTensor) -> PlannedTensorEntry:
+def _entries(plan: Plan) -> Iterator[PlannedTensorEntry]:
+    tensors = iter(plan.tensors)
+    for file in plan.files:
+        for tensor in islice(tensors, file.tensors):
+            yield _entry(tensor, file.start)
+
+
+def _entry(tensor: PlannedTensor, start: int) -> PlannedTensorEntry:
     return PlannedTensorEntry(
         name=tensor.name,
         shape=list(tensor.shape),
         type=tensor.type,
         reason=tensor.reason,
-        offset=tensor.offset,
+        offset=tensor.offset - start,
         nbytes=tensor.nbytes,
     )

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 
 from quantize.architectures import ARCHITECTURES
+from quantize.formats.gguf_split import NAME
 from quantize.formats.tensor_names import is_known
 from quantize.ollama.checks.base import Pair, Problem, error, warning
-from quantize.ollama.shards import SHARD
 from quantize.tensors import GGML_TYPES
 
 _AGAIN = "convert it again with a current converter"
@@ -168,7 +168,7 @@ def split(pair: Pair) -> Iterator[Problem]:
     if not isinstance(count, int) or count < 2:
         return
     name = pair.file.path.name
-    shard = SHARD.fullmatch(name)
+    shard = NAME.fullmatch(name)
     number = pair.file.value("split.no")
     if number is None:
         yield error(f"one of {count} shards, without split.no", _AGAIN)
