@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -88,8 +89,9 @@ def _ranges(tensor: PlannedTensor) -> Iterator[Task]:
             yield Task(0, lo, lo + min(slice_rows, matrix))
         return
     height = max(1, _SAMPLE // _PLACES // tensor.cols)
-    for lo in sorted({tensor.rows * part // _PLACES for part in range(_PLACES)}):
-        yield Task(0, lo, min(lo + height, (lo // matrix + 1) * matrix))
+    starts = sorted({tensor.rows * part // _PLACES for part in range(_PLACES)})
+    for lo, following in pairwise([*starts, tensor.rows]):
+        yield Task(0, lo, min(lo + height, following, (lo // matrix + 1) * matrix))
 
 
 def _weighted_square(values: F32Array, weights: F32Array | None) -> float:
