@@ -84,9 +84,7 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         prepared = plan_sources(sources, options, progress)
         written = _write(prepared, options, progress)
         files = tuple(
-            OutputFile(
-                one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256, one.shards
-            )
+            OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256, one.shards)
             for plan, one in zip(prepared.plans, written, strict=True)
         )
         return Converted(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from make_type_goldens import converted, quantize
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +30,6 @@ sys.path.insert(0, str(ROOT))
 from quantize.formats.imatrix import Imatrix  # noqa: E402
 from quantize.formats.imatrix_files import read_imatrix  # noqa: E402
 from quantize.recipes import FTYPES  # noqa: E402
-from scripts.make_type_goldens import converted, quantize  # noqa: E402
 from tests.edit_cases import CASES  # noqa: E402
 
 GOLDENS = ROOT / "tests" / "data" / "edits.txt"

@@ -18,11 +18,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from make_type_goldens import converted, quantize
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from quantize.recipes import FTYPES  # noqa: E402
-from scripts.make_type_goldens import converted, quantize  # noqa: E402
 from tests.split_files import scattered, write_parts  # noqa: E402
 
 GOLDENS = ROOT / "tests" / "data" / "splits.txt"

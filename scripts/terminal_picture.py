@@ -64,10 +64,10 @@ class HalfwayProgress(BarProgress):
 
     def advance(self, nbytes: int, item: str) -> None:
         super().advance(nbytes, item)
-        if self._bar is None or self._recorder is None:
+        if self._recorder is None or not self._bars.tasks:
             return
-        if self._bar.tasks[0].percentage >= 50:
-            self._recorder.print(Group(*self._bar.get_renderables()))
+        if self._bars.tasks[0].percentage >= 50:
+            self._recorder.print(Group(*self._bars.get_renderables()))
             self._recorder = None
 
 
