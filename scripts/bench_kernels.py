@@ -15,6 +15,7 @@ from quantize.kernels import available
 from quantize.quantizers import QUANTIZERS, TWINS, load
 
 _COLS = 2048
+_LONGEST = 2.0  # seconds that one run should take at most: slow types get fewer rows
 # Without an importance matrix ggml makes all types but these.
 _NEED_IMATRIX = ("IQ1_S", "IQ2_XXS", "IQ2_XS")
 
@@ -39,9 +40,10 @@ class KernelSpeed:
 
 def kernel_speeds(ggml: Ggml | None, rows: int, repeats: int) -> Iterator[KernelSpeed]:
     """Medians of `repeats` runs over the same normal rows, the implementations in turns."""
-    values = np.random.default_rng(0).standard_normal((rows, _COLS), np.float32)
+    every = np.random.default_rng(0).standard_normal((rows, _COLS), np.float32)
     for name in list(QUANTIZERS)[1:]:  # the first, F32, is no work
         imatrix = np.ones(_COLS, np.float32) if name in _NEED_IMATRIX else None
+        values = every[: _enough(name, every[: rows // 64], imatrix)]
         runs = _runs(name, values, imatrix, ggml)
         for run in runs.values():
             run()  # compiles, and makes scratch arrays
@@ -58,6 +60,15 @@ def kernel_speeds(ggml: Ggml | None, rows: int, repeats: int) -> Iterator[Kernel
             {k: values.size / statistics.median(found) / 1e6 for k, found in seconds.items()},
             float(np.sqrt(np.mean(lost**2) / np.mean(values**2))),
         )
+
+
+def _enough(name: str, some: NDArray[np.float32], imatrix: NDArray[np.float32] | None) -> int:
+    """How many rows NumPy makes in the time that a run may take."""
+    quantizer = QUANTIZERS[name]
+    quantizer.quantize(some, imatrix)  # tables that are made once
+    started = time.perf_counter()
+    quantizer.quantize(some, imatrix)
+    return max(len(some), int(len(some) * _LONGEST / (time.perf_counter() - started)))
 
 
 def _runs(
