@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import DiskError
@@ -33,6 +32,7 @@ from tests.execution_models import (
     weights,
     write_checkpoint,
 )
+from tests.stopping import Stopping
 
 ROOT = Path(__file__).parent.parent
 FACTS = {"version": "1", "plan": "p", "source": "s"}
@@ -180,32 +180,6 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
 
 
 # Whole runs.
-
-
-class Stopping:
-    """A checkpoint that stops the run when it has been read `allowed` times."""
-
-    def __init__(self, source: Checkpoint, allowed: int | None = None) -> None:
-        self.source = source
-        self.name = source.name
-        self.weights = source.weights
-        self.allowed = allowed
-        self.elements = 0
-        self.reads = 0
-
-    def decode_rows(self, name: str, lo: int, hi: int) -> NDArray[np.float32]:
-        if self.reads == self.allowed:
-            raise DiskError("unreadable", "cannot be read")
-        self.reads += 1
-        rows = self.source.decode_rows(name, lo, hi)
-        self.elements += rows.size
-        return rows
-
-    def repack_rows(self, name: str, lo: int, hi: int) -> NDArray[np.uint8]:
-        raise AssertionError
-
-    def read_json(self, name: str) -> object:
-        return None
 
 
 @pytest.fixture(scope="module")

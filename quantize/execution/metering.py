@@ -1,7 +1,7 @@
 """What a conversion measures of each tensor while the rows and their blocks are in memory anyway.
 
 Decoding and measuring every row would cost about as much as quantizing it. So of a large tensor
-one row of 31 is measured. Which ones depends on the tensor alone, and sums are exact: the
+one row of 61 is measured. Which ones depends on the tensor alone, and sums are exact: the
 result is the same whoever made which rows, in whatever order, before an interruption or after it.
 """
 
@@ -20,7 +20,7 @@ from quantize.quantizers.base import U8Array
 
 # One row of so many, if that leaves at least this many weights. Primes: they do not keep step with
 # the heads of attention, whose rows are alike in every head.
-STRIDES = (31, 23, 17, 13, 11, 7, 5, 3)
+STRIDES = (61, 47, 31, 23, 17, 13, 11, 7, 5, 3)
 _ENOUGH = 1 << 16
 
 

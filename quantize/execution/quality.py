@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.kernels.workspace import scratch
+
 F32Array = NDArray[np.float32]
 
 # Elements at once: two float64 arrays of it stay in a core's own cache.
@@ -126,7 +128,7 @@ def measure(reference: F32Array, values: F32Array) -> TensorQuality:
     a, b = reference.reshape(-1, cols), values.reshape(-1, cols)
     width = min(cols, _LONGEST)
     height = _PIECE // width
-    room = np.empty((2, min(height, len(a)) * width))
+    room = scratch("quality", (2, min(height, len(a)) * width), np.float64)
     with np.errstate(invalid="ignore"):
         for lo in range(0, len(a), height):
             for left in range(0, cols, width):
