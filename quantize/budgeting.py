@@ -13,7 +13,7 @@ from quantize.errors import UsageError
 from quantize.execution import Settings
 from quantize.execution.sampling import Trial, sampled_losses
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
-from quantize.planning.outputs import Model, Output
+from quantize.planning.outputs import Model, Output, in_one_file
 from quantize.planning.plan import Plan
 from quantize.planning.planner import choices_of, facts_of, make_plans, refusal
 from quantize.progress import Progress
@@ -84,7 +84,7 @@ def budgeted(
     measure: one that did would be taken. Raises UsageError for a budget that nothing fits.
     """
     base = plain(_BASE).steered(steering)
-    (plan,) = make_plans(model, [base])
+    (plan,) = make_plans(in_one_file(model), [base])
     places = _free(model, base)
     fixed = plan.size - sum(_room(plan, place, plan.tensors[place].type) for place in places)
     left = _limit(plan, budget) - fixed
@@ -161,8 +161,7 @@ def _limit(plan: Plan, budget: Budget) -> int:
     """How large the file may be, in bytes."""
     if budget.size is not None:
         return budget.size
-    headers = sum(len(file.header) for file in plan.files)
-    return headers + math.floor((budget.bits or 0) * plan.weights / 8)
+    return len(plan.header) + math.floor((budget.bits or 0) * plan.weights / 8)
 
 
 def _room(plan: Plan, place: int, type_name: str) -> int:

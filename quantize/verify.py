@@ -116,7 +116,7 @@ def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Opt
         lora=() if is_adapter else _adapters(options, opened, record),
         types=(_recipe(record, opened.file),),
         edits=_edits(record, opened.file),
-        split=Split(**made.get("split", {})),
+        split=_split(record, opened.file),
         keep_grid=bool(made.get("keep_grid")),
         arch=made.get("arch"),
         pre=made.get("pre"),
@@ -167,6 +167,11 @@ def _edits(record: Recorded, file: str) -> Edits:
     with _understood(f"{file}: edits"):
         recorded = record.options.get("edits")
         return UNEDITED if recorded is None else edits_of_record(recorded)
+
+
+def _split(record: Recorded, file: str) -> Split:
+    with _understood(f"{file}: split"):
+        return Split(**record.options.get("split", {}))
 
 
 @contextmanager

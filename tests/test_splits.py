@@ -131,16 +131,14 @@ def test_the_plan_shows_the_files(cli: Cli, llama: str, tmp_path: Path) -> None:
     told = cli("plan", *arguments, "--json").event("plan")
     made = cli("convert", *arguments, "--json", "-o", str(tmp_path), "-j", "1").events
     written = [(Path(one["path"]).name, one["size"]) for one in made if one["event"] == "file"]
-    assert [(one["file"], one["size"]) for one in told["files"]] == written
+    assert list(told["files"].items()) == written
     assert told["size"] == sum(size for _, size in written)
     assert told["file"] == written[0][0]
-    names = iter(told["tensors"])
-    for one in told["files"]:
-        header = header_of(tmp_path / one["file"])
-        listed = [next(names) for _ in range(one["tensors"])]
-        assert {tensor["name"]: tensor["offset"] for tensor in listed} == {
-            name: tensor.offset for name, tensor in header.tensors.items()
-        }
+    assert [(one["file"], one["name"], one["offset"]) for one in told["tensors"]] == [
+        (file, name, tensor.offset)
+        for file, _ in written
+        for name, tensor in header_of(tmp_path / file).tensors.items()
+    ]
     shown = cli("plan", *arguments).out
     assert all(name in shown for name, _ in written)
 
@@ -235,6 +233,18 @@ def test_verify_looks_at_all_files_and_makes_them_again(llama: str, tmp_path: Pa
     with pytest.raises(VerificationError) as caught:
         verify(file.path, llama)
     assert caught.value.where == f"{third.name}: {tensor['name']}"
+
+
+def test_a_manifest_that_makes_no_sense_is_told(llama: str, tmp_path: Path) -> None:
+    file = convert(llama, tmp_path)
+    manifest = tmp_path / "manifest.json"
+    document = json.loads(manifest.read_text())
+    for name, value in (("split", {"size": 1}), ("edits", {"prune_layers": 1}), ("edits", 7)):
+        changed = {**document, "options": {**document["options"], name: value}}
+        manifest.write_text(json.dumps(changed))
+        with pytest.raises(UsageError) as caught:
+            verify(file.path, llama)
+        assert caught.value.reference == "bad-manifest"
 
 
 # Refusals.

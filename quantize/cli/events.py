@@ -87,16 +87,9 @@ class PlannedTensorEntry(TypedDict):
     shape: Annotated[list[int], "rows first, as NumPy writes shapes"]
     type: str
     reason: str
+    file: str
     offset: Annotated[int, "bytes from the start of the file"]
     nbytes: int
-
-
-class PlannedFileEntry(TypedDict):
-    """A file of a plan, which has the next `tensors` of them."""
-
-    file: str
-    size: NBytes
-    tensors: int
 
 
 class PlanEvent(TypedDict):
@@ -108,7 +101,7 @@ class PlanEvent(TypedDict):
     type: str
     file: Annotated[str, "the first file"]
     size: Annotated[int, "bytes of all files, exactly"]
-    files: list[PlannedFileEntry]
+    files: Annotated[dict[str, int], "all of them, with their sizes"]
     weights: int
     bits_per_weight: float
     nbytes_by_type: dict[str, int]

@@ -34,28 +34,22 @@ def selected(imatrix: Imatrix, edits: Edits) -> Imatrix:
     if not names:
         return imatrix
     option = "--exclude-weights" if edits.excluded else "--include-weights"
-    for name in names:
-        if not any(name in entry for entry in imatrix.entries):
-            raise _unmatched(imatrix, f"{option} {name}", "no entry has it in its name")
+    unknown = [name for name in names if not any(name in entry for entry in imatrix.entries)]
     wanted = bool(edits.included)
     entries = {
         name: entry
         for name, entry in imatrix.entries.items()
         if any(one in name for one in names) is wanted
     }
-    if not entries:
-        raise _unmatched(imatrix, option, "nothing is left of the matrix")
+    if unknown or not entries:
+        raise UsageError(
+            "unmatched-weights",
+            "found in no name of the matrix, or in all of them",
+            where=f"{option} {' '.join(unknown or names)}",
+            reason=f"the first of its names is {next(iter(imatrix.entries))}",
+            hint=f"`quantize imatrix {imatrix.file}` lists some of them",
+        )
     return replace(imatrix, entries=entries)
-
-
-def _unmatched(imatrix: Imatrix, where: str, message: str) -> UsageError:
-    return UsageError(
-        "unmatched-weights",
-        message,
-        where=where,
-        reason=f"the first entry is {next(iter(imatrix.entries))}",
-        hint=f"`quantize imatrix {imatrix.file}` lists some of them",
-    )
 
 
 def notes_on_selection(imatrix: Imatrix, edits: Edits) -> Iterator[str]:

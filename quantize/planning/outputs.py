@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quantize.architectures.transforms import IDENTITY, Transform
 from quantize.formats.imatrix import ImatrixEntry
@@ -56,3 +56,10 @@ class Model:
     def written_kvs(self) -> tuple[KV, ...]:
         """All key-values but those that depend on the types."""
         return with_last(self.kvs, self.added)
+
+
+def in_one_file(model: Model) -> Model:
+    """The model without a place to cut it."""
+    return replace(
+        model, max_size=None, outputs=[replace(output, file=0) for output in model.outputs]
+    )

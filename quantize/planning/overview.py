@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from quantize.errors import UsageError
 from quantize.formats.gguf import data_offsets
-from quantize.planning.outputs import Model
+from quantize.planning.outputs import Model, in_one_file
 from quantize.planning.planner import choices_of, make_plans, refusal
 from quantize.recipes import FTYPES, UNSTEERED, FileType, Steering, plain
 from quantize.tensors import count, tensor_nbytes
@@ -39,11 +39,11 @@ def sizes(model: Model, steering: Steering = UNSTEERED) -> list[TypeSize]:
     """One row for each file type that can be written, the best first.
 
     Without an imatrix, those that need one are left out. The header is made once: it has the same
-    length whatever the types are.
+    length whatever the types are. All sizes are those of one file, which may then be split.
     """
     recipes = [plain(file_type).steered(steering) for file_type in FTYPES.values()]
-    (plan,) = make_plans(model, recipes[:1])
-    header = sum(len(file.header) for file in plan.files)
+    (plan,) = make_plans(in_one_file(model), recipes[:1])
+    header = len(plan.header)
     rows = []
     for recipe in recipes:
         choices = choices_of(model, recipe)

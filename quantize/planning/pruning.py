@@ -93,7 +93,7 @@ def _check(model: Model, layers: Sequence[int], numbers: Numbers) -> None:
     values = {kv.key.removeprefix(prefix): kv for kv in model.kvs if kv.key.startswith(prefix)}
     count = values["block_count"].value if "block_count" in values else 0
     if any("blk." in output.name and not _BLOCK.match(output.name) for output in model.outputs):
-        raise _refused("its blocks are of several kinds", "they would be numbered as one")
+        raise _refused("they are of several kinds, which would be numbered as one")
     if not numbers or layers[-1] >= count:
         raise UsageError(
             "bad-layers",
@@ -103,23 +103,24 @@ def _check(model: Model, layers: Sequence[int], numbers: Numbers) -> None:
         )
     for key, kv in values.items():
         if kv.type.startswith("ARRAY[") and len(kv.value) == count and key not in _OTHER_ARRAYS:
-            raise _refused(
-                "its key-values speak of single blocks",
-                f"{kv.key} has a value for each of {count}, and llama-quantize keeps all",
-            )
+            raise _refused(f"{kv.key} has a value for each of {count}, and would keep them all")
     dense = values[_DENSE].value if _DENSE in values else 0
     given = {kv.key for kv in model.added}
     if layers[0] < dense and f"{model.arch}.{_DENSE}" not in given:
         raise UsageError(
             "unprunable",
-            f"its first {dense} blocks are others, and say so",
+            f"its first {dense} blocks are others than those behind them",
             where=_OPTION,
-            reason="llama-quantize leaves the key-value as it is, and llama.cpp would not load it",
+            reason=f"{_DENSE} would stay as it is, and llama.cpp would not load the file",
             hint=f"--override-kv {model.arch}.{_DENSE}=int:{sum(n < dense for n in numbers)}",
         )
 
 
-def _refused(message: str, reason: str) -> UsageError:
+def _refused(reason: str) -> UsageError:
     return UsageError(
-        "unprunable", message, where=_OPTION, reason=reason, hint=f"leave out {_OPTION}"
+        "unprunable",
+        "blocks of this model cannot be left out",
+        where=_OPTION,
+        reason=reason,
+        hint=f"leave out {_OPTION}",
     )

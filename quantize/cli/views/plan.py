@@ -15,7 +15,6 @@ from quantize.cli.events import (
     NeedsEvent,
     NoteEvent,
     PlanEvent,
-    PlannedFileEntry,
     PlannedTensorEntry,
 )
 from quantize.cli.views.tables import facts, grouped, indented, number, plain_table, shape_text
@@ -129,10 +128,7 @@ def plan_events(planned: Planned) -> Iterator[Event]:
             type=plan.ftype,
             file=plan.file_names[0],
             size=plan.size,
-            files=[
-                PlannedFileEntry(file=name, size=file.size, tensors=file.tensors)
-                for name, file in zip(plan.file_names, plan.files, strict=True)
-            ],
+            files={name: file.size for name, file in zip(plan.file_names, plan.files, strict=True)},
             weights=plan.weights,
             bits_per_weight=plan.bits_per_weight,
             nbytes_by_type=dict(plan.nbytes_by_type),
@@ -152,17 +148,18 @@ def plan_events(planned: Planned) -> Iterator[Event]:
 
 def _entries(plan: Plan) -> Iterator[PlannedTensorEntry]:
     tensors = iter(plan.tensors)
-    for file in plan.files:
+    for name, file in zip(plan.file_names, plan.files, strict=True):
         for tensor in islice(tensors, file.tensors):
-            yield _entry(tensor, file.start)
+            yield _entry(tensor, name, file.start)
 
 
-def _entry(tensor: PlannedTensor, start: int) -> PlannedTensorEntry:
+def _entry(tensor: PlannedTensor, file: str, start: int) -> PlannedTensorEntry:
     return PlannedTensorEntry(
         name=tensor.name,
         shape=list(tensor.shape),
         type=tensor.type,
         reason=tensor.reason,
+        file=file,
         offset=tensor.offset - start,
         nbytes=tensor.nbytes,
     )
