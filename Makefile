@@ -16,7 +16,7 @@ REFERENCE  := tests/oracle/requirements.txt
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-shared test-floor check format check-html conformance bench bench-quick bench-stream oracle oracle-logits clean
+.PHONY: help demo setup test test-shared test-floor check format check-html conformance bench bench-quick bench-stream bench-report oracle oracle-logits clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,6 +61,9 @@ bench-quick: $(VENV)/.setup ## the same on less data: shows that it runs, not ho
 
 bench-stream: $(VENV)/.setup ## time and memory of --stream beside those of a folder
 	$(BIN)/python scripts/bench_stream.py
+
+bench-report: $(VENV)/.setup ## time of convert with --report beside that without
+	$(BIN)/python scripts/bench_report.py
 
 # llama-cpp-python is compiled here, which needs a C++ compiler and some minutes.
 oracle: oracle-logits ## compare with transformers, and the quantizers with ggml on random rows
