@@ -95,6 +95,25 @@ def test_the_card_names_types_sizes_digests_and_how_to_run(
     assert f"llama-server -hf {TARGET}:Q4_0" in body
 
 
+def test_a_model_in_several_files_goes_with_all_of_them(
+    cli: Cli, hub: HubServer, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    source = str(checkpoint(MODEL))
+    split = ("--split-max-size", "300kB")
+    ran = cli("convert", source, "-t", "Q4_0", *split, "-o", str(tmp_path / "o"), "--push", TARGET)
+    assert ran.code == 0, ran.err
+    there = stored(hub)
+    files = sorted((tmp_path / "o").glob("*.gguf"))
+    assert len(files) > 1
+    assert {path.name for path in files} | {"README.md", "Modelfile", "manifest.json"} == set(there)
+    text = there["README.md"].decode()
+    assert all(f"| [{path.name}](./{path.name}) | Q4_0 |" in text for path in files)
+    # Ollama joins them when a model is created, and only then.
+    assert "ollama run" not in text
+    assert "ollama create NAME -f Modelfile" in text
+    assert there["Modelfile"].count(b"FROM ./") == len(files)
+
+
 def test_the_card_names_base_commit_and_license(
     cli: Cli, hub: HubServer, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

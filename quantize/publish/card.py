@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantize import __version__
+from quantize.formats.gguf_split import parts_of
 from quantize.units import format_bytes
 
 _HUB = "https://huggingface.co"
@@ -77,16 +78,25 @@ def _body(facts: CardFacts, files: Sequence[CardFile]) -> Iterator[str]:
     for file in files:
         size, bits = format_bytes(file.size), f"{file.bits_per_weight:.2f}"
         yield f"| [{file.name}](./{_link(file.name)}) | {file.type} | {size} | {bits} |"
-    first = files[0].type
     yield "\n## Run\n"
-    yield f"    ollama run hf.co/{facts.repo}:{first}"
-    yield f"    llama-server -hf {facts.repo}:{first}"
+    yield from _run(facts.repo, files[0])
     yield "\n## Verify\n"
     yield "`manifest.json` records the source's files and every tensor's digest:\n"
     yield f"    quantize verify {_shell(files[0].name)}\n"
     yield "SHA-256 of the files:\n"
     for file in files:
         yield f"    {file.sha256}  {file.name}"
+
+
+def _run(repo: str, first: CardFile) -> Iterator[str]:
+    if len(parts_of(first.name)) == 1:
+        yield f"    ollama run hf.co/{repo}:{first.type}"
+    else:
+        yield "Ollama pulls no model that is in several files, but makes one of them:\n"
+        yield f"    hf download {repo} --local-dir ."
+        yield "    ollama create NAME -f Modelfile\n"
+        yield "llama.cpp takes them as they are:\n"
+    yield f"    llama-server -hf {repo}:{first.type}"
 
 
 def _text(value: str) -> str:
