@@ -44,6 +44,7 @@ FLOORS = (
         "compare",
         "perplexity",
         "push",
+        "report",
     },
     {"cli"},
     {"__main__"},
