@@ -69,7 +69,8 @@ def _files(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "file", plan.file_names[0]
         return
     for name, file in zip(plan.file_names, plan.files, strict=True):
-        yield "file", f"{name}: {file.tensors} tensors, {format_bytes(file.size)}"
+        what = "1 tensor" if file.tensors == 1 else f"{file.tensors} tensors"
+        yield "file", f"{name}: {what}, {format_bytes(file.size)}"
 
 
 def _type_sections(tensors: Iterable[PlannedTensor]) -> Iterator[RenderableType]:
