@@ -34,7 +34,6 @@ from quantize.units import format_bytes, format_count
 RESULTS = ROOT / "docs" / "benchmarks.md"
 _SMALL = LlamaShape(layers=4, hidden=1024, intermediate=2048, heads=16, vocabulary=32000)
 
-_STEP = 1 << 20  # elements of a task
 
 # kernel -> at least so many times as fast as ggml's C
 _KERNEL_TARGETS = {
@@ -186,22 +185,24 @@ def _workers(report: Report, bench: Bench, shape: LlamaShape) -> None:
         "## Threads or processes",
         "",
         f"Seconds for {format_count(shape.weights)} weights to Q4_K_M: one worker on one core, "
-        f"then {bench.jobs} workers as threads and as processes, with tasks of {_STEP} elements.",
+        f"then {bench.jobs} workers of the kind that these kernels get, and once of the other.",
         "",
     )
     rows = []
     for kernels in available():
-        one = bench.workers(model, kernels, "threads", 1, _STEP)
-        row = [kernels, f"{one.seconds:.1f}"]
-        for kind in ("threads", "processes"):
-            job = bench.workers(model, kernels, kind, bench.jobs, _STEP)
-            row += [f"{job.seconds:.1f}", format_bytes(job.resident)]
-            if PROCESSES[kernels] == (kind == "processes"):
-                gain = one.seconds / job.seconds
-                what = f"{bench.jobs} workers against one, {kernels}"
-                report.target(what, gain, _CORES_TARGET, least=True)
-        rows.append(row)
-    report.table(["kernels", "one", "threads", "memory", "processes", "memory"], rows)
+        kinds = ("processes", "threads") if PROCESSES[kernels] else ("threads", "processes")
+        one = bench.workers(model, kernels, kinds[0], 1)
+        job = bench.convert(model, kernels)
+        other = bench.workers(model, kernels, kinds[1], bench.jobs)
+        rows.append([
+            kernels, f"{one.seconds:.1f}",
+            f"{job.seconds:.1f} {kinds[0]}", format_bytes(job.resident),
+            f"{other.seconds:.1f} {kinds[1]}", format_bytes(other.resident),
+        ])  # fmt: skip
+        gain = one.seconds / job.seconds
+        what = f"{bench.jobs} workers against one, {kernels}"
+        report.target(what, gain, _CORES_TARGET, least=True)
+    report.table(["kernels", "one", "chosen", "memory", "other", "memory"], rows)
 
 
 def _growth(report: Report, bench: Bench, shape: LlamaShape) -> None:

@@ -28,10 +28,9 @@ _WORKERS = """
 import sys
 from pathlib import Path
 from quantize.api import Options, convert
-from quantize.execution import memory, settings
-source, output, kernels, jobs, processes, step = sys.argv[1:]
+from quantize.execution import settings
+source, output, kernels, jobs, processes = sys.argv[1:]
 settings.PROCESSES[kernels] = processes == "processes"
-memory.LARGEST_STEP = int(step)
 options = Options(
     types=("Q4_K_M",), output=Path(output), jobs=int(jobs), kernels=kernels, fresh=True
 )
@@ -72,7 +71,7 @@ class Bench:
         """Q4_K_M of a checkpoint with a worker for each core; measured once."""
         if (model, kernels) not in self._converted:
             command = self._convert(model, "Q4_K_M", kernels, self.jobs)
-            self._converted[model, kernels] = self._median(command)
+            self._converted[model, kernels] = self._median(command, self.repeats)
         return self._converted[model, kernels]
 
     def bf16(self, model: Path) -> Path:
@@ -95,22 +94,27 @@ class Bench:
             str(self.oracle), str(script), str(self.bf16(model)),
             str(self.work / "llama.gguf"), "Q4_K_M", str(self.jobs),
         ]  # fmt: skip
-        return self._median(command)
+        return self._median(command, self.repeats)
 
-    def workers(self, model: Path, kernels: str, processes: str, jobs: int, step: int) -> Job:
-        """A conversion with workers of a given kind; one worker has one core."""
+    def workers(self, model: Path, kernels: str, kind: str, jobs: int) -> Job:
+        """A conversion with workers of a given kind; one worker has one core.
+
+        Several workers are measured once.
+        """
         command = [
-            sys.executable, "-c", _WORKERS, str(model), str(self._output()), kernels,
-            str(jobs), processes, str(step),
+            sys.executable, "-c", _WORKERS, str(model), str(self._output()), kernels, str(jobs),
+            kind,
         ]  # fmt: skip
-        return self._median(command if jobs > 1 else _on_one_core(command))
+        if jobs == 1:
+            return self._median(_on_one_core(command), self.repeats)
+        return self._median(command, 1)
 
     def help(self) -> Job:
-        return self._median([sys.executable, "-m", "quantize", "--help"])
+        return self._median([sys.executable, "-m", "quantize", "--help"], self.repeats)
 
     def python(self) -> Job:
         """An interpreter that does nothing."""
-        return self._median([sys.executable, "-c", "pass"])
+        return self._median([sys.executable, "-c", "pass"], self.repeats)
 
     def plan(self) -> Job:
         """`plan` of a 70B model's headers in 30 shards."""
@@ -118,7 +122,7 @@ class Bench:
         if not folder.exists():
             write_llama(folder, LLAMA_70B, sparse=True, shards=30)
         command = [sys.executable, "-m", "quantize", "plan", str(folder), "--type", "Q4_K_M"]
-        return self._median(command)
+        return self._median(command, self.repeats)
 
     def _convert(self, model: Path, type: str, kernels: str, jobs: int) -> list[str]:
         return [
@@ -130,9 +134,9 @@ class Bench:
     def _output(self) -> Path:
         return self.work / "output"
 
-    def _median(self, command: Sequence[str]) -> Job:
+    def _median(self, command: Sequence[str], repeats: int) -> Job:
         runs: list[Measured] = []
-        for _ in range(self.repeats):
+        for _ in range(repeats):
             shutil.rmtree(self._output(), ignore_errors=True)
             self._output().mkdir()
             runs.append(measure(command, ROOT))
