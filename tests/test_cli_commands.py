@@ -60,7 +60,10 @@ def test_an_embedder_gets_a_modelfile_without_parameters(
     cli("convert", str(minilm), "-q", "-t", "Q8_0", "-o", str(tmp_path))
     (gguf,) = tmp_path.glob("*.gguf")
     lines = read_modelfile((tmp_path / "Modelfile").read_bytes())
-    assert [(line.word, line.value) for line in lines] == [("from", f"./{gguf.name}")]
+    assert [(line.word, line.value) for line in lines] == [
+        ("from", f"./{gguf.name}"),
+        ("license", "apache-2.0"),  # as the model card has it
+    ]
 
 
 def test_several_types_have_a_modelfile_each(cli: Cli, llama: str, tmp_path: Path) -> None:
