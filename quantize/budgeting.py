@@ -80,8 +80,9 @@ def budgeted(
 ) -> Budgeted:
     """The types that lose least within `budget`.
 
-    What `steering` decides stays so. No named mix that fits the budget loses less by the same
-    measure: one that did would be taken. Raises UsageError for a budget that nothing fits.
+    What `steering` decides stays so. The largest named mixes that fit the budget are rated by the
+    same measure, and one that lost less would be taken. Raises UsageError for a budget that nothing
+    fits.
     """
     base = plain(_BASE).steered(steering)
     (plan,) = make_plans(in_one_file(model), [base])
