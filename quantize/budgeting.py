@@ -15,9 +15,9 @@ from quantize.execution.sampling import Trial, sampled_losses
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
 from quantize.planning.outputs import Model, Output, in_one_file
 from quantize.planning.plan import Plan
-from quantize.planning.planner import choices_of, facts_of, make_plans, refusal
+from quantize.planning.planner import choices_of, facts_of, make_plans, writable
 from quantize.progress import Progress
-from quantize.recipes import FTYPES, FileType, Recipe, Rule, Steering, plain
+from quantize.recipes import FileType, Recipe, Rule, Steering, plain
 from quantize.recipes.budget import Budget, Option, spend
 from quantize.recipes.categories import OUTPUT, category
 from quantize.recipes.choosing import IN_NEED_OF_IMATRIX
@@ -173,10 +173,8 @@ def _room(plan: Plan, place: int, type_name: str) -> int:
 def _mixes(model: Model, plan: Plan, places: Sequence[int], steering: Steering) -> list[_Rival]:
     """The named mixes that can be written of this model."""
     found = []
-    for file_type in FTYPES.values():
-        recipe = plain(file_type).steered(steering)
-        choices = choices_of(model, recipe)
-        if GGML_TYPES[file_type.default].block_size > 1 and refusal(model, recipe, choices) is None:
+    for file_type, choices in writable(model, steering):
+        if GGML_TYPES[file_type.default].block_size > 1:
             types = tuple(choices[place].type for place in places)
             nbytes = sum(map(partial(_room, plan), places, types))
             found.append(_Rival(file_type, nbytes, types))

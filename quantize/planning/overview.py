@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from quantize.errors import UsageError
 from quantize.formats.gguf import data_offsets
 from quantize.planning.outputs import Model, in_one_file
-from quantize.planning.planner import choices_of, make_plans, refusal
+from quantize.planning.planner import make_plans, writable
 from quantize.recipes import FTYPES, UNSTEERED, FileType, Steering, plain
 from quantize.tensors import count, tensor_nbytes
 from quantize.units import format_bytes
@@ -38,17 +38,14 @@ class TypeSize:
 def sizes(model: Model, steering: Steering = UNSTEERED) -> list[TypeSize]:
     """One row for each file type that can be written, the best first.
 
-    Without an imatrix, those that need one are left out. The header is made once: it has the same
-    length whatever the types are. All sizes are those of one file, which may then be split.
+    The header is made once: it has the same length whatever the types are. All sizes are those of
+    one file, which may then be split.
     """
-    recipes = [plain(file_type).steered(steering) for file_type in FTYPES.values()]
-    (plan,) = make_plans(in_one_file(model), recipes[:1])
+    best = plain(next(iter(FTYPES))).steered(steering)
+    (plan,) = make_plans(in_one_file(model), [best])
     header = len(plan.header)
     rows = []
-    for recipe in recipes:
-        choices = choices_of(model, recipe)
-        if refusal(model, recipe, choices) is not None:
-            continue
+    for file_type, choices in writable(model, steering):
         types = [choice.type for choice in choices]
         nbytes = [
             tensor_nbytes(type, tensor.shape)
@@ -58,7 +55,7 @@ def sizes(model: Model, steering: Steering = UNSTEERED) -> list[TypeSize]:
         for type, tensor in zip(types, plan.tensors, strict=True):
             elements[type] += count(tensor.shape)
         size = header + data_offsets(nbytes)[1]
-        rows.append(TypeSize(recipe.mix, size, sum(nbytes), elements))
+        rows.append(TypeSize(file_type, size, sum(nbytes), elements))
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from quantize.errors import QuantizeError, UnsupportedError, UsageError
 from quantize.planning.layout import lay_out, written_shape
@@ -10,7 +10,17 @@ from quantize.planning.outputs import Model, Output
 from quantize.planning.plan import Plan
 from quantize.planning.shapes import check_shapes
 from quantize.quantizers import QUANTIZERS
-from quantize.recipes import Choice, ModelFacts, Recipe, Tensor, choose
+from quantize.recipes import (
+    FTYPES,
+    Choice,
+    FileType,
+    ModelFacts,
+    Recipe,
+    Steering,
+    Tensor,
+    choose,
+    plain,
+)
 
 
 def make_plans(model: Model, recipes: Sequence[Recipe]) -> tuple[Plan, ...]:
@@ -28,6 +38,18 @@ def _plan(model: Model, recipe: Recipe) -> Plan:
     if refused is not None:
         raise refused
     return lay_out(model, recipe, choices)
+
+
+def writable(model: Model, steering: Steering) -> Iterator[tuple[FileType, list[Choice]]]:
+    """The file types that can be written, the best first, and the types of their tensors.
+
+    Without an imatrix, those that need one are left out.
+    """
+    for file_type in FTYPES.values():
+        recipe = plain(file_type).steered(steering)
+        choices = choices_of(model, recipe)
+        if refusal(model, recipe, choices) is None:
+            yield file_type, choices
 
 
 def choices_of(model: Model, recipe: Recipe) -> list[Choice]:
