@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
 from urllib.parse import urlsplit
+
+from tests.loopback import Loopback
 
 HIDDEN = "http://hub.invalid"  # a name that nobody can resolve: only the relay knows whose it is
 PREFIX = "/mirror"
@@ -50,32 +50,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-class Relay:
+class Relay(Loopback):
     """Passes requests on to the Hub at the URL `hub`, and to other hosts as they are asked for."""
 
     def __init__(self, hub: str) -> None:
         self.hub = hub
         self.passed: list[str] = []
-        self._server = ThreadingHTTPServer(
-            ("127.0.0.1", 0), type("Bound", (_Handler,), {"relay": self})
-        )
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"relay": self}))
+        server.daemon_threads = True
+        super().__init__(server)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return f"http://{self.host}"

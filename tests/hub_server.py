@@ -22,16 +22,15 @@ from __future__ import annotations
 
 import itertools
 import ssl
-import threading
 from collections.abc import Mapping, Sequence
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.hub_faults import Fault, Faults
 from tests.hub_handlers import Handler, HubHandler, Request, StorageHandler
 from tests.hub_repos import Content, Repo
+from tests.loopback import Loopback
 
 __all__ = ["Content", "Fault", "HubServer", "Repo", "Request"]
 
@@ -44,7 +43,7 @@ class _Server(ThreadingHTTPServer):
         """Clients that are killed leave broken connections; that is what some tests do."""
 
 
-class HubServer:
+class HubServer(Loopback):
     """A Hub with these repositories while the `with` block runs."""
 
     def __init__(
@@ -67,19 +66,16 @@ class HubServer:
         self.storage_etags: dict[str, str] = {}  # digest -> what storage says in place of it
         self._numbers = itertools.count()
         self._scheme = "http" if certificate is None else "https"
-        self._servers = [self._bind(HubHandler), self._bind(StorageHandler)]
+        super().__init__(self._bind(HubHandler), self._bind(StorageHandler))
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             for server in self._servers:
                 server.socket = context.wrap_socket(server.socket, server_side=True)
-        self._threads = [
-            threading.Thread(target=server.serve_forever, args=(0.01,)) for server in self._servers
-        ]
 
     @property
     def url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._servers[0].server_port}"
+        return f"{self._scheme}://{self.host}"
 
     @property
     def sent(self) -> int:
@@ -99,21 +95,3 @@ class HubServer:
 
     def _bind(self, kind: type[Handler]) -> _Server:
         return _Server(("127.0.0.1", 0), type("Bound", (kind,), {"hub": self}))
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for server in self._servers:
-            server.shutdown()
-        for thread in self._threads:
-            thread.join()
-        for server in self._servers:
-            server.server_close()

@@ -17,15 +17,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.loopback import Loopback
 
 _DIGEST = re.compile(r"/api/blobs/(sha256:[0-9a-f]{64})")
 
 
-class OllamaServer:
+class OllamaServer(Loopback):
     """A server while the `with` block runs. `faults` are names, each played every time:
 
     "gone": closes the connection at /api/create after the first line;
@@ -46,27 +46,7 @@ class OllamaServer:
         self.log: list[str] = []
         self.unread = 0  # bodies that were answered without being read
         handler = type("Bound", (_Handler,), {"ollama": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    @property
-    def host(self) -> str:
-        """As OLLAMA_HOST says it."""
-        return f"127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_Server(("127.0.0.1", 0), handler))
 
 
 class _Server(ThreadingHTTPServer):
