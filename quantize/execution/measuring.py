@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from quantize.checkpoints.base import F32Array
 from quantize.checkpoints.source import Source
@@ -21,6 +22,17 @@ _F32 = 4  # bytes that each weight is when it is compared: the unit of the progr
 Rows = Callable[[int, int], F32Array]
 # The reference's tensor and the other's: one name, one written shape.
 Pair = tuple[PlannedTensor, PlannedTensor]
+
+
+class Takes(Protocol):
+    """A piece of work that takes `memory` bytes while it is done."""
+
+    @property
+    def memory(self) -> int: ...
+
+
+Work = TypeVar("Work", bound=Takes)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +90,17 @@ def measure_tensors(
 
 def run_within(
     pool: ThreadPoolExecutor,
-    run: Callable[[Job], TensorQuality],
-    jobs: Sequence[Job],
+    run: Callable[[Work], Found],
+    jobs: Sequence[Work],
     workers: int,
     budget: int,
-) -> list[TensorQuality]:
+) -> list[Found]:
     """What `run` gives for each job, in order; never more at once than workers and budget allow.
 
     No job may take more than the budget alone.
     """
-    futures: list[Future[TensorQuality]] = []
-    pending: dict[Future[TensorQuality], int] = {}
+    futures: list[Future[Found]] = []
+    pending: dict[Future[Found], int] = {}
     for job in jobs:
         while pending and (len(pending) == workers or sum(pending.values()) + job.memory > budget):
             for done in wait(pending, return_when=FIRST_COMPLETED).done:

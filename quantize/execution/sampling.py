@@ -18,6 +18,7 @@ from quantize.checkpoints.base import F32Array
 from quantize.checkpoints.source import Source
 from quantize.execution.checks import check_rows
 from quantize.execution.importance import importance_at
+from quantize.execution.measuring import run_within
 from quantize.execution.memory import check_needed, limits_of, task_memory
 from quantize.execution.rows import planned_rows
 from quantize.execution.settings import Settings, choose_kernels
@@ -40,6 +41,15 @@ class Trial:
     types: Collection[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The trial of one tensor: ranges of its rows, one after another, and the bytes they take."""
+
+    trial: Trial
+    ranges: Sequence[Task]
+    memory: int
+
+
 def sampled_losses(
     source: Source, trials: Sequence[Trial], settings: Settings, progress: Progress
 ) -> list[dict[str, float]]:
@@ -49,16 +59,16 @@ def sampled_losses(
     """
     kernels = choose_kernels(settings.kernels)
     limits = limits_of(settings, 0)
-    for tensor in (trial.tensor for trial in trials):
-        for task in _ranges(tensor):
-            check_needed(tensor.name, task_memory(source, tensor, task, limits.step), limits)
+    jobs = [_job(source, trial, limits.step) for trial in trials]
+    for job in jobs:
+        check_needed(job.trial.tensor.name, job.memory, limits)
     progress.start("measure", _F32 * sum(count(trial.tensor.shape) for trial in trials))
 
-    def losses(trial: Trial) -> dict[str, float]:
-        tensor = trial.tensor
-        quantizers = {type: load(type, kernels) for type in trial.types}
-        errors, signal = dict.fromkeys(trial.types, 0.0), 0.0
-        for task in _ranges(tensor):
+    def losses(job: _Job) -> dict[str, float]:
+        tensor, types = job.trial.tensor, job.trial.types
+        quantizers = {type: load(type, kernels) for type in types}
+        errors, signal = dict.fromkeys(types, 0.0), 0.0
+        for task in job.ranges:
             made = planned_rows(source, tensor, task.lo, task.hi, limits.step)
             rows = made[:: -(-made.size // _SAMPLE)]
             check_rows(source, tensor, rows, limits.step)
@@ -71,9 +81,15 @@ def sampled_losses(
         return {type: error / signal if signal else 0.0 for type, error in errors.items()}
 
     with ThreadPoolExecutor(limits.jobs) as pool:
-        found = list(pool.map(losses, trials))
+        found = run_within(pool, losses, jobs, limits.jobs, limits.budget)
     progress.finish()
     return found
+
+
+def _job(source: Source, trial: Trial, step: int) -> _Job:
+    ranges = list(_ranges(trial.tensor))
+    memory = max(task_memory(source, trial.tensor, task, step) for task in ranges)
+    return _Job(trial, ranges, memory)
 
 
 def _ranges(tensor: PlannedTensor) -> Iterator[Task]:
