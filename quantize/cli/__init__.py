@@ -55,6 +55,9 @@ def main() -> None:
     """Run the command of sys.argv. Ends in SystemExit, or in the traceback of a bug."""
     # A vocabulary is a million objects that stay: looking for garbage among them takes a while.
     gc.set_threshold(100_000, 50, 50)
+    # Planning holds the interpreter lock while another thread computes the source's digests: at
+    # the usual 5 ms for each turn that one would wait for most of the time.
+    sys.setswitchinterval(0.0005)
     for stream in (sys.stdout, sys.stderr):
         # A model's name may hold what a terminal's encoding lacks: no reason to fail.
         if isinstance(stream, TextIOWrapper):

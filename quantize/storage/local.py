@@ -11,7 +11,8 @@ from quantize.errors import CheckpointError, DiskError, UsageError
 
 # Some systems refuse to read 2 GiB or more at once.
 _READ_AT_ONCE = 1 << 30
-_HASH_AT_ONCE = 1 << 18
+# Large: whoever hashes beside other threads waits for the interpreter lock after every piece.
+_HASH_AT_ONCE = 1 << 22
 
 
 class LocalFolder:
