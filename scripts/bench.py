@@ -193,9 +193,7 @@ def _workers(report: Report, bench: Bench, shape: LlamaShape) -> None:
     rows = []
     for kernels in available():
         kinds = ("processes", "threads") if PROCESSES[kernels] else ("threads", "processes")
-        one = bench.workers(model, kernels, kinds[0], 1)
-        job = bench.convert(model, kernels)
-        other = bench.workers(model, kernels, kinds[1], bench.jobs)
+        one, job, other = bench.workers(model, kernels, processes=PROCESSES[kernels])
         rows.append([
             kernels, f"{one.seconds:.1f}",
             f"{job.seconds:.1f} {kinds[0]}", format_bytes(job.resident),

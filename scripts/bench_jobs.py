@@ -5,6 +5,7 @@ Every run is a process of its own, so nothing is warm but the page cache and num
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -23,18 +24,14 @@ from tests.process_memory import Measured, measure  # noqa: E402 - found by the 
 # Runs the rest of its arguments on the first core only.
 _ONE_CORE = "import os, sys; os.sched_setaffinity(0, {0}); os.execv(sys.argv[1], sys.argv[1:])"
 
-# Threads or processes for a set of kernels that would not choose them by itself.
+# The command, with threads or processes for kernels that would not choose them by themselves.
 _WORKERS = """
 import sys
-from pathlib import Path
-from quantize.api import Options, convert
+from quantize.cli import main
 from quantize.execution import settings
-source, output, kernels, jobs, processes = sys.argv[1:]
+kernels, processes, *sys.argv[1:] = sys.argv[1:]
 settings.PROCESSES[kernels] = processes == "processes"
-options = Options(
-    types=("Q4_K_M",), output=Path(output), jobs=int(jobs), kernels=kernels, fresh=True
-)
-convert(source, options)
+main()
 """
 
 
@@ -59,6 +56,9 @@ class Bench:
         self.jobs = jobs
         self.oracle = oracle
         self._converted: dict[tuple[Path, str], Job] = {}
+        # An installed package has its bytecode; a checkout may be told to have none.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(work / "bytecode")
 
     def model(self, shape: LlamaShape) -> Path:
         """The checkpoint of a shape, written on first use."""
@@ -96,18 +96,19 @@ class Bench:
         ]  # fmt: skip
         return self._median(command, self.repeats)
 
-    def workers(self, model: Path, kernels: str, kind: str, jobs: int) -> Job:
-        """A conversion with workers of a given kind; one worker has one core.
+    def workers(self, model: Path, kernels: str, *, processes: bool) -> tuple[Job, Job, Job]:
+        """One worker on one core, then as many as there are cores: threads, or processes.
 
-        Several workers are measured once.
+        Last, once, the kind that was not asked for.
         """
-        command = [
-            sys.executable, "-c", _WORKERS, str(model), str(self._output()), kernels, str(jobs),
-            kind,
-        ]  # fmt: skip
-        if jobs == 1:
-            return self._median(_on_one_core(command), self.repeats)
-        return self._median(command, 1)
+        several = self._convert(model, "Q4_K_M", kernels, self.jobs)
+        one = _on_one_core(self._convert(model, "Q4_K_M", kernels, 1))
+        chosen, other = (
+            [sys.executable, "-c", _WORKERS, kernels, kind, *several[3:]]
+            for kind in (("processes", "threads") if processes else ("threads", "processes"))
+        )
+        first, second = self._medians([one, chosen], self.repeats)
+        return first, second, self._median(other, 1)
 
     def help(self) -> Job:
         return self._median([sys.executable, "-m", "quantize", "--help"], self.repeats)
@@ -135,22 +136,31 @@ class Bench:
         return self.work / "output"
 
     def _median(self, command: Sequence[str], repeats: int) -> Job:
-        runs: list[Measured] = []
+        (job,) = self._medians([command], repeats)
+        return job
+
+    def _medians(self, commands: Sequence[Sequence[str]], repeats: int) -> list[Job]:
+        """Of each command; they run in turns, since the machine is not the same all the time."""
+        runs: list[list[Measured]] = [[] for _ in commands]
         for _ in range(repeats):
-            shutil.rmtree(self._output(), ignore_errors=True)
-            self._output().mkdir()
-            runs.append(measure(command, ROOT))
+            for command, own in zip(commands, runs, strict=True):
+                shutil.rmtree(self._output(), ignore_errors=True)
+                self._output().mkdir()
+                own.append(measure(command, ROOT))
         shutil.rmtree(self._output())
         (self.work / "llama.gguf").unlink(missing_ok=True)
+        return [_job_of(own) for own in runs]
 
-        def median(of: Callable[[Measured], float]) -> float:
-            return statistics.median(map(of, runs))
 
-        return Job(
-            median(lambda run: run.seconds),
-            median(lambda run: run.resident),
-            median(lambda run: run.anonymous),
-        )
+def _job_of(runs: Sequence[Measured]) -> Job:
+    def median(of: Callable[[Measured], float]) -> float:
+        return statistics.median(map(of, runs))
+
+    return Job(
+        median(lambda run: run.seconds),
+        median(lambda run: run.resident),
+        median(lambda run: run.anonymous),
+    )
 
 
 def oracle_python(environment: Path) -> Path | None:
