@@ -73,22 +73,7 @@ def open_sources(source: str, options: Options) -> Sources:
     # Before anything is read: a mistyped type must not cost a download.
     recipes = recipes_of(options)
     if options.adapter_only:
-        if options.imatrix is not None:
-            raise UsageError(
-                "imatrix-of-adapter",
-                "an importance matrix is for a model, not for an adapter",
-                where="--imatrix",
-                reason="the factors of an adapter are written as floats",
-                hint="leave out --imatrix, or merge the adapter: --lora",
-            )
-        if options.edits != UNEDITED or options.split != WHOLE:
-            raise UsageError(
-                "edits-of-adapter",
-                "what changes or splits a model is not for an adapter",
-                where="--adapter-only",
-                hint="leave out --override-kv, --prune-layers, --exclude-weights, "
-                "--include-weights and --split-max-size",
-            )
+        _check_for_adapter(options)
         found = open_adapter(source, options.token)
         opened = opened_alone(found, open_alone(found, options.base, options.token))
         return Sources(opened, recipes or (plain("F32"),), (found,))
@@ -98,6 +83,34 @@ def open_sources(source: str, options: Options) -> Sources:
     if adapters:
         opened = merge_into(opened, adapters)
     return Sources(opened, recipes, adapters, imatrix)
+
+
+def _check_for_adapter(options: Options) -> None:
+    """Raise UsageError for options that a lone adapter would have to ignore."""
+    if options.imatrix is not None:
+        raise UsageError(
+            "imatrix-of-adapter",
+            "an importance matrix is for a model, not for an adapter",
+            where="--imatrix",
+            reason="the factors of an adapter are written as floats",
+            hint="leave out --imatrix, or merge the adapter: --lora",
+        )
+    if options.budget is not None:
+        raise UsageError(
+            "budget-of-adapter",
+            "types are chosen for the size of a model, not of an adapter",
+            where=options.budget.said,
+            reason="the factors of an adapter are written as floats",
+            hint=f"leave out {options.budget.said}, or merge the adapter: --lora",
+        )
+    if options.edits != UNEDITED or options.split != WHOLE:
+        raise UsageError(
+            "edits-of-adapter",
+            "what changes or splits a model is not for an adapter",
+            where="--adapter-only",
+            hint="leave out --override-kv, --prune-layers, --exclude-weights, "
+            "--include-weights and --split-max-size",
+        )
 
 
 def plan_sources(sources: Sources, options: Options, progress: Progress) -> Prepared:

@@ -1,61 +1,37 @@
-"""LoRA adapters: merged as peft merges them, or written as llama.cpp's converter writes them."""
+"""LoRA adapters, merged as peft merges them."""
 
 from __future__ import annotations
 
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import gguf
 import numpy as np
 import pytest
-import xllamacpp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from quantize import api
 from quantize.checkpoints.adapters.merged import MergedCheckpoint
-from quantize.checkpoints.adapters.peft import read_adapter
 from quantize.checkpoints.checkpoint import Checkpoint
-from quantize.errors import CheckpointError, QuantizeError, UnsupportedError, UsageError
-from quantize.planning.adapters import merge_into, open_adapter
-from quantize.planning.opening import Opened
+from quantize.planning.adapters import open_adapter
 from quantize.storage.local import LocalFolder
 from quantize.tensors import as_rows
+from tests.adapters import (
+    BASES,
+    GOLDENS,
+    check_tokens,
+    contents,
+    decoded,
+    edited_copy,
+    merged,
+)
 from tests.conftest import kit_module
 from tests.engine import EXACT, serve
-
-GOLDENS = Path(__file__).parent / "data" / "adapters"
-BASES = {
-    "lora-bf16": "lora-base",
-    "lora-dora": "lora-base",
-    "lora-embedding": "lora-base",
-    "lora-gpt2-fan-in-fan-out": "lora-gpt2-base",
-    "lora-layers-subset": "lora-base",
-    "lora-modules-to-save": "lora-base",
-    "lora-on-bnb-nf4": "bnb-nf4",
-    "lora-patterns": "lora-base",
-    "lora-plain": "lora-base",
-    "lora-rslora": "lora-base",
-    "lora-trainable-tokens": "lora-base",
-}
-
-
-def merged(encodings: Path, base: str, *adapters: str | Path) -> MergedCheckpoint:
-    source = Checkpoint(LocalFolder(encodings / base), base)
-    opened = [read_adapter(LocalFolder(encodings / one), str(one)) for one in adapters]
-    return MergedCheckpoint(source, opened)
-
-
-def decoded(source: Checkpoint, name: str) -> NDArray[np.float32]:
-    shape = source.weights[name].shape
-    return source.decode_rows(name, 0, as_rows(shape)[0]).reshape(shape)
 
 
 @pytest.mark.parametrize("case", BASES)
@@ -110,23 +86,6 @@ def test_a_scale_multiplies_what_is_added(encodings: Path, tmp_path: Path) -> No
         assert decoded(scaled, name).tobytes() == decoded(theirs, name).tobytes()
 
 
-def edited_copy(
-    source: Path,
-    target: Path,
-    settings: Mapping[str, Any] | None = None,
-    tensors: Callable[[dict[str, NDArray[Any]]], None] = lambda tensors: None,
-) -> Path:
-    shutil.copytree(source, target)
-    config = json.loads((source / "adapter_config.json").read_text("utf-8")) | (settings or {})
-    (target / "adapter_config.json").write_text(json.dumps(config), "utf-8")
-    weights = target / "adapter_model.safetensors"
-    if settings is None:
-        found = load_file(weights)
-        tensors(found)
-        save_file(found, weights)
-    return target
-
-
 @pytest.mark.parametrize("case", ["lora-plain", "lora-on-bnb-nf4", "lora-modules-to-save"])
 def test_files_are_those_of_the_merged_checkpoint(
     case: str, encodings: Path, tmp_path: Path
@@ -165,12 +124,6 @@ def test_files_are_those_of_the_merged_checkpoint(
     assert (recorded["name"], recorded["scale"]) == (case, 1.0)
 
 
-def contents(file: gguf.GGUFReader, key: str) -> Any:
-    field = file.get_field(key)
-    assert field is not None, key
-    return field.contents()
-
-
 def test_resized_embeddings_come_with_the_adapter_s_tokenizer(
     encodings: Path, tmp_path: Path
 ) -> None:
@@ -202,244 +155,6 @@ def test_tinyrust_says_what_peft_says_with_it(tinyrust: Path, tmp_path: Path) ->
     check_tokens(serve(file.path, **EXACT))
 
 
-def check_tokens(server: Any) -> None:
-    for entry in json.loads((GOLDENS / "tinyrust-lora" / "expected.json").read_text("utf-8")):
-        answer = server.handle_completions({
-            "prompt": entry["prompt"],
-            "max_tokens": len(entry["tokens"]),
-            "temperature": 0.0,
-            "ignore_eos": True,
-            "return_tokens": True,
-        })  # fmt: skip
-        answer = json.loads(answer) if isinstance(answer, str) else dict(answer)
-        assert answer["choices"][0]["text"] == entry["text"]
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("lora-layers-subset", "F32"),
-        ("lora-layers-subset", "F16"),
-        ("lora-bf16", "F32"),
-        ("lora-embedding", "F32"),
-    ],
-)
-def test_a_gguf_adapter_is_llama_cpp_s(
-    name: str, kind: str, encodings: Path, tmp_path: Path
-) -> None:
-    file = adapter_file(encodings, name, tmp_path, kind)
-    golden = GOLDENS / (f"{name}.gguf" if kind == "F32" else f"{name}-{kind}.gguf")
-    ours, theirs = gguf.GGUFReader(file), gguf.GGUFReader(golden)
-    assert list(ours.fields) == list(theirs.fields)
-    for key, field in theirs.fields.items():
-        assert contents(ours, key) == field.contents(), key
-        assert ours.fields[key].types == field.types, key
-    assert tensors_of(ours) == tensors_of(theirs)
-
-
-def adapter_file(encodings: Path, name: str, folder: Path, kind: str = "F32") -> Path:
-    options = api.Options(types=(kind,), adapter_only=True, output=folder, jobs=1)
-    return api.convert(str(encodings / name), options).files[0].path
-
-
-def tensors_of(file: gguf.GGUFReader) -> dict[str, tuple[str, list[int], bytes]]:
-    return {
-        tensor.name: (tensor.tensor_type.name, tensor.shape.tolist(), tensor.data.tobytes())
-        for tensor in file.tensors
-    }
-
-
-def test_rslora_is_in_alpha(encodings: Path, tmp_path: Path) -> None:
-    """llama.cpp's converter loses it: its engine divides by the rank, peft by the root of it."""
-    ours = gguf.GGUFReader(adapter_file(encodings, "lora-rslora", tmp_path))
-    theirs = gguf.GGUFReader(GOLDENS / "lora-rslora.gguf")
-    assert tensors_of(ours) == tensors_of(theirs)
-    assert contents(theirs, "adapter.lora.alpha") == 16
-    assert contents(ours, "adapter.lora.alpha") == 16 * 16**0.5
-
-
-@pytest.mark.parametrize(
-    "case", ["lora-plain", "lora-rslora", "lora-patterns", "lora-gpt2-fan-in-fan-out"]
-)
-def test_a_gguf_adapter_adds_what_a_merge_adds(case: str, encodings: Path, tmp_path: Path) -> None:
-    """As llama.cpp applies it: base + alpha / rank * lora_b @ lora_a, in GGUF's order of rows."""
-    base = str(encodings / BASES[case])
-    files = {
-        "base": api.convert(base, api.Options(types=("F32",), output=tmp_path / "base", jobs=1)),
-        "merged": api.convert(
-            base,
-            api.Options(
-                types=("F32",), lora=(str(encodings / case),), output=tmp_path / "merged", jobs=1
-            ),
-        ),
-    }
-    values = {
-        side: {
-            t.name: np.array(t.data, np.float64) for t in gguf.GGUFReader(one.files[0].path).tensors
-        }
-        for side, one in files.items()
-    }
-    adapter = gguf.GGUFReader(adapter_file(encodings, case, tmp_path))
-    factors = {tensor.name: np.array(tensor.data, np.float64) for tensor in adapter.tensors}
-    alpha = contents(adapter, "adapter.lora.alpha")
-    names = {name.removesuffix(".lora_a") for name in factors if name.endswith(".lora_a")}
-    assert names
-    for name, before in values["base"].items():
-        after = before
-        if name in names:
-            a, b = factors[f"{name}.lora_a"], factors[f"{name}.lora_b"]
-            after = before + alpha / len(a) * b @ a
-            assert not np.array_equal(before, values["merged"][name])
-        # The merge rounds to float32, and so do factors with another scale.
-        limit = 2**-22 * np.abs(after).max()
-        assert np.abs(values["merged"][name] - after).max() <= limit, name
-
-
-def test_llama_cpp_loads_a_gguf_adapter(tinyrust: Path, tmp_path: Path) -> None:
-    """Beside the base, it says what peft says."""
-    (base,) = api.convert(str(tinyrust), api.Options(types=("F32",), output=tmp_path)).files
-    options = api.Options(adapter_only=True, base=str(tinyrust), output=tmp_path)
-    (adapter,) = api.convert(str(GOLDENS / "tinyrust-lora"), options).files
-    loaded = xllamacpp.CommonAdapterLoraInfo()
-    loaded.path, loaded.scale = str(adapter.path), 1.0
-    check_tokens(serve(base.path, lora_adapters=[loaded], **EXACT))
-
-
-def test_the_modelfile_of_an_adapter_names_both(encodings: Path, tmp_path: Path) -> None:
-    adapter_file(encodings, "lora-plain", tmp_path)
-    lines = (tmp_path / "Modelfile").read_text("utf-8").splitlines()
-    assert "FROM ./lora-base-Q4_K_M.gguf" in lines
-    assert "ADAPTER ./lora-plain-F32.gguf" in lines
-
-
-REFUSED: Mapping[str, tuple[str, Mapping[str, Any], type[QuantizeError], str]] = {
-    "another method": ("lora-plain", {"peft_type": "IA3"}, UnsupportedError, "unknown-adapter"),
-    "replicated layers": (
-        "lora-plain", {"layer_replication": [[0, 2]]}, UnsupportedError, "unknown-adapter"
-    ),
-    "a changed base": (
-        "lora-plain", {"init_lora_weights": "pissa_niter_4"}, UnsupportedError, "unknown-adapter"
-    ),
-    "another rank": ("lora-plain", {"r": 16}, CheckpointError, "bad-adapter"),
-    "no rank": ("lora-plain", {"r": None}, CheckpointError, "bad-adapter-config"),
-    "other tokens": (
-        "lora-trainable-tokens",
-        {"trainable_token_indices": {"embed_tokens": [1]}},
-        CheckpointError,
-        "adapter-mismatch",
-    ),
-    "tokens that are not there": (
-        "lora-trainable-tokens",
-        {"trainable_token_indices": {"embed_tokens": [1, 2, 5000]}},
-        CheckpointError,
-        "adapter-mismatch",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_would_be_merged_wrongly_is_refused(
-    what: str, encodings: Path, tmp_path: Path
-) -> None:
-    case, settings, kind, reference = REFUSED[what]
-    copy = edited_copy(encodings / case, tmp_path / "copy", settings)
-    with pytest.raises(kind) as caught:
-        merged(encodings, "lora-base", copy)
-    assert caught.value.reference == reference
-    assert caught.value.hint
-
-
-@pytest.mark.parametrize("value", [-1, 0, 1.5, True, "x", "(", [], [1], {"a": "x"}, {"(": 1}])
-def test_nonsense_in_a_config_is_an_error_of_ours(
-    value: Any, encodings: Path, tmp_path: Path
-) -> None:
-    source = encodings / "lora-patterns"
-    refused: list[QuantizeError] = []
-    for key in json.loads((source / "adapter_config.json").read_text("utf-8")):
-        copy = edited_copy(source, tmp_path / key, {key: value})
-        try:
-            merged(encodings, "lora-base", copy)
-        except QuantizeError as error:
-            refused.append(error)
-    assert refused
-    assert all(error.hint for error in refused)
-
-
-def test_an_adapter_of_another_model_is_refused(encodings: Path) -> None:
-    """By its shapes where names are the same, by its names where they are not."""
-    with pytest.raises(CheckpointError) as shapes:
-        merged(encodings, "awq-gemm-4bit-g128", "lora-plain")
-    assert shapes.value.reference == "adapter-mismatch"
-    with pytest.raises(CheckpointError) as names:
-        merged(encodings, "lora-gpt2-base", "lora-plain")
-    assert names.value.reference == "adapter-without-base"
-
-
-def test_half_a_pair_is_refused(encodings: Path, tmp_path: Path) -> None:
-    def halve(tensors: dict[str, NDArray[Any]]) -> None:
-        tensors.pop("base_model.model.model.layers.0.mlp.down_proj.lora_B.weight")
-
-    copy = edited_copy(encodings / "lora-plain", tmp_path / "copy", None, halve)
-    with pytest.raises(CheckpointError) as caught:
-        merged(encodings, "lora-base", copy)
-    assert caught.value.reference == "bad-adapter"
-
-
-def test_whole_tensors_cannot_be_scaled(encodings: Path) -> None:
-    adapter = open_adapter(f"{encodings / 'lora-modules-to-save'}=0.5").adapter
-    with pytest.raises(UsageError) as caught:
-        MergedCheckpoint(Checkpoint(LocalFolder(encodings / "lora-base"), "base"), [adapter])
-    assert caught.value.reference == "scaled-whole-tensors"
-
-
-@pytest.mark.parametrize("case", ["lora-dora", "lora-modules-to-save", "lora-trainable-tokens"])
-def test_a_gguf_adapter_holds_factors_only(case: str, encodings: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        adapter_file(encodings, case, tmp_path)
-    assert caught.value.reference == "adapter-needs-merge"
-
-
-def test_a_gguf_adapter_is_not_quantized(encodings: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        adapter_file(encodings, "lora-plain", tmp_path, "Q4_K_M")
-    assert caught.value.reference == "adapter-type"
-
-
-def test_a_lone_adapter_is_told_from_a_model(encodings: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        api.plan(str(encodings / "lora-plain"), api.Options())
-    assert "--lora" in str(caught.value.hint)
-
-
-def test_an_adapter_without_its_base_asks_for_it(encodings: Path, tmp_path: Path) -> None:
-    settings = {"base_model_name_or_path": "nowhere"}
-    copy = edited_copy(encodings / "lora-plain", tmp_path / "copy", settings)
-    with pytest.raises(UsageError) as caught:
-        api.plan(str(copy), api.Options(adapter_only=True))
-    assert caught.value.reference == "no-base"
-    options = api.Options(adapter_only=True, base=str(encodings / "lora-base"))
-    assert api.plan(str(copy), options).plans[0].arch == "llama"
-
-
-def opened_as(encodings: Path, repo: str | None) -> Opened:
-    base = Checkpoint(LocalFolder(encodings / "lora-base"), "lora-base")
-    return Opened(base, repo or str(encodings / "lora-base"), "x", repo)
-
-
-@pytest.mark.parametrize("declared", ["org/Tiny-1B-Instruct", "org/Tiny-1B-bnb-4bit", "x/tiny-1b"])
-def test_another_base_of_the_hub_is_refused(declared: str, encodings: Path, tmp_path: Path) -> None:
-    """Quantized copies and other publishers are the same model, a fine-tune of it is another."""
-    settings = {"base_model_name_or_path": declared}
-    copy = edited_copy(encodings / "lora-plain", tmp_path / "copy", settings)
-    adapter = open_adapter(str(copy))
-    if declared.endswith("Instruct"):
-        with pytest.raises(CheckpointError) as caught:
-            merge_into(opened_as(encodings, "org/Tiny-1B"), [adapter])
-        assert caught.value.reference == "other-base"
-    else:
-        merge_into(opened_as(encodings, "org/Tiny-1B"), [adapter])
-
-
 def test_a_folder_of_another_name_is_only_noted(encodings: Path, tmp_path: Path) -> None:
     settings = {"base_model_name_or_path": "org/Tiny-1B"}
     copy = edited_copy(encodings / "lora-plain", tmp_path / "copy", settings)
@@ -448,26 +163,6 @@ def test_a_folder_of_another_name_is_only_noted(encodings: Path, tmp_path: Path)
     assert any("org/Tiny-1B" in note for note in notes)
     options = api.Options(types=("Q8_0",), lora=(str(encodings / "lora-plain"),))
     assert api.plan(str(encodings / "lora-base"), options).notes == ()
-
-
-@pytest.mark.parametrize("text", ["no/such/folder", "=0.5"])
-def test_what_is_no_adapter_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        open_adapter(text)
-
-
-def test_a_scale_is_a_number(encodings: Path) -> None:
-    with pytest.raises(UsageError) as caught:
-        open_adapter(f"{encodings / 'lora-plain'}=much")
-    assert caught.value.reference == "bad-scale"
-
-
-def test_an_adapter_does_not_go_into_a_gguf_file(encodings: Path, tmp_path: Path) -> None:
-    base = str(encodings / "lora-base")
-    (file,) = api.convert(base, api.Options(types=("F32",), output=tmp_path, jobs=1)).files
-    with pytest.raises(UsageError) as caught:
-        api.plan(str(file.path), api.Options(lora=(str(encodings / "lora-plain"),)))
-    assert caught.value.reference == "adapter-on-gguf"
 
 
 def test_the_factor_that_every_task_holds_is_counted(encodings: Path) -> None:
