@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quantize.errors import UsageError, VerificationError
 from quantize.execution.structure import open_gguf
+from quantize.planning.importance import recorded_imatrix
 from quantize.progress import NullProgress, Progress
 from quantize.publish.card import CardFacts, CardFile, model_card
 from quantize.publish.recorded import MANIFEST, Recorded, recorded
@@ -106,6 +107,7 @@ def _card_file(file: Path, record: Recorded | None) -> CardFile:
         file.stat().st_size,
         8 * nbytes / max(weights, 1),
         sha256,
+        recorded_imatrix(opened.kvs),
     )
 
 

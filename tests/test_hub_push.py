@@ -114,6 +114,27 @@ def test_a_model_in_several_files_goes_with_all_of_them(
     assert there["Modelfile"].count(b"FROM ./") == len(files)
 
 
+def test_the_card_names_the_matrix_and_whom_it_served(
+    cli: Cli, hub: HubServer, models: Path, tmp_path: Path
+) -> None:
+    """Not the folder it was in: that is nobody else's business."""
+    matrix = models / "tinyrust" / "imatrix.gguf"
+    known = api.imatrix(matrix).imatrix
+    source, out = str(models / "tinyrust" / "checkpoint"), tmp_path / "out"
+    api.convert(source, api.Options(types=("Q4_K_M",), output=out, imatrix=matrix))
+    api.convert(source, api.Options(types=("Q8_0",), output=out))
+    ran = cli("push", str(out), TARGET)
+    assert ran.code == 0, ran.err
+    card = stored(hub)["README.md"].decode()
+    (line,) = [line for line in card.splitlines() if "importance matrix" in line]
+    (file,) = out.glob("*Q4_K_M.gguf")
+    assert line == (
+        f"Columns of `{file.name}` count as much as an importance matrix says: "
+        f"`imatrix.gguf`, {known.chunks} chunks of `{Path(known.datasets[0]).name}`."
+    )
+    assert str(matrix.parent) not in card
+
+
 def test_the_card_names_base_commit_and_license(
     cli: Cli, hub: HubServer, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ their names and a matrix of another size ends the work.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from quantize.errors import UsageError
@@ -21,6 +21,8 @@ from quantize.tensors import GGML_TYPES
 
 _PREFIX = "quantize.imatrix."
 IMATRIX_FILE = f"{_PREFIX}file"
+_DATASET = f"{_PREFIX}dataset"
+_CHUNKS = f"{_PREFIX}chunks_count"
 _LONGEST_VALUE = 127  # bytes of a text that llama-quantize takes
 _LISTED = 3
 
@@ -86,10 +88,27 @@ def key_values(imatrix: Imatrix, called: str) -> Iterator[KV]:
     """What llama-quantize writes of a matrix, in its order."""
     yield string(IMATRIX_FILE, _cut(called))
     if imatrix.datasets:
-        yield string(f"{_PREFIX}dataset", _cut(imatrix.datasets[0]))
+        yield string(_DATASET, _cut(imatrix.datasets[0]))
     yield u32(f"{_PREFIX}entries_count", len(imatrix.entries))
     if imatrix.chunks:
-        yield u32(f"{_PREFIX}chunks_count", imatrix.chunks)
+        yield u32(_CHUNKS, imatrix.chunks)
+
+
+def recorded_imatrix(kvs: Iterable[KV]) -> str | None:
+    """What these key-values say of a matrix, in words; without the folders of whoever made it."""
+    values = {kv.key: kv.value for kv in kvs}
+    if IMATRIX_FILE not in values:
+        return None
+    text = f"`{_base_name(values[IMATRIX_FILE])}`"
+    if values.get(_CHUNKS):
+        text += f", {values[_CHUNKS]} chunks"
+    if values.get(_DATASET):
+        text += f" of `{_base_name(values[_DATASET])}`"
+    return text
+
+
+def _base_name(path: object) -> str:
+    return str(path).replace("\\", "/").rpartition("/")[2]
 
 
 def _cut(text: str) -> str | bytes:

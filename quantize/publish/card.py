@@ -16,13 +16,17 @@ _HUB = "https://huggingface.co"
 
 @dataclass(frozen=True, slots=True)
 class CardFile:
-    """A GGUF file of the card: its file type, size in bytes and SHA-256."""
+    """A GGUF file of the card: its file type, size in bytes and SHA-256.
+
+    `imatrix` says which importance matrix it was made with, if any.
+    """
 
     name: str
     type: str
     size: int
     bits_per_weight: float
     sha256: str
+    imatrix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ def _body(facts: CardFacts, files: Sequence[CardFile]) -> Iterator[str]:
     for file in files:
         size, bits = format_bytes(file.size), f"{file.bits_per_weight:.2f}"
         yield f"| [{file.name}](./{_link(file.name)}) | {file.type} | {size} | {bits} |"
+    yield from _importance(files)
     yield "\n## Run\n"
     yield from _run(facts.repo, files[0])
     yield "\n## Verify\n"
@@ -86,6 +91,15 @@ def _body(facts: CardFacts, files: Sequence[CardFile]) -> Iterator[str]:
     yield "SHA-256 of the files:\n"
     for file in files:
         yield f"    {file.sha256}  {file.name}"
+
+
+def _importance(files: Sequence[CardFile]) -> Iterator[str]:
+    # Only the first of a model's parts has key-values.
+    heads = [file for file in files if parts_of(file.name)[0] == file.name]
+    for imatrix in dict.fromkeys(file.imatrix for file in heads if file.imatrix):
+        names = [f"`{file.name}`" for file in heads if file.imatrix == imatrix]
+        of = "" if len(names) == len(heads) else f" of {', '.join(names)}"
+        yield f"\nColumns{of} count as much as an importance matrix says: {imatrix}."
 
 
 def _run(repo: str, first: CardFile) -> Iterator[str]:
