@@ -15,6 +15,7 @@ from quantize.ollama.prompt import Prompt, prompt_of, source_of, special_tokens
 from quantize.options import Options
 from quantize.planning.plan import Plan
 from quantize.preparing import Prepared
+from quantize.publish.earlier import with_earlier
 from quantize.publish.manifest import manifest
 from quantize.publish.records import imatrix_record, output_records, source_record
 from quantize.recipes.record import record_of
@@ -94,7 +95,7 @@ def write_manifest(
         ],
     )
     path = options.output / "manifest.json"
-    write_text(path, text)
+    write_text(path, with_earlier(text, path))
     return path
 
 

@@ -91,8 +91,12 @@ def manifest(
         "options": options,
         "outputs": [asdict(output) for output in outputs],
     }
-    text = json.dumps(_known(document), indent=1, sort_keys=True)
-    return text + "\n"
+    return as_text(document)
+
+
+def as_text(document: Mapping[str, object]) -> str:
+    """A manifest as it is written: the same facts give the same bytes."""
+    return json.dumps(_known(document), indent=1, sort_keys=True) + "\n"
 
 
 def _known(value: object) -> object:
