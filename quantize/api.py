@@ -90,7 +90,7 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         return Converted(
             source=prepared.facts,
             files=files,
-            modelfiles=write_modelfiles(prepared, files, options),
+            modelfiles=write_modelfiles(prepared, files, options, progress),
             manifest=write_manifest(prepared, written, options, digests.wait()),
             seconds=time.perf_counter() - started,
             kernels=written[0].kernels,

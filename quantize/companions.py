@@ -15,26 +15,34 @@ from quantize.ollama.prompt import Prompt, prompt_of, source_of, special_tokens
 from quantize.options import Options
 from quantize.planning.plan import Plan
 from quantize.preparing import Prepared
+from quantize.progress import Progress
 from quantize.publish.earlier import with_earlier
 from quantize.publish.manifest import manifest
 from quantize.publish.records import imatrix_record, output_records, source_record
 from quantize.recipes.record import record_of
 from quantize.results import OutputFile
-from quantize.storage.sink import write_text
+from quantize.storage.sink import set_aside, write_text
 from quantize.vocab import end_tokens
 
 
 def write_modelfiles(
-    prepared: Prepared, files: tuple[OutputFile, ...], options: Options
+    prepared: Prepared, files: tuple[OutputFile, ...], options: Options, progress: Progress
 ) -> tuple[Path, ...]:
-    """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well."""
+    """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well.
+
+    One that says something else, for somebody may have edited it, is set aside.
+    """
     prompt = _prompt(prepared.plans[0])
     texts = [_modelfile(prepared, file, prompt, options.chosen) for file in files]
     named = {"Modelfile": texts[0]}
     if len(files) > 1:
         named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
     for name, text in named.items():
-        write_text(options.output / name, text)
+        path = options.output / name
+        earlier = set_aside(path, unless=text)
+        if earlier is not None:
+            progress.note(f"{name} was another one, which is now {earlier.name}")
+        write_text(path, text)
     return tuple(options.output / name for name in named)
 
 

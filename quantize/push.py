@@ -15,6 +15,7 @@ from quantize.publish.upload import Pushed, Target, Upload
 from quantize.recipes import FTYPES
 from quantize.storage.hub import parse_hub_id
 from quantize.storage.local import sha256_of
+from quantize.storage.sink import ASIDE
 from quantize.tensors import count
 
 _CARD = "README.md"
@@ -53,7 +54,8 @@ def push(
     # Before anything goes out: a wrong file must not be published.
     rows = [_card_file(file, records[file]) for file in files]
     uploads = [Upload(file.name, file) for file in files]
-    uploads += [Upload(path.name, path) for path in sorted(folder.glob("Modelfile*"))]
+    modelfiles = sorted(set(folder.glob("Modelfile*")) - set(folder.glob(f"*{ASIDE}")))
+    uploads += [Upload(path.name, path) for path in modelfiles]
     if any(records.values()):
         uploads.append(Upload(MANIFEST, folder / MANIFEST))
     card = model_card(_facts(files[0], repo, records[files[0]]), rows)

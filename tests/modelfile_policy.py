@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from quantize.companions import write_modelfiles
 from quantize.options import Options
 from quantize.preparing import prepare
+from quantize.progress import NullProgress
 from quantize.results import OutputFile
 
 GOLDEN = Path(__file__).parent / "data" / "policy" / "modelfiles.txt"
@@ -24,7 +25,7 @@ def policy(name: str, checkpoint: Path) -> str:
     with TemporaryDirectory() as folder:
         prepared = prepare(str(checkpoint), Options(types=("F16",)))
         file = OutputFile(Path(f"{name}.gguf"), "F16", 0, 16.0, "")
-        (path,) = write_modelfiles(prepared, (file,), Options(output=Path(folder)))
+        (path,) = write_modelfiles(prepared, (file,), Options(output=Path(folder)), NullProgress())
         text = path.read_text(encoding="utf-8")
     shortened = _TEXTS.sub(r"\1 ...", text)
     return f"== {name}\n\n{shortened}"

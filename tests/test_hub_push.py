@@ -95,6 +95,25 @@ def test_the_card_names_types_sizes_digests_and_how_to_run(
     assert f"llama-server -hf {TARGET}:Q4_0" in body
 
 
+def test_a_modelfile_that_made_room_is_not_published(
+    cli: Cli, hub: HubServer, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Somebody has edited it: a new conversion must not lose that, nor show it to the world."""
+    convert = ("convert", str(checkpoint(MODEL)), "-t", "Q8_0", "-o", str(tmp_path), "--fresh")
+    cli(*convert)
+    modelfile = tmp_path / "Modelfile"
+    usual = modelfile.read_bytes()
+    modelfile.write_text("FROM ./other.gguf\nSYSTEM mine\n", "utf-8")
+    ran = cli(*convert)
+    assert "Modelfile.old" in ran.out + ran.err
+    assert modelfile.read_bytes() == usual
+    assert (tmp_path / "Modelfile.old").read_bytes() == b"FROM ./other.gguf\nSYSTEM mine\n"
+    ran = cli(*convert)
+    assert "Modelfile.old" not in ran.out + ran.err
+    assert cli("push", str(tmp_path), TARGET).code == 0
+    assert "Modelfile.old" not in stored(hub)
+
+
 def test_a_model_in_several_files_goes_with_all_of_them(
     cli: Cli, hub: HubServer, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

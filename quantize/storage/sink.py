@@ -12,6 +12,9 @@ from pathlib import Path
 from quantize.errors import DiskError
 from quantize.units import format_bytes
 
+# Ends the name of a file that made room for a new one.
+ASIDE = ".old"
+
 # Some systems refuse to write 2 GiB or more at once.
 _WRITE_AT_ONCE = 1 << 30
 
@@ -175,3 +178,17 @@ def write_text(final: Path, text: str) -> None:
     except BaseException:
         output.abandon(keep=False)
         raise
+
+
+def set_aside(path: Path, *, unless: str) -> Path | None:
+    """Give a file another name, which is returned, unless its text is `unless`. Raises DiskError.
+
+    None where there is nothing to set aside. One that was set aside before is replaced.
+    """
+    aside = path.with_name(path.name + ASIDE)
+    try:
+        if not path.is_file() or path.read_bytes() == unless.encode("utf-8"):
+            return None
+        return path.replace(aside)
+    except OSError as error:
+        raise disk_error(path, error) from error
