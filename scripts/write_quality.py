@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Measure what each type loses, and write the tables into docs/quality.md.
 
-    python scripts/write_quality.py CHECKPOINT TEXT
+    python scripts/write_quality.py CHECKPOINT TEXT [TEXT...]
 
 CHECKPOINT is converted to F32, the base, to each of TYPES, and for each of MIXES to types chosen
-for the size of its file; TEXT is what they read. Needs the extra `eval`, and with a model as small
-as tinyrust a quarter of an hour of one core.
+for the size of its file. All of them read the first TEXT; types that were chosen are held against
+the mix on every one, since which of two equally good files a text prefers is chance. Needs the
+extra `eval`, and with a model as small as tinyrust half an hour of one core.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +31,9 @@ from quantize.recipes import UNSTEERED
 from quantize.recipes.budget import Budget
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
-TYPES_TABLE, BUDGETS_TABLE, END = "<!-- measured -->\n", "<!-- budgets -->\n", "<!-- end -->\n"
+TYPES_TABLE, BUDGETS_TABLE, RATIOS_TABLE, END = (
+    f"<!-- {mark} -->\n" for mark in ("measured", "budgets", "ratios", "end")
+)
 
 BASE = "F32"
 # From the best to the worst.
@@ -48,10 +52,15 @@ BUDGETS_HEAD = """\
 | file | bytes | error | perplexity | KL divergence |
 |---|---:|---:|---|---|
 """
+RATIOS_HEAD = """\
+| size of | {texts} | all |
+|---|{rules}---|
+"""
 
 
 def main() -> None:
-    checkpoint, text = sys.argv[1], Path(sys.argv[2])
+    checkpoint, *texts = sys.argv[1], *map(Path, sys.argv[2:])
+    text = texts[0]
     with tempfile.TemporaryDirectory() as folder:
         options = api.Options(types=(BASE, *TYPES), output=Path(folder))
         base, *files = api.convert(checkpoint, options).files
@@ -62,7 +71,7 @@ def main() -> None:
             print(file.type, file=sys.stderr)
         _write(TYPES_TABLE, HEAD, [row for file in files for row in _rows(file, found[file])])
         named = {file.type: file for file in files}
-        rows = []
+        rows, ratios = [], []
         for name in MIXES:
             budget = Budget(f"as-{name}", f"--target-size {named[name].size}", named[name].size)
             rated = _rated(checkpoint, budget)
@@ -71,8 +80,16 @@ def main() -> None:
             error = next(mix.error for mix in rated.mixes if mix.name == name)
             rows.append(_budget_row(name, named[name].size, error, found[named[name]]))
             rows.append(_budget_row(budget.said, own.size, rated.own.error, measured))
+            beside = [
+                perplexity(own.path, each, named[name].path, context=CONTEXT, jobs=1)
+                for each in texts
+            ]
+            ratios.append(_ratio_row(name, beside))
             print(budget.said, file=sys.stderr)
         _write(BUDGETS_TABLE, BUDGETS_HEAD, rows)
+        columns = " | ".join(f"text {place + 1}" for place, _ in enumerate(texts))
+        head = RATIOS_HEAD.format(texts=columns, rules="---|" * len(texts))
+        _write(RATIOS_TABLE, head, ratios)
 
 
 def _write(begin: str, head: str, rows: list[str]) -> None:
@@ -97,6 +114,16 @@ def _budget_row(name: str, size: int, error: float, found: Measured) -> str:
         name, f"{size:,}", f"{100 * error:.2f} %", _text(found.perplexity, 4),
         _text(found.comparison.divergence.mean, 6),
     ]  # fmt: skip
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _ratio_row(name: str, beside: list[Measured]) -> str:
+    """How the perplexity of chosen types differs from the mix's, by text and in all tokens."""
+    found = [one.comparison.log_ratio for one in beside if one.comparison is not None]
+    shares = [one.tokens / sum(each.tokens for each in beside) for one in beside]
+    mean = sum(share * one.value for share, one in zip(shares, found, strict=True))
+    error = math.hypot(*(share * one.error for share, one in zip(shares, found, strict=True)))
+    cells = [name, *(_text(one, 6) for one in (*found, Estimate(mean, error)))]
     return f"| {' | '.join(cells)} |\n"
 
 
