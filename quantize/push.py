@@ -54,8 +54,8 @@ def push(
     # Before anything goes out: a wrong file must not be published.
     rows = [_card_file(file, records[file]) for file in files]
     uploads = [Upload(file.name, file) for file in files]
-    modelfiles = sorted(set(folder.glob("Modelfile*")) - set(folder.glob(f"*{ASIDE}")))
-    uploads += [Upload(path.name, path) for path in modelfiles]
+    modelfiles = sorted(folder.glob("Modelfile*"))
+    uploads += [Upload(path.name, path) for path in modelfiles if path.suffix != ASIDE]
     if any(records.values()):
         uploads.append(Upload(MANIFEST, folder / MANIFEST))
     card = model_card(_facts(files[0], repo, records[files[0]]), rows)

@@ -167,7 +167,7 @@ def oracle_python(environment: Path) -> Path | None:
     """The Python of a virtual environment with llama-cpp-python, if there is one."""
     for python in (environment / "bin" / "python", environment / "Scripts" / "python.exe"):
         if python.is_file():
-            probe = subprocess.run([python, "-c", "import llama_cpp"], check=False)  # noqa: S603
+            probe = subprocess.run([python, "-c", "import llama_cpp"], check=False)  # noqa: S603 - a person's
             return python if probe.returncode == 0 else None
     return None
 

@@ -64,7 +64,7 @@ def _run(work: Path, kernels: str, type: str, *, report: bool) -> tuple[float, f
     command = [sys.executable, "-m", "quantize", "convert", str(work / "model"), "--type", type]
     command += ["--kernels", kernels, "--output", str(work / "out"), "--quiet"]
     begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([*command, *(["--report"] if report else [])], check=True)  # noqa: S603
+    subprocess.run([*command, *(["--report"] if report else [])], check=True)  # noqa: S603 - our own
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - begun, spent

@@ -26,6 +26,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from quantize.execution import memory
+from tests.cli_runner import Cli, runner
 
 if TYPE_CHECKING:
     from tests.go_engine import Engine
@@ -224,3 +225,15 @@ def _foreign_code() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         yield
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """The command line, run inside this process."""
+    return runner(monkeypatch, capsys)
+
+
+@pytest.fixture
+def llama(checkpoint: Callable[[str], Path]) -> str:
+    """A checkpoint of the kit on which options are shown: no part of it is special."""
+    return str(checkpoint("llama31-bpe"))

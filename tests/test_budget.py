@@ -31,20 +31,10 @@ from quantize.recipes import UNSTEERED, plain
 from quantize.recipes.budget import Budget, Option, spend
 from quantize.recipes.sensitivity import sensitivity
 from quantize.verify import verify
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 
 Folder = Callable[[str], Path]
 NUMPY = Settings(jobs=1, kernels="numpy")
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
-
-
-@pytest.fixture
-def llama(checkpoint: Folder) -> str:
-    return str(checkpoint("llama31-bpe"))
 
 
 def opened(source: str) -> tuple[Checkpoint, Model]:

@@ -10,20 +10,10 @@ from pathlib import Path
 import pytest
 
 from quantize.cli.views.converted import ollama_name
-from tests.cli_runner import ESCAPE, Cli, Ran, runner
+from tests.cli_runner import ESCAPE, Cli, Ran
 from tests.modelfile_reader import read_modelfile
 
 Checkpoint = Callable[[str], Path]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
-
-
-@pytest.fixture
-def llama(checkpoint: Checkpoint) -> str:
-    return str(checkpoint("llama31-bpe"))
 
 
 def test_convert_writes_the_files_that_it_names(cli: Cli, llama: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from quantize import api, errors
 from quantize.cli.help import EXIT_CODES
-from tests.cli_runner import Cli, Ran, runner
+from tests.cli_runner import Cli, Ran
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = {
@@ -26,11 +26,6 @@ CLASSES = {
     errors.DiskError: 7,
     errors.VerificationError: 8,
 }
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 def test_every_class_is_tested_and_every_code_explained() -> None:

@@ -23,7 +23,7 @@ from quantize.cli.progress import BarProgress, EventProgress, LineProgress
 from quantize.cli.views.tables import grouped, ranges, shape_text
 from quantize.progress import Progress
 from quantize.tensors import Shape
-from tests.cli_runner import ESCAPE, Cli, check_event, runner
+from tests.cli_runner import ESCAPE, Cli, check_event
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,11 +41,6 @@ class Tensor(NamedTuple):
     shape: Shape = (2, 4)
     type: str = "F32"
     nbytes: int = 32
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,16 +11,11 @@ import pytest
 from quantize import api
 from quantize.compare import compare
 from quantize.formats.kv import array, string
-from tests.cli_runner import ESCAPE, Cli, runner
+from tests.cli_runner import ESCAPE, Cli
 from tests.gguf_files import write_gguf
 
 Folder = Callable[[str], Path]
 MODEL = "llama2-spm"
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from quantize.formats.kv import KV, array, f32, string, u32
 from quantize.ollama import doctor
 from quantize.ollama.checks import CHECKS
 from quantize.ollama.confined import translate_confined
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.good_gguf import CHAT, GOOD, GOOD_MODELFILE, TENSORS, TOKENS, write_gguf
 from tests.kit_models import MODELS
 from tests.test_ollama_prompt import ENDLESS
@@ -362,11 +362,6 @@ def test_silence_on_what_convert_writes(
 
 def test_silence_on_a_trained_model(tinyrust: Path, tmp_path: Path) -> None:
     silence(tinyrust, tmp_path)
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 def test_a_line_for_each_finding(cli: Cli, tmp_path: Path) -> None:

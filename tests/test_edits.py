@@ -15,21 +15,11 @@ from quantize.errors import QuantizeError, UsageError
 from quantize.formats.gguf_read import read_header
 from quantize.planning.edits import Edits, edits, edits_of_record, parse_override, said
 from quantize.verify import verify
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.edit_cases import CASES
 
 Folder = Callable[[str], Path]
 GOLDENS = Path(__file__).parent / "data" / "edits.txt"
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
-
-
-@pytest.fixture
-def llama(checkpoint: Folder) -> str:
-    return str(checkpoint("llama31-bpe"))
 
 
 @pytest.fixture

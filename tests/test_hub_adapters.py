@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.hub_client import connect
 from tests.hub_faults import storm
 from tests.hub_server import Content, HubServer, Repo
@@ -49,11 +49,6 @@ def hub(
         connect(monkeypatch, server.url, tmp_path / "home")
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield server
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 def convert(cli: Cli, output: Path, *arguments: str) -> Path:

@@ -14,7 +14,7 @@ from quantize import api
 from quantize.errors import QuantizeError
 from quantize.execution import memory
 from quantize.storage import hub_blocks
-from tests.cli_runner import Cli, Ran, runner
+from tests.cli_runner import Cli, Ran
 from tests.hub_client import connect
 from tests.hub_faults import storm
 from tests.hub_server import Fault, HubServer, Repo
@@ -61,11 +61,6 @@ def hub(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         connect(monkeypatch, server.url, tmp_path / "home")
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield server
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.hub_client import connect
 from tests.hub_server import HubServer, Repo
 
@@ -21,11 +21,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         connect(monkeypatch, server.url, tmp_path / "home")
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield server
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 ERRORS: list[tuple[dict[str, Any], str, int]] = [

@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped] # PyYAML has no types of its own
 
 from quantize import api
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.hub_client import connect
 from tests.hub_faults import storm
 from tests.hub_server import Fault, HubServer, Repo
@@ -47,11 +47,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         connect(monkeypatch, server.url, tmp_path / "home")
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield server
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 def stored(hub: HubServer) -> dict[str, bytes]:

@@ -17,15 +17,10 @@ from quantize.formats.imatrix_files import read_imatrix
 from quantize.progress import NullProgress
 from quantize.recipes import Steering
 from quantize.verify import verify
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.imatrix_files import Entry, digests_of, entries_of, header_of, write_gguf
 
 Folder = Callable[[str], Path]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -40,11 +35,6 @@ def matrix(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def entries(kit: Path) -> dict[str, Entry]:
     """A matrix for llama31-bpe, to be spoiled."""
     return entries_of(kit / "models" / "llama31-bpe" / "imatrix.gguf")
-
-
-@pytest.fixture
-def llama(checkpoint: Folder) -> str:
-    return str(checkpoint("llama31-bpe"))
 
 
 DOWN = "blk.0.ffn_down.weight"

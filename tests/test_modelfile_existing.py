@@ -15,14 +15,9 @@ from quantize.ollama.existing import modelfile_of_gguf
 from quantize.ollama.modelfile import Chosen
 from quantize.ollama.parameters import PARAMETERS, parse_parameter
 from quantize.ollama.reading import read_modelfile as read_ours
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.good_gguf import GOOD, TENSORS, write_gguf
 from tests.modelfile_reader import ModelfileError, read_modelfile
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from quantize.errors import NetworkError, QuantizeError, UsageError, Verificatio
 from quantize.ollama.capabilities import of_jinja
 from quantize.ollama.create import check_name, shown_parameters
 from quantize.ollama.host import parse_host
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.modelfile_reader import read_modelfile
 from tests.ollama_server import OllamaServer
 
@@ -28,11 +28,6 @@ def folder(checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPathF
     output = tmp_path_factory.mktemp("out")
     api.convert(str(checkpoint("llama31-bpe")), api.Options(types=("Q8_0",), output=output))
     return output
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from quantize import api
 from quantize.errors import QuantizeError
 from quantize.evaluation import engine, llama
 from quantize.perplexity import Measured, perplexity
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.cousins import Cousin, cousin
 from tests.engine import log_probabilities, serve
 
@@ -27,11 +27,6 @@ TYPES = ("F32", "Q8_0", "Q4_0", "Q2_K")
 NAN = struct.pack("<f", float("nan"))
 
 Files = Mapping[str, Path]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

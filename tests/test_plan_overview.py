@@ -19,22 +19,12 @@ from quantize.planning.outputs import Model
 from quantize.planning.overview import sizes
 from quantize.planning.planner import make_plans
 from quantize.recipes import FTYPES, plain
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.hub_client import connect
 from tests.hub_server import Content, HubServer, Repo
 from tests.large_model import write_large_model
 
 Folder = Callable[[str], Path]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
-
-
-@pytest.fixture
-def llama(checkpoint: Folder) -> str:
-    return str(checkpoint("llama31-bpe"))
 
 
 def model(folder: Path) -> Model:

@@ -18,7 +18,7 @@ from quantize.recipes.house import parse_recipe
 from quantize.recipes.layers import Layers
 from quantize.recipes.record import recipe_of, record_of
 from quantize.verify import verify
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.recipe_models import RECIPE_MODELS
 from tests.type_cases import lines_of
 
@@ -26,16 +26,6 @@ Folder = Callable[[str], Path]
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "docs" / "recipes").glob("*.toml"))
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
-
-
-@pytest.fixture
-def llama(checkpoint: Folder) -> str:
-    return str(checkpoint("llama31-bpe"))
 
 
 def recipe(text: str, file: str = "mine.toml") -> Recipe:

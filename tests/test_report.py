@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from quantize.planning.plan import Plan, Task
 from quantize.progress import NullProgress
 from quantize.quantizers import QUANTIZERS
 from quantize.tensors import count
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.execution_models import (
     OUTPUTS,
     open_checkpoint,
@@ -45,9 +46,9 @@ TYPES = ("Q4_K_M", "Q8_0")
 MODELS = (MODEL, "mixtral-8x", "gptoss", "gpt2", "mamba")
 
 
-def converted(folder: Path, output: Path, **options: object) -> tuple[Comparison, ...]:
+def converted(folder: Path, output: Path, **options: Any) -> tuple[Comparison, ...]:
     chosen = api.Options(types=TYPES, output=output, report=True, kernels="numpy")
-    return api.convert(str(folder), replace(chosen, **options)).reports  # type: ignore[arg-type]
+    return api.convert(str(folder), replace(chosen, **options)).reports
 
 
 @pytest.fixture(scope="module")
@@ -268,11 +269,6 @@ def test_no_row_counts_twice(journals: list[list[Task]]) -> None:
 
 
 # What people and programs get.
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 def test_the_command(cli: Cli, checkpoint: Folder, tmp_path: Path, usual: list[str]) -> None:

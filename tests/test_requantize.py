@@ -18,11 +18,6 @@ Folder = Callable[[str], Path]
 ALLOWED = Steering(allow_requantize=True)
 
 
-@pytest.fixture
-def llama(checkpoint: Folder) -> str:
-    return str(checkpoint("llama31-bpe"))
-
-
 def refused(
     source: str, type: str, steered: Steering = UNSTEERED, *, keep_grid: bool = False
 ) -> QuantizeError:

@@ -26,7 +26,7 @@ from quantize.planning.edits import edits
 from quantize.planning.opening import open_source
 from quantize.planning.parts import WHOLE, Split, split
 from quantize.verify import verify
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 from tests.engine import log_probabilities, serve
 from tests.execution_models import (
     OUTPUTS,
@@ -44,11 +44,6 @@ ROOT = Path(__file__).parent.parent
 GOLDENS = ROOT / "tests" / "data" / "splits.txt"
 MODEL = "llama31-bpe"
 IDS = range(20, 28)
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

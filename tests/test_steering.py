@@ -20,19 +20,9 @@ from quantize.recipes.record import recipe_of, record_of
 from quantize.recipes.spec import parse_type
 from quantize.recipes.steering import parse_rule, parse_rules, steering, tensor_type
 from quantize.verify import verify
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 
 Folder = Callable[[str], Path]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
-
-
-@pytest.fixture
-def llama(checkpoint: Folder) -> str:
-    return str(checkpoint("llama31-bpe"))
 
 
 @pytest.fixture

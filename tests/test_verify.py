@@ -20,16 +20,11 @@ from quantize.formats.kv import KV
 from quantize.progress import NullProgress
 from quantize.publish.recorded import check_digests, recorded
 from quantize.verify import verify
-from tests.cli_runner import Cli, runner
+from tests.cli_runner import Cli
 
 Folder = Callable[[str], Path]
 MODEL = "llama2-spm"
 NUMPY = ("--kernels", "numpy")
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return runner(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import PureWindowsPath
 
 from quantize.errors import UsageError
 from quantize.formats.imatrix import LARGEST, Imatrix, ImatrixEntry
@@ -108,7 +109,7 @@ def recorded_imatrix(kvs: Iterable[KV]) -> str | None:
 
 
 def _base_name(path: object) -> str:
-    return str(path).replace("\\", "/").rpartition("/")[2]
+    return PureWindowsPath(str(path)).name  # which knows both kinds of slashes
 
 
 def _cut(text: str) -> str | bytes:
