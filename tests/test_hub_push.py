@@ -105,8 +105,14 @@ def test_a_modelfile_that_made_room_is_not_published(
     assert (tmp_path / "Modelfile.old").read_bytes() == b"FROM ./other.gguf\nSYSTEM mine\n"
     ran = cli(*convert)
     assert "Modelfile.old" not in ran.out + ran.err
+    for _ in range(2):  # the same again is set aside in the same place, something else beside it
+        modelfile.write_text("FROM ./third.gguf\n", "utf-8")
+        assert "Modelfile.2.old" in "".join(cli(*convert)[1:])
+    assert (tmp_path / "Modelfile.old").read_bytes() == b"FROM ./other.gguf\nSYSTEM mine\n"
+    assert (tmp_path / "Modelfile.2.old").read_bytes() == b"FROM ./third.gguf\n"
+    assert not (tmp_path / "Modelfile.3.old").exists()
     assert cli("push", str(tmp_path), TARGET).code == 0
-    assert "Modelfile.old" not in stored(hub)
+    assert not any(name.endswith(".old") for name in stored(hub))
 
 
 def test_a_model_in_several_files_goes_with_all_of_them(

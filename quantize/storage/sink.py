@@ -183,12 +183,16 @@ def write_text(final: Path, text: str) -> None:
 def set_aside(path: Path, *, unless: str) -> Path | None:
     """Give a file another name, which is returned, unless its text is `unless`. Raises DiskError.
 
-    None where there is nothing to set aside. One that was set aside before is replaced.
+    None where there is nothing to set aside. What was set aside before stays: `NAME.2.old` comes
+    after `NAME.old`, unless that says the same.
     """
-    aside = path.with_name(path.name + ASIDE)
+    aside, number = path.with_name(path.name + ASIDE), 1
     try:
-        if not path.is_file() or path.read_bytes() == unless.encode("utf-8"):
+        if not path.is_file() or (data := path.read_bytes()) == unless.encode("utf-8"):
             return None
+        while aside.exists() and aside.read_bytes() != data:
+            number += 1
+            aside = path.with_name(f"{path.name}.{number}{ASIDE}")
         return path.replace(aside)
     except OSError as error:
         raise disk_error(path, error) from error
