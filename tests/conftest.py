@@ -13,6 +13,7 @@ import importlib.util
 import io
 import os
 import shutil
+import signal
 import sys
 import tarfile
 import tempfile
@@ -44,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     sources = sorted((ROOT / "quantize" / "kernels" / "compiled").glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     os.environ["NUMBA_CACHE_DIR"] = str(config.cache.mkdir(f"numba-{digest}"))
+    # A job in the background of a script begins with it ignored, and so would all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # How busy a machine is says nothing about what it tests.
     settings.register_profile(
         "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
