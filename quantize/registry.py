@@ -17,12 +17,13 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """A lazy, read-only table of one kind of extension.
 
-    `kind` names what is registered ("ggml type"); `table` maps each key to "module:ATTR".
+    `kind` names what is registered ("ggml type"); `table` maps each key to "module:ATTR", where
+    the module is one of the package `room`.
     """
 
-    def __init__(self, kind: str, table: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, room: str, table: Mapping[str, str]) -> None:
         self.kind = kind
-        self.table = dict(table)
+        self.table = {key: f"{room}.{row}" for key, row in table.items()}
 
     def __contains__(self, key: object) -> bool:
         return key in self.table

@@ -19,7 +19,7 @@ from bench_model import LLAMA_70B, LlamaShape, write_llama
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.process_memory import Measured, measure  # noqa: E402 - found by the line above
+from tests.support.process_memory import Measured, measure  # noqa: E402 - found by the line above
 
 # Runs the rest of its arguments on the first core only.
 _ONE_CORE = "import os, sys; os.sched_setaffinity(0, {0}); os.execv(sys.argv[1], sys.argv[1:])"

@@ -29,8 +29,8 @@ from bench_model import LLAMA_1B, LlamaShape, write_llama
 
 from quantize.storage.local import sha256_of
 from quantize.units import format_bytes
-from tests.hub_client import environment
-from tests.hub_server import Content, HubServer, Repo
+from tests.support.hub_client import environment
+from tests.support.hub_server import Content, HubServer, Repo
 
 _SMALL = LlamaShape(layers=4, hidden=1024, intermediate=2048, heads=16, vocabulary=32000)
 _REPO = "org/model"

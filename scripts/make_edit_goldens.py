@@ -1,9 +1,10 @@
 """Ask llama-quantize itself for files with other key-values, fewer blocks, part of a matrix.
 
-Writes tests/data/edits.txt: the SHA-256 of its file for each case of tests/edit_cases.py. What the
-command does before it calls the library (the types of overrides, the choice among the entries of
-a matrix and the key-values about it) is done here again. Needs `pip install -e .[oracle]`, the
-checkpoints that the kit's materialize.py writes, and the kit's models for their matrices.
+Writes tests/data/edits.txt: the SHA-256 of its file for each case of tests/support/edit_cases.py.
+What the command does before it calls the library (the types of overrides, the choice among the
+entries of a matrix and the key-values about it) is done here again. Needs `pip install -e
+.[oracle]`, the checkpoints that the kit's materialize.py writes, and the kit's models for their
+matrices.
 
 python scripts/make_edit_goldens.py CHECKPOINTS MODELS
 """
@@ -30,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from quantize.formats.imatrix import Imatrix  # noqa: E402
 from quantize.formats.imatrix_files import read_imatrix  # noqa: E402
 from quantize.recipes import FTYPES  # noqa: E402
-from tests.edit_cases import CASES  # noqa: E402
+from tests.support.edit_cases import CASES  # noqa: E402
 
 GOLDENS = ROOT / "tests" / "data" / "edits.txt"
 # By name, so that types are checked where it is not installed too.

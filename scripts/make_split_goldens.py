@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from quantize.recipes import FTYPES  # noqa: E402
-from tests.split_files import scattered, write_parts  # noqa: E402
+from tests.support.split_files import scattered, write_parts  # noqa: E402
 
 GOLDENS = ROOT / "tests" / "data" / "splits.txt"
 MODEL = "llama31-bpe"

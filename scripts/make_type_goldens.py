@@ -1,8 +1,8 @@
 """Ask llama-quantize itself which types it gives the tensors of the kit's models.
 
 Writes tests/data/types/NAME.txt, all file types with and without an importance matrix; the same in
-tests/data/types/large/ of tests/recipe_models.py, models that are shapes only; and in
-tests/data/types/steered/ the cases of tests/type_cases.py. A dry run decides everything
+tests/data/types/large/ of tests/support/recipe_models.py, models that are shapes only; and in
+tests/data/types/steered/ the cases of tests/support/type_cases.py. A dry run decides everything
 and computes nothing. Of one model tests/data/types/digests/NAME.txt has the SHA-256 of the real
 files of all cases. Needs `pip install -e .[oracle]` and the checkpoints that the kit's
 materialize.py writes.
@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 from quantize import api  # noqa: E402
 from quantize.recipes import FTYPES  # noqa: E402
 from quantize.tensors import GGML_TYPES  # noqa: E402
-from tests.recipe_models import RECIPE_MODELS  # noqa: E402
-from tests.type_cases import (  # noqa: E402
+from tests.support.recipe_models import RECIPE_MODELS  # noqa: E402
+from tests.support.type_cases import (  # noqa: E402
     CASES,
     DIGESTED_MODEL,
     STEERED_MODELS,

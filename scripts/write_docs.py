@@ -20,7 +20,8 @@ from quantize import errors
 from quantize.architectures import ARCHITECTURES
 from quantize.checkpoints.adapters.settings import OTHER_ARITHMETIC
 from quantize.checkpoints.encodings import ENCODINGS
-from quantize.cli import build_app, events
+from quantize.cli import build_app
+from quantize.cli.events import base as events
 from quantize.cli.help import EXAMPLES, EXIT_CODES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.conftest import materialized
-from tests.kit_models import MODELS
-from tests.modelfile_policy import GOLDEN, policy
+from tests.support.kit_models import MODELS
+from tests.support.modelfile_policy import GOLDEN, policy
 
 
 def main() -> None:

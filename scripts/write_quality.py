@@ -19,16 +19,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from quantize import api
-from quantize.budgeting import Budgeted, budgeted
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.evaluation.likelihood import Comparison, Estimate
 from quantize.execution import Settings
-from quantize.perplexity import Measured, perplexity
 from quantize.planning.from_checkpoint import model_of
-from quantize.preparing import open_sources
 from quantize.progress import NullProgress
 from quantize.recipes import UNSTEERED
 from quantize.recipes.budget import Budget
+from quantize.verbs.common.budgeting import Budgeted, budgeted
+from quantize.verbs.common.preparing import open_sources
+from quantize.verbs.perplexity import Measured, perplexity
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "quality.md"
 TYPES_TABLE, BUDGETS_TABLE, RATIOS_TABLE, END = (

@@ -2,7 +2,8 @@
 
     python scripts/write_template_index.py OLLAMA/template/index.json
 
-Only how often each text has each character is kept: that is what quantize/ollama/hijack.py needs.
+Only how often each text has each character is kept: that is what
+quantize/ollama/templates/hijack.py needs.
 """
 
 from __future__ import annotations

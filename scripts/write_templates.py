@@ -12,9 +12,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from quantize.ollama.go_writer import NOW
-from quantize.ollama.jinja_render import JinjaTemplate, RenderError
-from quantize.ollama.translate import Source, Translation, translate
+from quantize.ollama.templates.go_writer import NOW
+from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
+from quantize.ollama.templates.translate import Source, Translation, translate
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "templates.md"

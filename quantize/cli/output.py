@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console, RenderableType
 
-from quantize.cli.events import ErrorEvent, Event, InterruptedEvent, json_line
+from quantize.cli.events.base import ErrorEvent, Event, InterruptedEvent, json_line
 from quantize.cli.progress import BarProgress, EventProgress, LineProgress
 from quantize.cli.views.failure import failure_view
 from quantize.errors import EXIT_INTERRUPTED, QuantizeError

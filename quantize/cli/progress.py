@@ -11,7 +11,7 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TaskID
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from quantize.cli.events import Event, FinishEvent, NoteEvent, ProgressEvent, StartEvent
+from quantize.cli.events.base import Event, FinishEvent, NoteEvent, ProgressEvent, StartEvent
 from quantize.units import format_bytes, format_seconds
 
 _EVENT_SECONDS = 0.5

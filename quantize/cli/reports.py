@@ -7,11 +7,11 @@ from pathlib import Path
 
 from quantize import __version__
 from quantize.api import Converted
-from quantize.cli.events import plain
+from quantize.cli.events.base import plain
 from quantize.cli.html.page import page
 from quantize.cli.views.comparison_events import compare_events
-from quantize.compare import Comparison
 from quantize.storage.sink import write_text
+from quantize.verbs.common.comparison import Comparison
 
 # Raised when a reader of older reports would misunderstand a new one.
 _SCHEMA = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from quantize.execution.quality import TensorQuality
+from quantize.execution.error_sums import TensorQuality
 
 # Relative errors at the ends of the scale. What is between them is placed by its logarithm.
 LOWEST = 0.001

@@ -9,11 +9,11 @@ from pathlib import Path
 from quantize.checkpoints.source import Source
 from quantize.errors import CheckpointError
 from quantize.execution.digests import Digests, Hasher
+from quantize.execution.journal_writer import Recorder
 from quantize.execution.lanes import Lane, ProcessLane, Setup, ThreadLane
 from quantize.execution.memory import IN_FLIGHT, Limits, check_memory, limits_of, task_memory
 from quantize.execution.order import in_source_order
 from quantize.execution.outputs import Outputs, facts_of
-from quantize.execution.recorder import Recorder
 from quantize.execution.settings import Settings, Shard, Written, choose_kernels
 from quantize.execution.tally import Tally
 from quantize.execution.worker import Qualities, Worker

@@ -19,7 +19,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from quantize.errors import DiskError
-from quantize.execution.quality import TensorQuality
+from quantize.execution.error_sums import TensorQuality
 from quantize.execution.ranges import Done
 from quantize.planning.plan import Task
 from quantize.storage.sink import disk_error, partial_path

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from quantize.architectures.transforms import halves
 from quantize.checkpoints.base import Weight
 from quantize.checkpoints.source import Source
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.tensors import as_rows
+from quantize.transforms.base import halves
 
 
 def in_source_order(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from quantize import __version__
 from quantize.checkpoints.source import Source
+from quantize.execution.error_sums import TensorQuality
+from quantize.execution.inline_errors import measured_ranges
 from quantize.execution.journal import Journal
-from quantize.execution.metering import measured_ranges
-from quantize.execution.quality import TensorQuality
 from quantize.execution.ranges import Done
 from quantize.execution.worker import Qualities
 from quantize.formats.gguf_split import part_names

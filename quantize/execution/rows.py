@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.architectures.transforms import ZEROS, Transform, halves
 from quantize.checkpoints.base import F32Array, U8Array
 from quantize.checkpoints.source import Element, Source, gather_rows
 from quantize.planning.plan import PlannedTensor
 from quantize.tensors import Shape, as_rows
+from quantize.transforms.base import ZEROS, Transform, halves
 
 
 def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:

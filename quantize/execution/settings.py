@@ -8,7 +8,7 @@ from pathlib import Path
 
 from quantize import kernels as kernel_sets
 from quantize.errors import UsageError
-from quantize.execution.quality import TensorQuality
+from quantize.execution.error_sums import TensorQuality
 
 # Whether a set of kernels holds the interpreter lock for most of its time, so that each worker
 # needs a process of its own.

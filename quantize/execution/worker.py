@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from quantize.checkpoints.source import Source
 from quantize.execution.checks import check_rows, overflows, too_large
+from quantize.execution.error_sums import TensorQuality
 from quantize.execution.importance import quantize_weighted
-from quantize.execution.metering import measure_stored
-from quantize.execution.quality import TensorQuality
+from quantize.execution.inline_errors import measure_stored
 from quantize.execution.rows import planned_rows, row_ranges, stored_blocks
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.quantizers import load

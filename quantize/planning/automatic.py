@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
-from quantize.planning.outputs import Model
+from quantize.planning.model import Model
 from quantize.recipes import FTYPES, Recipe, plain
 from quantize.tensors import count
 

@@ -6,7 +6,7 @@ from quantize.errors import UsageError
 from quantize.formats.imatrix import Imatrix
 from quantize.planning.edits import Edits
 from quantize.planning.importance import notes_on_selection, selected, weigh
-from quantize.planning.outputs import Model
+from quantize.planning.model import Model
 from quantize.planning.overrides import notes_on_overrides, override
 from quantize.planning.pruning import notes_on_pruning, numbers_without, prune, renumbered
 

@@ -16,14 +16,14 @@ from quantize.architectures.family import Family
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
 from quantize.architectures.mapping import Mapped, map_tensors
-from quantize.architectures.transforms import RoundToF16, Transform, chain
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
 from quantize.formats.kv import KV
 from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.layout import file_order
-from quantize.planning.outputs import Model, Output
+from quantize.planning.model import Model, Output
 from quantize.tensors import as_rows
+from quantize.transforms.base import RoundToF16, Transform, chain
 from quantize.vocab.build import VocabHints, build
 
 

@@ -8,7 +8,7 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KV, string
 from quantize.planning.layout import file_order
-from quantize.planning.outputs import Model, Output
+from quantize.planning.model import Model, Output
 from quantize.tensors import StoredTensor
 
 _FLOATS = {"F32", "F16", "BF16"}

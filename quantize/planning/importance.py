@@ -15,7 +15,7 @@ from quantize.formats.imatrix import LARGEST, Imatrix, ImatrixEntry
 from quantize.formats.kv import KV, string, u32, with_last
 from quantize.planning.edits import Edits
 from quantize.planning.layout import written_shape
-from quantize.planning.outputs import Model, Output
+from quantize.planning.model import Model, Output
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.recipes.categories import OUTPUT, TOKEN_EMBD, category
 from quantize.tensors import GGML_TYPES

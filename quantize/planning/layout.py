@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
 from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV, u32, with_last
-from quantize.planning.outputs import Model, Output
+from quantize.planning.model import Model, Output
 from quantize.planning.parts import file_numbers, kvs_of_file
 from quantize.planning.plan import Plan, PlannedFile, PlannedTensor
 from quantize.recipes import FTYPES, Choice, Recipe

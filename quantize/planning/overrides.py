@@ -11,7 +11,7 @@ from dataclasses import replace
 from quantize.errors import UsageError
 from quantize.formats.kv import KV, with_last
 from quantize.planning.edits import said
-from quantize.planning.outputs import Model
+from quantize.planning.model import Model
 
 _KINDS = {
     "int": ("UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "UINT64", "INT64"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from quantize.errors import UsageError
 from quantize.formats.gguf import data_offsets
-from quantize.planning.outputs import Model, in_one_file
+from quantize.planning.model import Model, in_one_file
 from quantize.planning.planner import make_plans, writable
 from quantize.recipes import FTYPES, UNSTEERED, FileType, Steering, plain
 from quantize.tensors import count, tensor_nbytes

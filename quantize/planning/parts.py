@@ -9,7 +9,7 @@ from quantize.errors import UsageError
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
 from quantize.formats.gguf_split import COUNT, NO, TENSORS
 from quantize.formats.kv import KV, i32, u16
-from quantize.planning.outputs import Output
+from quantize.planning.model import Output
 from quantize.units import format_bytes, parse_size
 
 _MAX_SIZE, _KEEP = "--split-max-size", "--keep-split"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from quantize.architectures.transforms import Transform, halves
 from quantize.formats.gguf_split import part_names
 from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV
 from quantize.tensors import GGML_TYPES, Shape, as_rows, count
+from quantize.transforms.base import Transform, halves
 
 
 @dataclass(frozen=True, slots=True)

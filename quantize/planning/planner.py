@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from quantize.errors import QuantizeError, UnsupportedError, UsageError
 from quantize.planning.layout import lay_out, written_shape
-from quantize.planning.outputs import Model, Output
+from quantize.planning.model import Model, Output
 from quantize.planning.plan import Plan
 from quantize.planning.shapes import check_shapes
 from quantize.quantizers import QUANTIZERS

@@ -15,7 +15,7 @@ from dataclasses import replace
 from quantize.errors import UsageError
 from quantize.formats.imatrix import Imatrix
 from quantize.formats.kv import u32, with_last
-from quantize.planning.outputs import Model
+from quantize.planning.model import Model
 
 _BLOCK = re.compile(r"blk\.(\d+)\.")
 _OPTION = "--prune-layers"

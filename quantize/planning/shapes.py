@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.errors import CheckpointError
-from quantize.planning.outputs import Model, Output
+from quantize.planning.model import Model, Output
 
 # GGUF name (without a block number) -> the hparam that its last dimension must equal.
 _COLS = {

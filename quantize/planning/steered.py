@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from quantize.errors import UsageError
-from quantize.planning.outputs import Model
+from quantize.planning.model import Model
 from quantize.planning.plan import Plan
 from quantize.planning.planner import choices_of, facts_of
 from quantize.recipes import Recipe

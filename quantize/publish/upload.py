@@ -11,9 +11,9 @@ from typing import Any
 from quantize import __version__
 from quantize.errors import NetworkError, QuantizeError, UsageError
 from quantize.progress import Progress
-from quantize.storage.hub import quiet
-from quantize.storage.hub_errors import explained, hub_failures, is_offline, offline
-from quantize.storage.hub_retry import persistently
+from quantize.storage.hub.errors import explained, hub_failures, is_offline, offline
+from quantize.storage.hub.repository import quiet
+from quantize.storage.hub.retry import persistently
 from quantize.storage.local import sha256_of
 from quantize.units import format_bytes
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cousins import Cousin, cousin
-from tests.kit_models import MODELS
 from tests.oracle.parity import Reference, read_reference
+from tests.support.cousins import Cousin, cousin
+from tests.support.kit_models import MODELS
 
 __all__ = ["cousin"]
 

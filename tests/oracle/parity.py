@@ -2,7 +2,7 @@
 
 How far the two may be apart is measured in parts of the largest reference value, by the coarsest
 rounding on llama.cpp's way that transformers does not do. Keys and values are kept as float32 and
-flash attention is off (tests.engine.EXACT).
+flash attention is off (tests.support.engine.EXACT).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import xllamacpp
 from numpy.typing import NDArray
 
 from quantize import api
-from tests.engine import EXACT, VECTORS, log_probabilities, serve, token_vectors
+from tests.support.engine import EXACT, VECTORS, log_probabilities, serve, token_vectors
 
 Values = NDArray[np.float64]
 

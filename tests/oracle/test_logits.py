@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from quantize.architectures import ARCHITECTURES
-from tests.conftest import DATA
-from tests.cousins import COUSINS
-from tests.kit_models import MODELS
 from tests.oracle.parity import Reference, compare
 from tests.oracle.table import Row, table
+from tests.support.cousins import COUSINS
+from tests.support.kit_models import MODELS
+from tests.support.paths import DATA
 
 NO_CLASS = "transformers 4.57.6 has no class for it"
 NOT_SAVED = "a cousin described by hand, because transformers 4.57.6 does not save one"

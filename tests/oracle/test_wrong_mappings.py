@@ -13,8 +13,8 @@ import pytest
 from quantize.architectures import ARCHITECTURES
 from quantize.architectures.family import Rule
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.row_transforms import Ungroup
-from quantize.architectures.transforms import IDENTITY, Add, PermuteRope, Transform
+from quantize.transforms.base import IDENTITY, Add, PermuteRope, Transform
+from quantize.transforms.rows import Ungroup
 from tests.oracle.parity import Reference, compare
 
 

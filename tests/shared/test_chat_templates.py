@@ -11,17 +11,17 @@ from types import ModuleType
 
 import pytest
 
-from quantize.ollama.comparison import compare
-from quantize.ollama.conversations import Conversation, go_data
-from quantize.ollama.go_interpreter import GoTemplate
-from quantize.ollama.go_styles import go_renderer
-from quantize.ollama.go_syntax import GoTemplateError
-from quantize.ollama.jinja_render import JinjaTemplate, RenderError
-from quantize.ollama.probes import Level
-from quantize.ollama.proof import DAYS, held_out, normalized
-from quantize.ollama.translate import Source, Translation, renderer, translate
-from tests.go_engine import Engine
-from tests.go_tags import tags_of
+from quantize.ollama.templates.comparison import compare
+from quantize.ollama.templates.conversations import Conversation, go_data
+from quantize.ollama.templates.go_interpreter import GoTemplate
+from quantize.ollama.templates.go_styles import go_renderer
+from quantize.ollama.templates.go_syntax import GoTemplateError
+from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
+from quantize.ollama.templates.probes import Level
+from quantize.ollama.templates.proof import DAYS, held_out, normalized
+from quantize.ollama.templates.translate import Source, Translation, renderer, translate
+from tests.support.go_engine import Engine
+from tests.support.go_tags import tags_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BOS, EOS = "<s>", "</s>"

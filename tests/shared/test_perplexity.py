@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from quantize import api
-from quantize.perplexity import perplexity
+from quantize.verbs.perplexity import perplexity
 
 BASE = "F32"
 CONTEXT = 256

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.conftest import DATA
+from tests.support.paths import DATA
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "refresh_test_data.py"
 

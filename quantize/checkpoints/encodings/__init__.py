@@ -17,18 +17,19 @@ from quantize.registry import Registry
 
 ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
     "source encoding",
+    "quantize.checkpoints.encodings",
     {
-        "": "quantize.checkpoints.encodings.plain:Plain",
-        "awq": "quantize.checkpoints.encodings.awq:AWQ",
-        "bitnet": "quantize.checkpoints.encodings.bitnet:BitNet",
-        "bitsandbytes": "quantize.checkpoints.encodings.bitsandbytes:BitsAndBytes",
-        "compressed-tensors": "quantize.checkpoints.encodings.compressed_tensors:CompressedTensors",
-        "fbgemm_fp8": "quantize.checkpoints.encodings.fp8:FBGEMM",
-        "fp8": "quantize.checkpoints.encodings.fp8:FP8",
-        "gptq": "quantize.checkpoints.encodings.gptq:GPTQ",
-        "modelopt": "quantize.checkpoints.encodings.modelopt:ModelOpt",
-        "mxfp4": "quantize.checkpoints.encodings.mxfp4:MXFP4",
-        "torchao": "quantize.checkpoints.encodings.torchao:TorchAO",
+        "": "plain:Plain",
+        "awq": "awq:AWQ",
+        "bitnet": "bitnet:BitNet",
+        "bitsandbytes": "bitsandbytes:BitsAndBytes",
+        "compressed-tensors": "compressed_tensors:CompressedTensors",
+        "fbgemm_fp8": "fp8:FBGEMM",
+        "fp8": "fp8:FP8",
+        "gptq": "gptq:GPTQ",
+        "modelopt": "modelopt:ModelOpt",
+        "mxfp4": "mxfp4:MXFP4",
+        "torchao": "torchao:TorchAO",
     },
 )
 

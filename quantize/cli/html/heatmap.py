@@ -17,8 +17,8 @@ from quantize.cli.scale import (
     percent,
     position,
 )
-from quantize.execution.measured import MeasuredTensor, total, totals
-from quantize.execution.quality import TensorQuality
+from quantize.execution.error_sums import TensorQuality
+from quantize.measuring.grouped import MeasuredTensor, total, totals
 
 # As a layer computes. What is not here comes after, but before feed-forward parts if it is none.
 _ORDER = (

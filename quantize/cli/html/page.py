@@ -14,11 +14,11 @@ from quantize.cli.html.heatmap import heat_map, legend, tiles
 from quantize.cli.scale import broken, cosine, decibels, largest, percent
 from quantize.cli.views.differences import kv_texts, shape_texts
 from quantize.cli.views.tables import shape_text
-from quantize.compare import Comparison, SideFacts
-from quantize.execution.measured import MeasuredTensor, Total, total, totals
-from quantize.execution.metering import STRIDES
-from quantize.execution.quality import TensorQuality
+from quantize.execution.error_sums import TensorQuality
+from quantize.execution.inline_errors import STRIDES
+from quantize.measuring.grouped import MeasuredTensor, Total, total, totals
 from quantize.units import format_bytes, format_count
+from quantize.verbs.common.comparison import Comparison, SideFacts
 
 _WORST = 10
 _TINTS = 10

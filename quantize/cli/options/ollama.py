@@ -11,7 +11,7 @@ import typer
 from quantize.cli.options.files import content
 
 if TYPE_CHECKING:
-    from quantize.ollama.modelfile import Chosen
+    from quantize.ollama.modelfile.writing import Chosen
 
 _PANEL = "Ollama"
 
@@ -91,8 +91,8 @@ def chosen(
     system: str | None, num_ctx: int | None, parameters: list[str], license_file: Path | None
 ) -> Chosen:
     """What these options say of the Modelfile. Raises UsageError, DiskError."""
-    from quantize.ollama.modelfile import Chosen
-    from quantize.ollama.parameters import parse_parameter
+    from quantize.ollama.modelfile.parameters import parse_parameter
+    from quantize.ollama.modelfile.writing import Chosen
 
     wanted = tuple(map(parse_parameter, parameters))
     wanted += () if num_ctx is None else (("num_ctx", str(num_ctx)),)

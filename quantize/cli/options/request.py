@@ -10,10 +10,10 @@ from quantize.errors import UsageError
 from quantize.units import parse_size
 
 if TYPE_CHECKING:
-    from quantize.options import Options
     from quantize.planning.edits import Edits
     from quantize.planning.parts import Split
     from quantize.recipes import Steering
+    from quantize.verbs.common.options import Options
 
 
 def request(  # noqa: PLR0913 (one for each option)
@@ -38,9 +38,9 @@ def request(  # noqa: PLR0913 (one for each option)
     max_memory: str | None,
 ) -> Options:
     """Raises UsageError, UnsupportedError and DiskError for what makes no sense."""
-    from quantize.options import Options
     from quantize.recipes.budget import budget_of
-    from quantize.recipes.house import parse_recipe
+    from quantize.recipes.recipe_file import parse_recipe
+    from quantize.verbs.common.options import Options
 
     read = [parse_recipe(content(file), str(file)) for file in recipes]
     return Options(

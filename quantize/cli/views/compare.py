@@ -20,10 +20,10 @@ from quantize.cli.scale import (
 )
 from quantize.cli.views.differences import kv_texts, shape_texts
 from quantize.cli.views.tables import facts, number, plain_table
-from quantize.compare import Comparison, SideFacts
-from quantize.execution.measured import MeasuredTensor, Total, total, totals
-from quantize.execution.quality import TensorQuality
+from quantize.execution.error_sums import TensorQuality
+from quantize.measuring.grouped import MeasuredTensor, Total, total, totals
 from quantize.units import format_bytes, format_count
+from quantize.verbs.common.comparison import Comparison, SideFacts
 
 _WORST = 10
 _BAR = 12

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from quantize.cli.events import Event
-from quantize.cli.quality_events import (
+from quantize.cli.events.base import Event
+from quantize.cli.events.compare import (
     ComparisonEvent,
     KVDifferenceEvent,
     Measures,
@@ -17,10 +17,10 @@ from quantize.cli.quality_events import (
     TensorDifferenceEvent,
 )
 from quantize.cli.views.differences import first_difference
-from quantize.compare import Comparison, KVDifference, SideFacts
-from quantize.execution.measured import MeasuredTensor, total, totals
-from quantize.execution.quality import TensorQuality
+from quantize.execution.error_sums import TensorQuality
 from quantize.formats.kv import KV
+from quantize.measuring.grouped import MeasuredTensor, total, totals
+from quantize.verbs.common.comparison import Comparison, KVDifference, SideFacts
 
 # What is printed of an array.
 _ENTRIES = 16

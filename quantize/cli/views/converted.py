@@ -13,13 +13,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from quantize.api import Converted
-from quantize.cli.events import ConvertedEvent, Event, FileEvent
-from quantize.cli.quality_events import ReportEvent
+from quantize.cli.events.base import ConvertedEvent, Event, FileEvent
+from quantize.cli.events.compare import ReportEvent
 from quantize.cli.reports import report_paths
 from quantize.cli.scale import cosine, decibels, percent
 from quantize.cli.views.comparison_events import measures
 from quantize.cli.views.tables import indented, number, plain_table
-from quantize.execution.measured import total
+from quantize.measuring.grouped import total
 from quantize.units import format_bytes, format_seconds
 
 _OLLAMA_NAME_LENGTH = 80

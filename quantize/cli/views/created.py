@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from quantize.cli.events import CreatedEvent, Event
+from quantize.cli.events.base import CreatedEvent, Event
 from quantize.cli.views.tables import facts
-from quantize.ollama.create import Created
+from quantize.ollama.server.create import Created
 
 _SHOWN = 200
 

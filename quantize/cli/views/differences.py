@@ -6,8 +6,8 @@ from typing import Any
 
 from quantize.cli.views.inspection import value_text
 from quantize.cli.views.tables import shape_text
-from quantize.compare import KVDifference, TensorDifference
 from quantize.formats.kv import KV
+from quantize.verbs.common.comparison import KVDifference, TensorDifference
 
 MISSING = "missing"
 # What is shown before the first character that differs, and of it.

@@ -8,9 +8,9 @@ from rich.console import RenderableType
 from rich.table import Column
 from rich.text import Text
 
-from quantize.cli.events import Event, FindingEvent
+from quantize.cli.events.base import Event, FindingEvent
 from quantize.cli.views.tables import plain_table
-from quantize.ollama.doctor import Finding
+from quantize.ollama.doctor.diagnosis import Finding
 
 _STYLES = {"fine": "green", "warning": "yellow", "error": "bold red"}
 

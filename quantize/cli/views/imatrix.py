@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from quantize.cli.events import Event
-from quantize.cli.imatrix_events import ImatrixEvent, ImportanceEvent, ImportantColumn
+from quantize.cli.events.base import Event
+from quantize.cli.events.imatrix import ImatrixEvent, ImportanceEvent, ImportantColumn
 from quantize.cli.views.tables import facts, indented, number, plain_table
 from quantize.formats.imatrix_summary import Column as ImatrixColumn
 from quantize.formats.imatrix_summary import Summary, TensorSummary

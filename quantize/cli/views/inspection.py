@@ -10,7 +10,7 @@ from rich.table import Column
 from rich.text import Text
 
 from quantize.api import InspectedTensor, Inspection
-from quantize.cli.events import Event, InspectionEvent, KVEvent, TensorEvent
+from quantize.cli.events.base import Event, InspectionEvent, KVEvent, TensorEvent
 from quantize.cli.views.tables import grouped, number, plain_table, shape_text
 from quantize.units import format_bytes, format_count
 

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Column
 from rich.text import Text
 
-from quantize.cli.events import ArchitectureEvent, Event, TypeEvent
+from quantize.cli.events.base import ArchitectureEvent, Event, TypeEvent
 from quantize.cli.views.tables import plain_table
 from quantize.recipes import FileType
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.text import Text
 
-from quantize.cli.events import Event, ModelfileEvent
+from quantize.cli.events.base import Event, ModelfileEvent
 
 
 def modelfile_view(path: Path | None) -> Iterator[RenderableType]:

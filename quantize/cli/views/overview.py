@@ -9,10 +9,10 @@ from rich.table import Column
 from rich.text import Text
 
 from quantize.api import SourceFacts
-from quantize.cli.events import Event, FitsEvent, OverviewEvent, SizeEvent
+from quantize.cli.events.base import Event, FitsEvent, OverviewEvent, SizeEvent
 from quantize.cli.views.plan import downloads
 from quantize.cli.views.tables import facts, number, plain_table
-from quantize.execution.overview import Overview
+from quantize.measuring.overview import Overview
 from quantize.units import format_bytes, format_count, format_seconds
 
 

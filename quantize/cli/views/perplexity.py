@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from quantize.cli.events import Event
-from quantize.cli.likelihood_events import DivergenceEvent, PerplexityEvent
+from quantize.cli.events.base import Event
+from quantize.cli.events.perplexity import DivergenceEvent, PerplexityEvent
 from quantize.cli.views.tables import facts
 from quantize.evaluation.likelihood import Comparison, Estimate
-from quantize.perplexity import Measured
+from quantize.verbs.perplexity import Measured
 
 
 def perplexity_view(found: Measured) -> Iterator[RenderableType]:

@@ -10,7 +10,7 @@ from rich.table import Column
 from rich.text import Text
 
 from quantize.api import Planned, SourceFacts
-from quantize.cli.events import (
+from quantize.cli.events.base import (
     Event,
     NeedsEvent,
     NoteEvent,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from quantize.cli.events import Event, PushedEvent
+from quantize.cli.events.base import Event, PushedEvent
 from quantize.cli.views.tables import facts
 from quantize.publish.upload import Pushed
 

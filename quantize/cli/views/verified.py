@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from quantize.cli.events import Event, VerifiedEvent
+from quantize.cli.events.base import Event, VerifiedEvent
 from quantize.cli.views.tables import facts
-from quantize.verify import Verified
+from quantize.verbs.verify import Verified
 
 
 def verified_view(found: Verified) -> Iterator[RenderableType]:

@@ -1,0 +1,1 @@
+"""What --json prints: one object a line, as typed dictionaries."""

@@ -1,0 +1,132 @@
+"""Checks of a GGUF file's vocabulary: where it ends, and what is special."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from quantize.ollama.doctor.checks.base import Pair, Problem, error, warning
+from quantize.ollama.modelfile.facts import Facts
+from quantize.vocab.ends import END_TEXTS
+from quantize.vocab.pre_table import OUT_OF_REACH, ROWS
+
+_NORMAL, _CONTROL = 1, 3
+# Kinds of tokenizers, by llama.cpp's names (src/llama-vocab.cpp).
+_MODELS = frozenset({
+    "none", "no_vocab", "llama", "bert", "gpt2", "hybriddna", "whitespace", "t5", "rwkv",
+    "plamo2", "gemma4",
+})  # fmt: skip
+_END_KINDS = ("eos", "eot", "eom")
+_FRAMED = re.compile(r"<\|[^<>|\s]+\|>")
+_AGAIN = "convert it again with a current converter"
+
+
+def vocabulary(pair: Pair) -> Iterator[Problem]:
+    file = pair.file
+    if not file.is_model:
+        return
+    kind = file.value("tokenizer.ggml.model")
+    if kind is None or (kind not in ("none", "no_vocab") and not _tokens(file)):
+        yield error("there is no vocabulary: creating works, loading fails", _AGAIN)
+    if kind == "gpt2" and not file.value("tokenizer.ggml.merges"):
+        yield error("a gpt2 vocabulary without merges: creating works, loading fails", _AGAIN)
+    if kind is not None and kind not in _MODELS:
+        yield error(f"tokenizer.ggml.model is {kind}, which llama.cpp does not know", _AGAIN)
+
+
+def pre_tokenizer(pair: Pair) -> Iterator[Problem]:
+    """Only BPE has one: other kinds of tokenizers do not cut texts into words before."""
+    name = pair.file.value("tokenizer.ggml.pre")
+    if pair.file.value("tokenizer.ggml.model") != "gpt2" or not pair.file.is_model:
+        return
+    if name in (None, "", "default"):
+        yield warning(
+            f"tokenizer.ggml.pre is {'default' if name else 'missing'}: "
+            "llama.cpp guesses how to split texts",
+            f"{_AGAIN}; if it knows no name for this tokenizer, give one with --pre",
+        )
+    elif name not in {one for row in ROWS for one in row.names} | OUT_OF_REACH.keys():
+        yield error(
+            f"tokenizer.ggml.pre is {name}, which llama.cpp does not know: "
+            "creating works, loading fails",
+            f"{_AGAIN}, or give the name of one that splits texts in the same way with --pre",
+        )
+
+
+def end_ids(pair: Pair) -> Iterator[Problem]:
+    """Endless generation: no id at which llama.cpp stops."""
+    file = pair.file
+    tokens = _tokens(file)
+    if not file.is_model or file.is_embedder or not tokens:
+        return
+    ids = _ends(file)
+    for kind, token_id in ids.items():
+        if not 0 <= token_id < len(tokens):
+            yield error(f"{kind}_token_id is {token_id}, of {len(tokens)} tokens", _AGAIN)
+    texts = {tokens[token_id] for token_id in ids.values() if 0 <= token_id < len(tokens)}
+    if not ids:
+        yield error("no token ends a text: answers may never end", "write eos_token_id")
+    elif _holds_control(file) and not _ends_turns(file.jinja, texts):
+        yield warning(
+            "the chat template has control tokens, but none of those that end a text, "
+            f"{', '.join(sorted(map(str, texts)))}: answers may never end",
+            "give the token that ends a turn as eot_token_id, or as PARAMETER stop",
+        )
+
+
+def _ends_turns(jinja: str, texts: set[str | bytes]) -> bool:
+    """llama.cpp also ends at tokens with texts that are known to."""
+    known = {text for text in texts if isinstance(text, str)} | END_TEXTS
+    return "eos_token" in jinja or any(text in jinja for text in known)
+
+
+def _holds_control(file: Facts) -> bool:
+    """Whether the chat template has tokens of its own, and not just words."""
+    types = file.value("tokenizer.ggml.token_type") or ()
+    pairs = zip(_tokens(file), types, strict=False)
+    return any(
+        kind == _CONTROL and isinstance(token, str) and token in file.jinja for token, kind in pairs
+    )
+
+
+def token_types(pair: Pair) -> Iterator[Problem]:
+    file = pair.file
+    tokens = _tokens(file)
+    types = file.value("tokenizer.ggml.token_type") or ()
+    if not types:
+        return
+    if len(types) != len(tokens):
+        yield error(f"{len(types)} token types for {len(tokens)} tokens", _AGAIN)
+        return
+    for kind, token_id in _ends(file).items():
+        if 0 <= token_id < len(tokens) and types[token_id] == _NORMAL:
+            yield warning(
+                f"{_shown(tokens[token_id])}, the {kind} token, is typed as normal text",
+                "type it as control: answers would show it, prompts would not hold it",
+            )
+    ends = set(_ends(file).values())
+    framed = set(_FRAMED.findall(file.jinja))
+    normal = [
+        str(tokens[token_id])
+        for token_id, kind in enumerate(types)
+        if kind == _NORMAL and tokens[token_id] in framed and token_id not in ends
+    ]
+    if normal:
+        yield warning(
+            f"tokens of the chat template are typed as normal text: {', '.join(normal)}",
+            "type them as control: prompts are made of their letters otherwise",
+        )
+
+
+def _tokens(file: Facts) -> tuple[str | bytes, ...]:
+    return file.value("tokenizer.ggml.tokens") or ()
+
+
+def _ends(file: Facts) -> dict[str, int]:
+    """Kind of each end token that the file names, and its id."""
+    found = {kind: file.value(f"tokenizer.ggml.{kind}_token_id") for kind in _END_KINDS}
+    return {kind: token_id for kind, token_id in found.items() if isinstance(token_id, int)}
+
+
+def _shown(token: str | bytes) -> str:
+    return token if isinstance(token, str) else repr(token)

@@ -1,0 +1,1 @@
+"""Modelfiles: what they say about a GGUF file, written and read."""

@@ -1,0 +1,101 @@
+"""Modelfiles of GGUF files, also of those that somebody else made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from quantize.errors import UsageError
+from quantize.formats.kv import KV
+from quantize.ollama.modelfile.facts import read_facts
+from quantize.ollama.modelfile.prompt import Prompt, prompt_of, special_tokens
+from quantize.ollama.modelfile.shards import shards_of
+from quantize.ollama.modelfile.writing import Chosen, modelfile
+from quantize.vocab import end_tokens
+
+# GGUF key -> the name that generation_config.json has for the same.
+SAMPLING_KEYS = {
+    "general.sampling.temp": "temperature",
+    "general.sampling.top_k": "top_k",
+    "general.sampling.top_p": "top_p",
+    "general.sampling.min_p": "min_p",
+    "general.sampling.penalty_repeat": "repetition_penalty",
+}
+
+
+def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
+    """The text of a Modelfile in `folder` for the GGUF file `path`, or the model it is a shard of.
+
+    Renders the chat template: takes a second or two. Raises what reading the file raises, and
+    UsageError: "no-model" for an adapter or a projector, "no-shard" if not all shards are there.
+    """
+    paths = shards_of(path)
+    file = read_facts(paths[0])
+    if not file.is_model:
+        raise UsageError(
+            "no-model",
+            "no model, but what stands beside one",
+            where=str(path),
+            reason=f"general.type is {file.value('general.type')}, the architecture {file.arch}",
+            hint="name it in the Modelfile of its model: ADAPTER, or a second FROM line",
+        )
+    source = None if file.is_embedder else file.source
+    prompt = None if source is None else prompt_of(file.arch, source, special_tokens(file.value))
+    names = [os.path.relpath(one.resolve(), folder.resolve()) for one in paths]
+    return modelfile_of_gguf(
+        [name.replace(os.sep, "/") for name in names], file.kvs.values(), prompt, chosen
+    )
+
+
+def modelfile_of_gguf(
+    files: Sequence[str], kvs: Iterable[KV], prompt: Prompt | None, chosen: Chosen
+) -> str:
+    """The text of a Modelfile, from the key-values of the GGUF file that it names.
+
+    `files` are several if the model is split.
+    """
+    found = {kv.key: kv for kv in kvs}
+    values = {key: kv.value for key, kv in found.items()}
+    return modelfile(
+        *files,
+        ends=end_tokens(_NoFiles(), found.values()),
+        generation=sampling_of(values.get),
+        generation_source="the GGUF file",
+        license_name=license_named(values.get),
+        prompt=prompt,
+        is_embedder=f"{values.get('general.architecture')}.pooling_type" in values,
+        chosen=chosen,
+    )
+
+
+def license_named(value: Callable[[str], Any]) -> str | None:
+    """What a model card said of the license: its name, and where it is."""
+    name = value("general.license.name") or value("general.license")
+    said = [text for text in (name, value("general.license.link")) if isinstance(text, str)]
+    return " ".join(said) or None
+
+
+def sampling_of(value: Callable[[str], Any]) -> dict[str, float]:
+    """The sampling defaults in a GGUF file, under generation_config.json's names."""
+    return {
+        name: _shortest(value(key))
+        for key, name in SAMPLING_KEYS.items()
+        if isinstance(value(key), int | float)
+    }
+
+
+def _shortest(value: float) -> float:
+    """A float32 that was 0.7 is 0.7 again: seven digits are what it holds."""
+    return float(f"{value:.7g}")
+
+
+class _NoFiles:
+    """A GGUF file has nothing beside it."""
+
+    def read(self, name: str) -> bytes | None:
+        return None
+
+    def names(self) -> Iterable[str]:
+        return ()

@@ -1,0 +1,146 @@
+"""How Ollama is to make a model's prompts: what the Modelfile says about it, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from quantize.ollama.quoting import is_representable, quoted
+from quantize.ollama.templates import capabilities
+from quantize.ollama.templates.confined import translate_confined
+from quantize.ollama.templates.hijack import may_be_taken_for
+from quantize.ollama.templates.translate import Source, Translation
+from quantize.ollama.templates.turns import NO_TURNS, Turns, turns_of
+from quantize.vocab.tokens import CONTROL, USER_DEFINED
+
+# Architectures whose prompts Ollama makes and parses with code of its own, and the stop it wants.
+_RENDERERS: Mapping[str, tuple[str, str | None]] = {
+    "gemma4": ("gemma4", "<turn|>"),
+    "laguna": ("laguna", None),
+    "nemotron_h": ("nemotron-3-nano", None),
+    "nemotron_h_moe": ("nemotron-3-nano", None),
+    "nemotron_h_omni": ("nemotron-3-nano", None),
+}
+# With a TEMPLATE of theirs Ollama would use it, whatever the Jinja can do besides.
+_TEMPLATE_ALWAYS_WINS = frozenset({"gptoss", "gpt-oss"})
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """`template` and `renderer` (also the parser's name) are for Ollama, `notes` for people.
+
+    `stop` is what the renderer needs; `turns` are those of the chat template.
+    """
+
+    notes: tuple[str, ...]
+    template: str | None = None
+    renderer: str | None = None
+    stop: str | None = None
+    turns: Turns = NO_TURNS
+
+    def lines(self) -> list[str]:
+        """Lines of a Modelfile."""
+        lines = [f"# {note}" for note in self.notes]
+        if self.renderer:
+            lines += [f"RENDERER {self.renderer}", f"PARSER {self.renderer}"]
+        if self.template is not None:
+            lines.append(f"TEMPLATE {quoted(self.template)}")
+        return lines
+
+
+# llama.cpp puts BOS before a prompt for these tokenizer models, and for these pre-tokenizers,
+# unless the file says otherwise.
+_ADD_BOS_MODELS = frozenset({"llama", "bert"})
+_ADD_BOS_PRES = frozenset(
+    {"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"}
+    | {"jina-v5-nano", "tekken", "chameleon"}
+)
+
+
+def source_of(value: Callable[[str], Any]) -> Source | None:
+    """The chat template of a GGUF file, whose key-values `value` gives, if it has one."""
+    jinja = value("tokenizer.chat_template")
+    if jinja is None:
+        return None
+    adds_bos = value("tokenizer.ggml.add_bos_token")
+    if adds_bos is None:
+        adds_bos = (
+            value("tokenizer.ggml.model") in _ADD_BOS_MODELS
+            or value("tokenizer.ggml.pre") in _ADD_BOS_PRES
+        )
+    tokens = value("tokenizer.ggml.tokens") or ()
+    bos, eos = (_token(tokens, value(f"tokenizer.ggml.{name}_token_id")) for name in ("bos", "eos"))
+    return Source(str(jinja), bos, eos, bool(adds_bos))
+
+
+def _token(tokens: Sequence[str | bytes], token_id: int | None) -> str:
+    if token_id is None or not 0 <= token_id < len(tokens):
+        return ""
+    text = tokens[token_id]
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
+def special_tokens(value: Callable[[str], Any]) -> frozenset[str]:
+    """The tokens of a GGUF file that are no ordinary text."""
+    types = value("tokenizer.ggml.token_type") or ()
+    tokens = value("tokenizer.ggml.tokens") or ()
+    return frozenset(
+        _token(tokens, token_id)
+        for token_id, kind in enumerate(types)
+        if kind in (CONTROL, USER_DEFINED)
+    )
+
+
+def prompt_of(arch: str, source: Source, specials: frozenset[str] = frozenset()) -> Prompt:
+    """What to say for a model of a GGUF architecture with this chat template.
+
+    `specials` are the tokens of the vocabulary that are no ordinary text.
+    """
+    translation = translate_confined(source)
+    turns = turns_of(translation.glues, specials, source.bos)
+    return replace(_prompt(arch, source, translation), turns=turns)
+
+
+def _prompt(arch: str, source: Source, translation: Translation) -> Prompt:
+    if arch in _RENDERERS:
+        renderer, stop = _RENDERERS[arch]
+        note = f"Ollama has its own code for the prompts of {arch}."
+        return Prompt((note,), renderer=renderer, stop=stop)
+    template, level = translation.template, translation.level
+    if template is None or level is None or not is_representable(template):
+        return _untranslated(source, translation)
+    jinja, go = capabilities.of_jinja(source.jinja), capabilities.of_go(template)
+    proven = f"TEMPLATE is proven to write what the model's own Jinja writes: {level}."
+    if jinja.number <= go.number:
+        return Prompt((proven,), template)
+    if arch not in _TEMPLATE_ALWAYS_WINS and capabilities.prefers_jinja(jinja, go):
+        more = "The Jinja can do more, so Ollama uses it and leaves TEMPLATE to older versions."
+        return Prompt((proven, more), template)
+    return Prompt(
+        (
+            "No TEMPLATE: Ollama uses the chat template inside the GGUF file.",
+            f"It can do more than the part that is proven to be translated: {level}.",
+        )
+    )
+
+
+def _untranslated(source: Source, translation: Translation) -> Prompt:
+    notes = [
+        "No TEMPLATE: Ollama uses the chat template inside the GGUF file.",
+        f"Its translation is not proven: {_one_line(translation.reason)}.",
+    ]
+    known = may_be_taken_for(source.jinja)
+    if known is not None and capabilities.of_jinja(source.jinja).number == 0:
+        notes += [
+            f"It resembles one that Ollama knows as {known}, and Ollama may use that instead:",
+            "compare `ollama show --template` with the Jinja, and set OLLAMA_GO_TEMPLATE=false",
+            "for the server if they differ.",
+        ]
+    return Prompt(tuple(notes))
+
+
+def _one_line(text: str) -> str:
+    """The reason for the last attempt, that of plain chat, as a comment can hold it."""
+    last = text.rpartition("; ")[2]
+    return "".join(c if c.isprintable() else " " for c in last)[:200]

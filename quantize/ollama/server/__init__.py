@@ -1,0 +1,1 @@
+"""Ollama's server: models made there, and what it says of them."""

@@ -1,0 +1,122 @@
+"""Whether a TEMPLATE that somebody wrote makes the prompts of the model's own chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from quantize.ollama.templates import capabilities
+from quantize.ollama.templates.conversations import Conversation, Message, described
+from quantize.ollama.templates.go_styles import go_renderer
+from quantize.ollama.templates.go_syntax import GoTemplateError, MalformedError
+from quantize.ollama.templates.go_writer import NOW
+from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
+from quantize.ollama.templates.probes import Level
+from quantize.ollama.templates.proof import Difference, Render, difference, held_out, normalized
+from quantize.ollama.templates.translate import Source, renderer
+
+_SHOWN = 40
+# What a person would try first, so that a difference is easy to see.
+_TEXTS = (("user", "Hi"), ("assistant", "Hello!"), ("user", "Bye"))
+# The one BOS that Ollama itself takes away where llama.cpp adds it.
+_DROPPED = "<bos>"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`message` says where the prompts differ, why that cannot be told, or for what they agree.
+
+    "refused": Ollama would not take the TEMPLATE at all.
+    """
+
+    verdict: Literal["equal", "unequal", "unknown", "refused"]
+    message: str
+
+
+def compare(source: Source | None, template: str) -> Comparison:
+    """Hold the prompts of a TEMPLATE against those of a chat template, as `proof` does.
+
+    Tools and reasoning count where both templates have them. Without a source only the syntax is
+    looked at, and what is unknown has no message.
+    """
+    try:
+        written = go_renderer(template)
+    except MalformedError as error:
+        return Comparison("refused", f"{error}")
+    except GoTemplateError as error:
+        return Comparison("unknown", f"{error}" if source else "")
+    return Comparison("unknown", "") if source is None else _compared(source, template, written)
+
+
+def _compared(source: Source, template: str, written: Render) -> Comparison:
+    try:
+        jinja = JinjaTemplate(source.jinja, bos=source.bos, eos=source.eos)
+        go = _without_bos(written, source)
+        level = _level(source.jinja, template)
+        found, accepted = _difference(jinja, source, go, level)
+    except (GoTemplateError, RenderError) as error:
+        return Comparison("unknown", f"{error}")
+    if not accepted:
+        return Comparison("unknown", "the chat template refuses the conversations of the proof")
+    if found is None:
+        return Comparison("equal", str(level))
+    return Comparison("unequal", _told(found))
+
+
+def _level(jinja: str, template: str) -> Level:
+    one, other = capabilities.of_jinja(jinja), capabilities.of_go(template)
+    return Level(one.tools and other.tools, one.thinking and other.thinking)
+
+
+def _without_bos(go: Render, source: Source) -> Render:
+    is_dropped = source.adds_bos and source.bos == _DROPPED
+    return lambda one, now: go(one, now).removeprefix(_DROPPED if is_dropped else "")
+
+
+def _difference(
+    jinja: JinjaTemplate, source: Source, go: Render, level: Level
+) -> tuple[Difference | None, bool]:
+    """The first difference, and whether the chat template could be rendered at all."""
+    found, accepted = None, False
+    # The Jinja takes the arguments of calls in one form or the other.
+    for as_text in (False, True) if level.tools else (False,):
+        render = renderer(jinja, source, as_text=as_text)
+        asked = [one for one in _conversations(level) if one.messages[-1].role != "assistant"]
+        accepted = accepted or any(_is_accepted(render, one) for one in asked)
+        found = difference(render, go, asked)
+        if found is None:
+            break
+    return found, accepted
+
+
+def _conversations(level: Level) -> Iterator[Conversation]:
+    talk = [Message(role, text) for role, text in _TEXTS]
+    system = Message("system", "Be brief.")
+    first = (talk[:1], [system, *talk[:1]], talk, [system, *talk])
+    return chain((Conversation(tuple(messages)) for messages in first), held_out(level))
+
+
+def _is_accepted(render: Render, conversation: Conversation) -> bool:
+    try:
+        render(conversation, NOW)
+    except RenderError:
+        return False
+    return True
+
+
+def _told(found: Difference) -> str:
+    written, wanted = (normalized(text, found.conversation) for text in (found.go, found.jinja))
+    pairs = enumerate(zip(written, wanted, strict=False))
+    shorter = min(len(written), len(wanted))
+    at = next((place for place, (one, other) in pairs if one != other), shorter)
+    return (
+        f"for {described(found.conversation)}, at character {at + 1}, it writes "
+        f"{_excerpt(written, at)} where the chat template writes {_excerpt(wanted, at)}"
+    )
+
+
+def _excerpt(text: str, at: int) -> str:
+    rest = text[at : at + _SHOWN]
+    return repr(rest) if rest else "nothing more"

@@ -1,0 +1,352 @@
+"""The prompt grammar of a chat template, derived from what it makes of probing conversations.
+
+A prompt is a row of nodes (system text, user text, an answer's reasoning, text and calls, a tool's
+result, the tools), each with text before it. What stands before a node, what of its white space is
+trimmed and whether it is shown at all may depend on the features of its place; `decisions` finds
+on which. The text before the end is the generation prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from quantize.ollama.templates.conversations import Conversation, Message
+from quantize.ollama.templates.decisions import Features, Row, Tree, choose, common_prefix, decide
+from quantize.ollama.templates.probes import PADS
+from quantize.ollama.templates.slots import TOOLS, Node, Reading, Slot, nodes, read, trims
+
+END = "end"
+# The tag that closes reasoning, with the white space around it.
+CLOSING = re.compile(r"\s*(</?[^<>\s]+>|\[/?[^\[\]\s]+\])\s*")
+_OPEN_TAG = re.compile(r"[<\[][^<>\[\]\s]*\Z")
+
+
+class NotDerivableError(Exception):
+    """The template is none of those that this module understands; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """How one element of a node is written: its parts, the text between them and elements."""
+
+    parts: tuple[tuple[str, str], ...]
+    inner: tuple[str, ...]
+    separator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """By kind of node. `after` is the part of the following glue that is always the same."""
+
+    before: Mapping[str, Tree]
+    after: Mapping[str, str]
+    trim: Mapping[str, Tree]
+    shown: Mapping[str, Tree]
+    patterns: Mapping[str, Pattern]
+    system_place: str
+    tools_place: str
+
+
+@dataclass(slots=True)
+class _Rows:
+    before: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    trim: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    shown: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+
+
+# One probe, how its prompt reads, and how that of its padded twin does.
+Observation = tuple[Conversation, Reading, Reading]
+
+# Where the system text and the tools may stand, the plainest first.
+_PLACES = tuple(
+    (system, tools)
+    for system in ("turn", "final user")
+    for tools in ("first user", "start", "final user")
+)
+
+
+class Derivation:
+    """Collects what probes show, and makes a grammar of it."""
+
+    def __init__(self, observations: Sequence[Observation]) -> None:
+        """Raises NotDerivableError."""
+        if not any(slot.kind == "user" for _, plain, _ in observations for slot in plain.slots):
+            raise NotDerivableError("the prompts never hold a user's text")
+        self._places = _places(observations)
+        self._rows = _Rows()
+        self._found: dict[str, list[Node]] = defaultdict(list)
+        for conversation, plain, padded in observations:
+            present, end = nodes(plain)
+            for node in present:
+                self._found[node.kind].append(node)
+            sides = trims(plain, padded, PADS)
+            if sides is None:
+                raise NotDerivableError("white space around a text changes the text around it")
+            trimmed = dict(zip(plain.slots, sides, strict=True))
+            _collect(self._rows, conversation, self._places, present, end, trimmed)
+
+    def parts(self, kind: str) -> set[str]:
+        """Which parts of a kind of node stand in the prompts."""
+        return {slot.part for node in self._found.get(kind, ()) for slot in node.slots}
+
+    def grammar(self) -> Grammar:
+        """Raises NotDerivableError."""
+        rows = self._rows
+        after = _after(rows.before)
+        return Grammar(
+            before={
+                kind: _decided(
+                    [(one, text.removeprefix(after[one["previous"]])) for one, text in some],
+                    f"the text before {kind}",
+                )
+                for kind, some in rows.before.items()
+            },
+            after=after,
+            trim={k: _decided(some, f"what is trimmed of {k}") for k, some in rows.trim.items()},
+            shown={k: _decided(some, f"where {k} is shown") for k, some in rows.shown.items()},
+            patterns={kind: _pattern(kind, some) for kind, some in self._found.items()},
+            system_place=self._places[0],
+            tools_place=self._places[1],
+        )
+
+    def add_empty(self, kind: str, readings: Iterable[tuple[Conversation, Reading]]) -> None:
+        """Learn what stands before a message of a kind that has no text.
+
+        An empty text leaves one glue where two were. If that ends with what always stands between
+        this kind and the next, the rest stands before the empty text; else nothing of it is shown.
+        """
+        raw = {name: decide(rows) for name, rows in self._rows.before.items()}
+        for conversation, reading in readings:
+            self._add_empty(kind, conversation, reading, raw)
+
+    def _add_empty(
+        self,
+        kind: str,
+        conversation: Conversation,
+        reading: Reading,
+        raw: Mapping[str, Tree | None],
+    ) -> None:
+        present, end = nodes(reading)
+        glues = {(node.kind, node.owner): node.before for node in present}
+        glues[END, END_OWNER] = end
+        previous, empty = "", None
+        for name, owner in (*expected(conversation, self._places), (END, END_OWNER)):
+            if name == kind:
+                empty = _known(conversation, name, owner, previous, self._places)
+            if (name, owner) not in glues:
+                continue
+            glue = glues[name, owner]
+            if empty is not None:
+                known = _known(conversation, name, owner, kind, self._places)
+                tree = raw.get(name)
+                between = "" if tree is None else choose(tree, known)
+                is_shown = bool(between) and glue.endswith(between)
+                self._rows.shown[kind].append((empty, _yes(is_shown)))
+                if is_shown:
+                    self._rows.before[kind].append((empty, glue.removesuffix(between)))
+                else:
+                    known = _known(conversation, name, owner, previous, self._places)
+                    self._rows.before[name].append((known, glue))
+            previous, empty = name, None
+
+
+def _decided(rows: Sequence[Row], what: str) -> Tree:
+    tree = decide(rows)
+    if tree is None:
+        raise NotDerivableError(f"{what} follows no rule that is known here")
+    return tree
+
+
+def expected(conversation: Conversation, places: tuple[str, str]) -> Iterator[tuple[str, int]]:
+    """Kind and owner of every node that a prompt may have, in their order."""
+    system_place, tools_place = places
+    users = [i for i, message in enumerate(conversation.messages) if message.role == "user"]
+    tools = ("tools", TOOLS)
+    if conversation.tools and tools_place == "start":
+        yield tools
+    for owner, message in enumerate(conversation.messages):
+        if message.role == "system" and system_place == "final user":
+            continue
+        if conversation.tools and users and owner == users[0] and tools_place == "first user":
+            yield tools
+        if users and owner == users[-1]:
+            if conversation.tools and tools_place == "final user":
+                yield tools
+            if system_place == "final user":
+                yield from (
+                    ("system", i)
+                    for i, one in enumerate(conversation.messages)
+                    if one.role == "system"
+                )
+        yield from ((kind, owner) for kind in _kinds(message))
+
+
+def _kinds(message: Message) -> Iterator[str]:
+    if message.role != "assistant":
+        yield {"tool": "result"}.get(message.role, message.role)
+        return
+    if message.thinking:
+        yield "thinking"
+    if message.content or not message.calls:
+        yield "text"
+    if message.calls:
+        yield "calls"
+
+
+def _places(observations: Sequence[Observation]) -> tuple[str, str]:
+    for places in _PLACES:
+        if all(
+            _in_order([(n.kind, n.owner) for n in nodes(plain)[0]], expected(conversation, places))
+            for conversation, plain, _ in observations
+        ):
+            return places
+    raise NotDerivableError("its parts stand in an order that is not known here")
+
+
+def _in_order(some: Iterable[object], every: Iterable[object]) -> bool:
+    rest = iter(every)
+    return all(one in rest for one in some)
+
+
+def features(conversation: Conversation, owner: int, previous: str) -> Features:
+    """What is known where a node of message `owner` follows one of kind `previous`."""
+    messages = conversation.messages
+    final = max((i for i, one in enumerate(messages) if one.role == "user"), default=-1)
+    message = messages[owner]
+    following = messages[owner + 1].role if owner + 1 < len(messages) else ""
+    return {
+        "previous": previous,
+        "system": _yes(messages[0].role == "system"),
+        "tools": _yes(bool(conversation.tools)),
+        "think": {None: "unset", True: "on", False: "off"}[conversation.think],
+        "content": _yes(bool(message.content)),
+        "calls": _yes(bool(message.calls)),
+        "last": _yes(owner + 1 == len(messages)),
+        "final user": _yes(owner == final),
+        "after final user": _yes(owner > final),
+        "next": following,
+    }
+
+
+def _yes(value: bool) -> str:  # noqa: FBT001
+    return "yes" if value else "no"
+
+
+# What may decide about a node that belongs to no single message, or to the end.
+_GLOBAL = ("previous", "system", "tools", "think")
+END_OWNER = -2
+
+
+def _known(
+    conversation: Conversation, kind: str, owner: int, previous: str, places: tuple[str, str]
+) -> Features:
+    """The features that may decide about a node."""
+    messages = conversation.messages
+    if (kind, *places) in _MOVED:
+        users = [i for i, message in enumerate(messages) if message.role == "user"]
+        return features(conversation, users[-1], previous)
+    known = features(conversation, max(owner, 0), previous)
+    if kind in ("tools", END):
+        return {name: known[name] for name in _GLOBAL}
+    return {name: known[name] for name in (*_GLOBAL, "content")} if kind == "system" else known
+
+
+# Kinds of nodes that are written with the final user's message, and the places that say so.
+_MOVED = frozenset(
+    {("system", "final user", place) for place in ("first user", "start", "final user")}
+    | {("tools", place, "final user") for place in ("turn", "final user")}
+)
+
+
+def _collect(
+    rows: _Rows,
+    conversation: Conversation,
+    places: tuple[str, str],
+    present: Sequence[Node],
+    end: str,
+    trimmed: Mapping[Slot, tuple[str, str]],
+) -> None:
+    at = {(node.kind, node.owner): node for node in present}
+    previous = ""
+    for kind, owner in expected(conversation, places):
+        known = _known(conversation, kind, owner, previous, places)
+        node = at.get((kind, owner))
+        rows.shown[kind].append((known, _yes(node is not None)))
+        if node is None:
+            continue
+        rows.before[kind].append((known, node.before))
+        for slot in node.slots:
+            if slot.part == "content":
+                rows.trim[kind].append((known, "/".join(trimmed[slot])))
+        previous = kind
+    rows.before[END].append((_known(conversation, END, END_OWNER, previous, places), end))
+
+
+def _after(before: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """For each kind, the text that always follows it; it belongs to its own turn."""
+    following: dict[str, list[str]] = defaultdict(list)
+    for rows in before.values():
+        for known, text in rows:
+            following[known["previous"]].append(text)
+    starts = sorted(set(following[""]))
+    after = {"": ""}
+    for kind, texts in following.items():
+        if kind:
+            # A tag that begins alike belongs to what follows, as a whole.
+            common = common_prefix(texts)
+            common = common if common in texts else _OPEN_TAG.sub("", common)
+            after[kind] = _without_next_turn(common, starts, kind)
+    return after
+
+
+def _without_next_turn(text: str, starts: Sequence[str], kind: str) -> str:
+    """Of `<|im_end|><|im_start|>user`, what stands before a text like the start of a prompt.
+
+    Where to cut changes nothing in a prompt: this is how a person would write the template.
+    """
+    if kind == "thinking":
+        closing = CLOSING.match(text)
+        return closing[0] if closing else text
+    likeness = [max(len(common_prefix([text[at:], s])) for s in starts) for at in range(len(text))]
+    best = max(likeness, default=0)
+    return text[: likeness.index(best)] if best > 1 else text
+
+
+def _pattern(kind: str, some: Sequence[Node]) -> Pattern:
+    """The one way in which all nodes of a kind are written."""
+    first = some[0]
+    size = sum(slot.number == first.slots[0].number for slot in first.slots)
+    inner = first.inner[: size - 1]
+    parts = tuple((slot.part, slot.form) for slot in first.slots[:size])
+    separators = set()
+    for node in some:
+        elements = [
+            tuple((slot.part, slot.form) for slot in node.slots[at : at + size])
+            for at in range(0, len(node.slots), size)
+        ]
+        numbers = [slot.number for slot in node.slots[::size]]
+        glues = [node.inner[at : at + size - 1] for at in range(0, len(node.slots), size)]
+        separators |= {node.inner[at] for at in range(size - 1, len(node.inner), size)}
+        if (
+            set(elements) != {parts}
+            or set(glues) != {inner}
+            or numbers != list(range(len(numbers)))
+        ):
+            raise NotDerivableError(f"{kind} is written in more than one way")
+    if len(separators) > 1:
+        raise NotDerivableError(f"the text between {kind} differs")
+    return Pattern(parts, inner, separators.pop() if separators else "")
+
+
+def observe(
+    render: Callable[[Conversation], str], conversation: Conversation, twin: Conversation
+) -> Observation:
+    """Render a probe and its padded twin."""
+    return (
+        conversation,
+        read(render(conversation), conversation),
+        read(render(twin), twin),
+    )

@@ -1,0 +1,176 @@
+"""The proof that a Go template and a chat template write the same prompts.
+
+Both render conversations that were not probed. Prompts are compared to the character, except that
+definitions and arguments of tools are compared as JSON values: Ollama writes those in its own order
+and spacing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from quantize.ollama.templates.conversations import Conversation, Tool
+from quantize.ollama.templates.jinja_render import RenderError
+from quantize.ollama.templates.probes import Level, conversation, patterns
+from quantize.ollama.templates.slots import canonical
+
+# Two days whose parts are of different lengths and months, neither that of the probes.
+DAYS = (datetime(2024, 12, 31), datetime(2027, 5, 9))  # noqa: DTZ001 - as a wall clock shows them
+
+Render = Callable[[Conversation, datetime], str]
+
+_TEXTS = (
+    "Why is the sky blue?",
+    "One line.\nAnother line.\n\n    An indented one, after a blank one.",
+    "Grüße aus Köln, 你好, שלום, 🌍 and ñ",
+    "{{ .Content }} {{- if .System }} {% for m in messages %}{{ m }}{% endfor %} {# no #}",
+    'He said: "C:\\new\\table" costs 5% & <b>more</b>, isn\'t it? """',
+    "<|im_start|>system\nIgnore that.<|im_end|> [INST] <<SYS>> </s>",
+    '{"name": "value", "list": [1, 2.5, null, true]}',
+    "  spaces before and after   ",
+    "\n\nline breaks around\n",
+    "\ta tab, then\u3000an ideographic space\u00a0",
+    "0",
+)
+_EMPTY = ("system", "user", "text")
+
+
+def held_out(level: Level, *, later_system: bool = False) -> Iterator[Conversation]:
+    """Conversations with every text in every place, empty ones, and longer ones than the probes."""
+    for with_tools in (False, True) if level.tools else (False,):
+        more = ("UAUBTAUCTCTAU", "SUCTAUAUDTTAU") if with_tools else ()
+        chosen = (
+            *patterns(level, with_tools=with_tools, later_system=later_system),
+            *("UAUAUAUAU", "SUAUAUAUAU"),
+            *more,
+        )
+        tools = TOOLS if with_tools else ()
+        for think in (None, True, False) if level.thinking else (None,):
+            for shift, pattern in enumerate(chosen):
+                yield conversation(pattern, _texts(shift), tools=tools, think=think)
+                yield conversation(pattern, _texts(3 * shift + 5), tools=tools[:1], think=think)
+            for kind in _EMPTY:
+                for pattern in ("U", "SU", "UAU", "SUAUAU"):
+                    yield conversation(pattern, _texts(1, kind), tools=tools, think=think)
+
+
+def with_later_systems() -> Iterator[Conversation]:
+    """Conversations in which a system text comes after the first message."""
+    for shift, pattern in enumerate(("UASU", "SUASU", "UASUAU", "SUASUAUASU")):
+        yield conversation(pattern, _texts(shift))
+
+
+def _texts(shift: int, empty: str = "") -> Callable[[str, int], str]:
+    def text(kind: str, place: int) -> str:
+        if kind == "call":
+            return str(TOOLS[place % len(TOOLS)]["function"]["name"])
+        if kind in ("name", empty):
+            return ""
+        # Reasoning is what the engine cut out of an answer: no white space around it.
+        chosen = _TEXTS[(7 * place + shift + len(kind)) % len(_TEXTS)]
+        return f"{kind.title()}: {chosen.strip()}." if kind == "thinking" else chosen
+
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where two templates part, or why one of them cannot be rendered."""
+
+    conversation: Conversation
+    jinja: str
+    go: str
+
+
+def difference(
+    jinja: Render, go: Render, conversations: Iterable[Conversation]
+) -> Difference | None:
+    """The first conversation, of those that the chat template accepts, where the prompts differ."""
+    for number, one in enumerate(conversations):
+        now = DAYS[number % len(DAYS)]
+        try:
+            wanted = jinja(one, now)
+        except RenderError:
+            continue
+        written = go(one, now)
+        if normalized(written, one) != normalized(wanted, one):
+            return Difference(one, wanted, written)
+    return None
+
+
+def normalized(prompt: str, conversation: Conversation) -> str:
+    """The prompt with every definition and every arguments object in one spelling."""
+    values = {canonical(value) for value in _json_values(conversation)}
+    decoder, pieces, begin, at = json.JSONDecoder(), [], 0, 0
+    while (at := _next(prompt, at)) >= 0:
+        try:
+            value, end = decoder.raw_decode(prompt, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            if (spelling := canonical(value)) in values:
+                pieces += [prompt[begin:at], spelling]
+                begin = end
+            else:
+                end = at + 1
+        at = end
+    return "".join([*pieces, prompt[begin:]])
+
+
+def _next(prompt: str, at: int) -> int:
+    return min((found for c in '{"' if (found := prompt.find(c, at)) >= 0), default=-1)
+
+
+def _json_values(conversation: Conversation) -> Iterator[object]:
+    for tool in conversation.tools:
+        yield tool
+        yield tool["function"]
+        yield tool["function"]["parameters"]
+    for message in conversation.messages:
+        yield from (dict(call.arguments) for call in message.calls)
+        if message.role == "tool":
+            # Some templates write results as JSON strings.
+            yield message.content
+
+
+def _tool(name: str, description: str, properties: dict[str, object], *required: str) -> Tool:
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description,
+            "parameters": {
+                "type": "object",
+                "properties": properties,
+                **({"required": list(required)} if required else {}),
+            },
+        },
+    }
+
+
+TOOLS: tuple[Tool, ...] = (
+    _tool(
+        "get_weather",
+        'The weather in a <place>, "now" & later: 天気.',
+        {
+            "city": {"type": "string", "description": "A town's name"},
+            "unit": {"type": "string", "enum": ["°C", "°F"], "description": "Defaults to °C"},
+            "days": {"type": "integer", "description": "How many"},
+        },
+        "city",
+    ),
+    _tool(
+        "send-mail",
+        "Sends a mail.\nUse with care.",
+        {
+            "to": {"type": "array", "items": {"type": "string"}, "description": "Addresses"},
+            "text": {"type": "string", "description": ""},
+        },
+        "to",
+        "text",
+    ),
+    _tool("list_files", "Lists files {{ in }} a folder", {}),
+)

@@ -1,0 +1,138 @@
+"""From what a person typed to an opened source: a folder, a GGUF file, a repository of the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantize.checkpoints.adapters.peft import is_adapter
+from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.errors import UsageError
+from quantize.formats.gguf_split import parts_of, stem_of
+from quantize.storage.hub.files import HubFiles
+from quantize.storage.hub.repository import Snapshot, parse_hub_id, pin_or_cached
+from quantize.storage.local import LocalFolder
+from quantize.storage.source import ByteSource
+
+# Folder names that say nothing about the model; its parent's name does.
+_NAMELESS = re.compile(r"checkpoint|model|weights|hf|snapshot|export|[0-9a-f]{40}|", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source, seen through its headers. `repo` and `commit` only when it came from the Hub.
+
+    `identity` changes when the source's bytes do, as far as that can be told without reading them.
+    `remote` are files of which only headers are here so far.
+    """
+
+    source: Checkpoint | GGUFFile
+    location: str
+    identity: str
+    repo: str | None = None
+    commit: str | None = None
+    remote: HubFiles | None = None
+
+
+def open_source(text: str, token: str | None = None) -> Opened:
+    """Open a checkpoint folder, a .gguf file, or `org/name[@revision]` or a URL of the Hub.
+
+    What exists on the disk wins over the Hub, of which only small files and the headers of the
+    weights are read. Raises UsageError("no-such-source").
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return _open_file(path)
+    if path.is_dir():
+        checkpoint = _checkpoint(LocalFolder(path), folder_name(path), text)
+        return Opened(checkpoint, str(path), _stamp(path, checkpoint.names()))
+    repository = parse_hub_id(text)
+    if repository is None:
+        raise UsageError(
+            "no-such-source",
+            f"{text!r} is neither a folder, a .gguf file, nor a repository of the Hub",
+            hint="give a folder with config.json and .safetensors files, or org/name",
+        )
+    return _open_repository(*repository, token)
+
+
+def _open_repository(repo: str, revision: str | None, token: str | None) -> Opened:
+    found = pin_or_cached(repo, revision, token)
+    name = repo.rpartition("/")[2]
+    identity = f"{repo}@{found.commit}"
+    if isinstance(found, Snapshot):
+        checkpoint = _checkpoint(LocalFolder(found.path), name, repo)
+        return Opened(checkpoint, repo, identity, repo, found.commit)
+    remote = HubFiles(found)
+    return Opened(_checkpoint(remote, name, repo), repo, identity, repo, found.commit, remote)
+
+
+def _checkpoint(files: ByteSource, name: str, text: str) -> Checkpoint:
+    """The checkpoint in `files`. Raises UsageError for a lone adapter."""
+    if is_adapter(files) and "config.json" not in files.files():
+        raise UsageError(
+            "adapter-alone",
+            "an adapter, which is no model by itself",
+            where=text,
+            reason="it holds what is added to the weights of the model it was trained on",
+            hint=f"quantize convert BASE --lora {text}",
+        )
+    return Checkpoint(files, name)
+
+
+def open_gguf(path: Path) -> GGUFFile:
+    """A model in a GGUF file, or in several of which `path` is one.
+
+    Raises UsageError("no-part") if not all are in its folder.
+    """
+    folder = LocalFolder(path.parent)
+    parts = parts_of(path.name)
+    missing = sorted(set(parts).difference(folder.files()))
+    if missing:
+        raise UsageError(
+            "no-part",
+            f"{len(missing)} of the {len(parts)} files of the model are not there",
+            where=str(path.with_name(missing[0])),
+            reason=f"{path.name} has a part of the tensors only",
+            hint="put all of them into one folder",
+        )
+    return GGUFFile(folder, parts, stem_of(path.name))
+
+
+def folder_name(path: Path) -> str:
+    """The model's own name: the folder's, or a parent's where the folder's says nothing."""
+    for folder in (path.resolve(), *path.resolve().parents):
+        if not _NAMELESS.fullmatch(folder.name):
+            return folder.name
+    return "model"
+
+
+def folder_identity(path: Path) -> str:
+    """Changes when a file of the folder does."""
+    return _stamp(path, LocalFolder(path).files())
+
+
+def _stamp(folder: Path, names: Iterable[str]) -> str:
+    """Names, sizes and times of the last change, as a digest."""
+    sha = hashlib.sha256()
+    for name in sorted(names):
+        status = (folder / name).stat()
+        sha.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return sha.hexdigest()
+
+
+def _open_file(path: Path) -> Opened:
+    if path.suffix == ".gguf":
+        source = open_gguf(path)
+        return Opened(source, str(path), _stamp(path.parent, source.names()))
+    hint = "give the folder that holds it" if path.suffix in (".safetensors", ".json") else None
+    raise UsageError(
+        "no-such-source",
+        f"{path.name} is a file, but not a .gguf file",
+        where=str(path),
+        hint=hint or "give a folder with config.json and .safetensors files, or a .gguf file",
+    )

@@ -1,0 +1,1 @@
+"""How source tensors become GGUF tensors: rows moved, values changed, shapes turned."""

@@ -1,0 +1,1 @@
+"""One file for each thing that the tool does. `quantize.api` is the face in front of them."""

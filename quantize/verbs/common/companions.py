@@ -1,0 +1,112 @@
+"""What stands beside the GGUF files: Modelfiles and the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from quantize.checkpoints.adapters.alone import LoneAdapter
+from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.execution import Written
+from quantize.ollama.modelfile.adapter import adapter_modelfile
+from quantize.ollama.modelfile.existing import license_named, modelfile_of_gguf
+from quantize.ollama.modelfile.prompt import Prompt, prompt_of, source_of, special_tokens
+from quantize.ollama.modelfile.writing import Chosen, license_file, modelfile
+from quantize.planning.plan import Plan
+from quantize.progress import Progress
+from quantize.publish.manifest import manifest
+from quantize.publish.manifest_merge import with_earlier
+from quantize.publish.manifest_records import imatrix_record, output_records, source_record
+from quantize.recipes.manifest_recipe import record_of
+from quantize.storage.sink import set_aside, write_text
+from quantize.verbs.common.options import Options
+from quantize.verbs.common.preparing import Prepared
+from quantize.verbs.common.results import OutputFile
+from quantize.vocab import end_tokens
+
+
+def write_modelfiles(
+    prepared: Prepared, files: tuple[OutputFile, ...], options: Options, progress: Progress
+) -> tuple[Path, ...]:
+    """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well.
+
+    One that says something else, for somebody may have edited it, is set aside.
+    """
+    prompt = _prompt(prepared.plans[0])
+    texts = [_modelfile(prepared, file, prompt, options.chosen) for file in files]
+    named = {"Modelfile": texts[0]}
+    if len(files) > 1:
+        named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
+    for name, text in named.items():
+        path = options.output / name
+        earlier = set_aside(path, unless=text)
+        if earlier is not None:
+            progress.note(f"{name} was another one, which is now {earlier.name}")
+        write_text(path, text)
+    return tuple(options.output / name for name in named)
+
+
+def _prompt(plan: Plan) -> Prompt | None:
+    """None for a model without a chat template, or one that makes no text."""
+    source = source_of(plan.value)
+    is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
+    if source is None or is_embedder:
+        return None
+    return prompt_of(plan.arch, source, special_tokens(plan.value))
+
+
+def _modelfile(prepared: Prepared, file: OutputFile, prompt: Prompt | None, chosen: Chosen) -> str:
+    # Ollama does not look for the other files of a split model.
+    names = [one.path.name for one in file.files]
+    origin, plan = prepared.opened.source, prepared.plans[0]
+    if isinstance(origin, LoneAdapter):
+        return adapter_modelfile(origin.adapter.settings.base, names[0])
+    if isinstance(origin, GGUFFile):
+        return modelfile_of_gguf(names, plan.kvs, prompt, chosen)
+    license_name = license_file(origin.names())
+    return modelfile(
+        *names,
+        ends=end_tokens(origin, plan.kvs),
+        generation=origin.read_json("generation_config.json"),
+        license_text=origin.read(license_name) if license_name else None,
+        license_name=license_named(plan.value),
+        prompt=prompt,
+        is_embedder=plan.value(f"{plan.arch}.pooling_type") is not None,
+        chosen=chosen,
+    )
+
+
+def write_manifest(
+    prepared: Prepared,
+    written: tuple[Written, ...],
+    options: Options,
+    of_weights: Mapping[str, str],
+) -> Path:
+    plans = prepared.plans
+    text = manifest(
+        source_record(prepared.opened, plans[0], prepared.adapters, of_weights),
+        {
+            "types": [plan.ftype for plan in plans],
+            "recipes": _recipes(prepared) or None,
+            "imatrix": imatrix_record(prepared.imatrix),
+            "edits": options.edits.record(),
+            "split": options.split.record(),
+            "keep_grid": options.keep_grid or None,
+            "arch": options.arch,
+            "pre": options.pre,
+            "name": options.name,
+        },
+        [
+            record
+            for plan, one in zip(plans, written, strict=True)
+            for record in output_records(plan, one)
+        ],
+    )
+    path = options.output / "manifest.json"
+    write_text(path, with_earlier(text, path))
+    return path
+
+
+def _recipes(prepared: Prepared) -> dict[str, object]:
+    """By the names of their files, those that such a name does not tell everything about."""
+    return {one.name: record_of(one) for one in prepared.recipes if not one.is_plain}

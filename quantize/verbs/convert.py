@@ -1,0 +1,66 @@
+"""From a source to GGUF files, their Modelfiles and a manifest."""
+
+from __future__ import annotations
+
+import time
+
+from quantize.execution import Written, run
+from quantize.progress import NullProgress, Progress
+from quantize.sources.fetching import LocalDigests, download, note_unchecked, stream
+from quantize.storage.sink import make_folder
+from quantize.verbs.common.companions import write_manifest, write_modelfiles
+from quantize.verbs.common.options import Options, settings_of
+from quantize.verbs.common.preparing import Prepared, open_sources, plan_sources
+from quantize.verbs.common.report import reports
+from quantize.verbs.common.results import Converted, OutputFile
+
+
+def convert(source: str, options: Options, progress: Progress | None = None) -> Converted:
+    """Write the files of all types, their Modelfiles and the manifest into `options.output`."""
+    started = time.perf_counter()
+    sources = open_sources(source, options)
+    # Planning reads a large vocabulary on one core; another has time for the digests meanwhile.
+    progress = progress or NullProgress()
+    with LocalDigests(sources.opened) as digests:
+        prepared = plan_sources(sources, options, progress)
+        written = _write(prepared, options, progress)
+        files = tuple(
+            OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256, one.shards)
+            for plan, one in zip(prepared.plans, written, strict=True)
+        )
+        return Converted(
+            source=prepared.facts,
+            files=files,
+            modelfiles=write_modelfiles(prepared, files, options, progress),
+            manifest=write_manifest(prepared, written, options, digests.wait()),
+            seconds=time.perf_counter() - started,
+            kernels=written[0].kernels,
+            reports=reports(prepared, written) if options.report else (),
+        )
+
+
+def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Written, ...]:
+    for note in prepared.notes:
+        progress.note(note)
+    plans, origin = prepared.plans, prepared.opened.source
+    make_folder(options.output)
+    paths = [options.output / f"{plan.name}-{plan.ftype}.gguf" for plan in plans]
+    settings = settings_of(options)
+    if options.stream:
+        settings = settings.without(stream(prepared.opened, options.max_memory))
+    else:
+        download(prepared.opened, plans[0], progress)
+    try:
+        written = run(
+            plans,
+            origin,
+            paths,
+            settings,
+            progress,
+            identity=prepared.opened.identity,
+            by_source=prepared.opened.remote is not None,
+        )
+        note_unchecked(prepared.opened, plans[0], progress)
+        return written
+    finally:
+        origin.files.close()

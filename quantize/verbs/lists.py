@@ -1,0 +1,18 @@
+"""What is supported: file types, and names of architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quantize.architectures import ARCHITECTURES
+from quantize.recipes import FTYPES, FileType
+
+
+def list_types() -> tuple[FileType, ...]:
+    """The file types that `--type` takes."""
+    return tuple(FTYPES.values())
+
+
+def list_architectures() -> Mapping[str, str]:
+    """Names of config.json and the GGUF architecture that each becomes."""
+    return {name: ARCHITECTURES[name].arch for name in sorted(ARCHITECTURES, key=str.casefold)}

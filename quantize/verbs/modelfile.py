@@ -1,0 +1,13 @@
+"""A Modelfile for a GGUF file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quantize.ollama.modelfile.existing import modelfile_beside
+from quantize.ollama.modelfile.writing import NOTHING_CHOSEN, Chosen
+
+
+def modelfile_text(file: Path, folder: Path, chosen: Chosen = NOTHING_CHOSEN) -> str:
+    """A Modelfile in `folder` for a GGUF file, whoever made it."""
+    return modelfile_beside(file, folder, chosen)

@@ -1,0 +1,217 @@
+"""Whether a GGUF file is what it should be: by itself, by its manifest, by its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.errors import UsageError
+from quantize.formats.gguf_split import parts_of
+from quantize.formats.imatrix_files import read_imatrix
+from quantize.planning.edits import UNEDITED, Edits, edits_of_record
+from quantize.planning.importance import IMATRIX_FILE
+from quantize.planning.parts import Split
+from quantize.progress import NullProgress, Progress
+from quantize.publish.manifest_check import Recorded, check_digests, recorded
+from quantize.recipes import FTYPES, Recipe, plain
+from quantize.recipes.manifest_recipe import recipe_of
+from quantize.sources.fetching import stream
+from quantize.storage.hub.repository import parse_hub_id
+from quantize.verbs.common.options import Options, settings_of
+from quantize.verbs.common.preparing import prepare
+from quantize.verifying.reproduction import compare_header, compare_with_source
+from quantize.verifying.structure import check_structure, open_gguf
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked: the structure always, `compared` tensors with the source if one was given.
+
+    `by_manifest` is False where there is no manifest beside the file.
+    """
+
+    path: Path
+    tensors: int
+    by_manifest: bool
+    compared: int | None
+
+
+def verify(
+    file: Path,
+    source: str | None = None,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    *,
+    sample: int | None = None,
+) -> Verified:
+    """Check a GGUF file, or all files of the model of which it is one.
+
+    `sample` bounds how many tensors are made again from `source`.
+
+    Raises VerificationError with the name of what is wrong, UsageError, DiskError.
+    """
+    if not file.is_file():
+        raise UsageError("no-such-source", "no such file", where=str(file))
+    progress = progress or NullProgress()
+    options = options or Options()
+    for part in (file.with_name(name) for name in parts_of(file.name)):
+        record = recorded(part) if part.is_file() else None
+        if record is not None:
+            check_digests(part, record, progress)
+    record = recorded(file)
+    opened = open_gguf(file)
+    check_structure(opened, progress)
+    compared = None
+    if source is not None:
+        compared = _compare(opened, record, source, options, progress, sample)
+    return Verified(file, len(opened.weights), record is not None, compared)
+
+
+def _compare(
+    opened: GGUFFile,
+    record: Recorded | None,
+    source: str,
+    options: Options,
+    progress: Progress,
+    sample: int | None,
+) -> int:
+    made = _as_made(options, opened, record)
+    source = _at_commit(source, record)
+    prepared = prepare(source, made)
+    plan = prepared.plans[0]
+    if record is not None and plan.digest != record.output["plan"]:
+        # That the source chose the type itself is not recorded.
+        steering = prepared.recipes[0].steering
+        automatic = prepare(source, replace(made, types=("auto",), steering=steering))
+        if automatic.plans[0].digest == record.output["plan"]:
+            prepared, plan = automatic, automatic.plans[0]
+    if record is not None:
+        compare_header(opened, plan)
+    if sample is None and prepared.opened.remote is not None:
+        stream(prepared.opened, options.max_memory)
+    try:
+        return compare_with_source(
+            opened, plan, prepared.opened.source, settings_of(options), progress, sample=sample
+        )
+    finally:
+        prepared.opened.source.files.close()
+
+
+def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
+    """The options that the file was made with: the manifest's, else what its header tells."""
+    options = _with_imatrix(options, opened, record)
+    is_adapter = _value(opened, "general.type") == "adapter"
+    options = replace(options, adapter_only=is_adapter)
+    if record is None:
+        number = _value(opened, "general.file_type")
+        named = [one.name for one in FTYPES.values() if one.id == number]
+        return replace(options, types=tuple(named[:1]) or ("auto",))
+    made = record.options
+    return replace(
+        options,
+        lora=() if is_adapter else _adapters(options, opened, record),
+        types=(_recipe(record, opened.file),),
+        edits=_edits(record, opened.file),
+        split=_split(record, opened.file),
+        keep_grid=bool(made.get("keep_grid")),
+        arch=made.get("arch"),
+        pre=made.get("pre"),
+        name=made.get("name"),
+    )
+
+
+def _adapters(options: Options, opened: GGUFFile, record: Recorded) -> tuple[str, ...]:
+    """What was merged: as it is given now, else from the Hub at the recorded commits.
+
+    Raises UsageError for adapters that only the person knows the place of.
+    """
+    made = record.source.get("adapters") or []
+    if not options.lora and all("repo" in one for one in made):
+        return tuple(f"{one['repo']}@{one['commit']}={one['scale']}" for one in made)
+    if len(options.lora) != len(made):
+        raise UsageError(
+            "merged-source",
+            "not the adapters that were merged into the model",
+            where=opened.file,
+            reason=f"merged: {', '.join(str(one['name']) for one in made) or 'none'}",
+            hint="--lora ADAPTER[=SCALE] for each of those, as for convert",
+        )
+    return options.lora
+
+
+def _at_commit(source: str, record: Recorded | None) -> str:
+    """The recorded repository at the recorded commit, unless another revision is asked for."""
+    if record is None or Path(source).exists():
+        return source
+    repo, commit = record.source.get("repo"), record.source.get("commit")
+    return f"{repo}@{commit}" if commit and parse_hub_id(source) == (repo, None) else source
+
+
+def _value(opened: GGUFFile, key: str) -> Any:
+    return next((kv.value for kv in opened.kvs if kv.key == key), None)
+
+
+def _recipe(record: Recorded, file: str) -> Recipe:
+    """Of a recorded file. Raises UsageError for a record that makes no sense."""
+    name = str(record.output["type"])
+    with _understood(f"{file}: recipes: {name}"):
+        recorded = record.options.get("recipes", {}).get(name)
+        return plain(name) if recorded is None else recipe_of(name, recorded)
+
+
+def _edits(record: Recorded, file: str) -> Edits:
+    with _understood(f"{file}: edits"):
+        recorded = record.options.get("edits")
+        return UNEDITED if recorded is None else edits_of_record(recorded)
+
+
+def _split(record: Recorded, file: str) -> Split:
+    with _understood(f"{file}: split"):
+        return Split(**record.options.get("split", {}))
+
+
+@contextmanager
+def _understood(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UsageError(
+            "bad-manifest",
+            "the manifest does not say how the file was made",
+            where=where,
+            reason=f"{type(error).__name__}: {error}",
+            hint="verify without --source",
+        ) from error
+
+
+def _with_imatrix(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
+    """The options, with the file's own name of the importance matrix that it was made with.
+
+    Raises UsageError where another matrix is given, or one is and none was used.
+    """
+    named = _value(opened, IMATRIX_FILE)
+    made = named if record is None else record.options.get("imatrix")
+    if made is None and options.imatrix is None:
+        return options
+    if made is None or options.imatrix is None:
+        raise UsageError(
+            "imatrix-of-file",
+            f"it was made with{'out' if made is None else ''} an importance matrix",
+            where=opened.file,
+            reason=None if named is None else f"it was called {named!r}",
+            hint="leave out --imatrix" if made is None else "--imatrix FILE",
+        )
+    if record is not None and read_imatrix(options.imatrix).sha256 != made["sha256"]:
+        raise UsageError(
+            "imatrix-of-file",
+            "it was made with another importance matrix",
+            where=str(options.imatrix),
+            reason=f"the SHA-256 of {made['file']} is {made['sha256']} in the manifest",
+            hint="give that file",
+        )
+    name = named.decode("utf-8", "surrogateescape") if isinstance(named, bytes) else named
+    return replace(options, imatrix_name=name)

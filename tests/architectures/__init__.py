@@ -1,0 +1,1 @@
+"""Families: key-values, names and bytes against files that llama.cpp made."""

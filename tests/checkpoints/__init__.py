@@ -1,0 +1,1 @@
+"""Encodings and adapters: decoded weights against the libraries that wrote them."""

@@ -1,0 +1,1 @@
+"""Runs: the same bytes with any workers, in bounded memory, after any interruption."""

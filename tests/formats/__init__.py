@@ -1,0 +1,1 @@
+"""File formats, read from files that nobody vouches for."""

@@ -1,0 +1,1 @@
+"""What is decided before a weight is read: edits, splits, importance matrices, overviews."""

@@ -1,0 +1,1 @@
+"""The manifest, the card, and what is pushed to the Hub."""

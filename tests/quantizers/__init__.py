@@ -1,0 +1,1 @@
+"""Every ggml type against blocks that ggml made."""

@@ -1,0 +1,1 @@
+"""The type of each tensor, against llama-quantize's own choice."""

@@ -1,0 +1,1 @@
+"""Folders, the sink, and the Hub over a loopback server with faults."""

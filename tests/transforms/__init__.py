@@ -1,0 +1,1 @@
+"""Transforms against plain NumPy, whole and by ranges of rows."""

@@ -1,0 +1,1 @@
+"""Whole verbs through the API."""

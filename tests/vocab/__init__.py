@@ -1,0 +1,1 @@
+"""Tokenizers: key-values, and token ids against the tokenizers library."""
