@@ -10,7 +10,7 @@
     └── VerificationError  exit 8    a file is not what its manifest or source says
 
 Every error says what is wrong (`message`), where (`where`: file, tensor or key), why it cannot go
-on (`reason`), and the next thing to try (`hint`). `reference` is a stable kebab-case name that
+on (`reason`), and the next thing to try (`hint`). `code` is a stable kebab-case name that
 scripts may rely on.
 """
 
@@ -29,7 +29,7 @@ EXIT_DISK = 7
 EXIT_VERIFICATION = 8
 EXIT_INTERRUPTED = 130
 
-_REFERENCE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class QuantizeError(Exception):
@@ -39,17 +39,17 @@ class QuantizeError(Exception):
 
     def __init__(
         self,
-        reference: str,
+        code: str,
         message: str,
         *,
         where: str | None = None,
         reason: str | None = None,
         hint: str | None = None,
     ) -> None:
-        if not _REFERENCE.fullmatch(reference):
-            raise ValueError(f"an error reference is kebab-case, not {reference!r}")
-        super().__init__(reference, message, where, reason, hint)
-        self.reference = reference
+        if not _CODE.fullmatch(code):
+            raise ValueError(f"an error code is kebab-case, not {code!r}")
+        super().__init__(code, message, where, reason, hint)
+        self.code = code
         self.message = message
         self.where = where
         self.reason = reason
@@ -65,13 +65,13 @@ class QuantizeError(Exception):
 
 def _rebuild(
     kind: type[QuantizeError],
-    reference: str,
+    code: str,
     message: str,
     where: str | None,
     reason: str | None,
     hint: str | None,
 ) -> QuantizeError:
-    return kind(reference, message, where=where, reason=reason, hint=hint)
+    return kind(code, message, where=where, reason=reason, hint=hint)
 
 
 class UsageError(QuantizeError):

@@ -70,7 +70,7 @@ class Report:
         self.add("")
 
     def target(self, what: str, ratio: float | None, bound: float, *, least: bool) -> None:
-        """Note a ratio that must be at least, or at most, `bound`."""
+        """Note a ratio that must be at least, or at most, `kept`."""
         if ratio is not None:
             met = ratio >= bound if least else ratio <= bound
             side = "at least" if least else "at most"

@@ -49,7 +49,7 @@ def main() -> int:
                 options = api.Options(types=types, output=Path(folder))
                 files = api.convert(source, options).files
             except QuantizeError as error:
-                cells = [f"[red]{error.reference}"] * len(types)
+                cells = [f"[red]{error.code}"] * len(types)
                 problems.append(f"{name}: {error}\n  {error.reason}")
                 files = ()
             for file in files:

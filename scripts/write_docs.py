@@ -55,7 +55,7 @@ An error says what is wrong, where, why, and what to try next:
       why  names like it: Q4_K_S, Q4_K_M, Q4_K
       try  `quantize types` lists them all
 
-The name in brackets is stable: scripts may rely on it (`--json` has it as `reference`), and on
+The name in brackets is stable: scripts may rely on it (`--json` has it as `code`), and on
 the exit code.
 
 ## Exit codes
@@ -98,8 +98,8 @@ GRIDS = """
 
 Some stored values are exactly those of a ggml type: symmetric integers of 4 or 8 bits in groups of
 32, 64 or more columns with F16 or BF16 scales are Q4_0 or Q8_0, and MXFP4 is MXFP4. Without
-`--type`, and with `--keep-grid`, such weights are moved into that type without loss, and `plan`
-says so. gpt-oss keeps its MXFP4 in any case, as with llama.cpp.
+`--type`, and with `--keep-quantized`, such weights are moved into that type without loss, and
+`plan` says so. gpt-oss keeps its MXFP4 in any case, as with llama.cpp.
 
 """
 
@@ -154,7 +154,7 @@ def architectures_page() -> str:
     rows = []
     for name in sorted(ARCHITECTURES, key=str.casefold):
         module = ARCHITECTURES.table[name].partition(":")[0].rpartition(".")[2]
-        link = f"[{module}.py](../quantize/architectures/{module}.py)"
+        link = f"[{module}.py](../quantize/architectures/families/{module}.py)"
         rows.append(f"| {name} | {ARCHITECTURES[name].arch} | {link} |\n")
     return "".join([ARCHITECTURES_HEAD, *rows, f"\n{len(rows)} names.\n"])
 

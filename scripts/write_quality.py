@@ -20,7 +20,7 @@ from pathlib import Path
 
 from quantize import api
 from quantize.checkpoints.checkpoint import Checkpoint
-from quantize.evaluation.likelihood import Comparison, Estimate
+from quantize.evaluation.likelihood import Estimate, LikelihoodComparison
 from quantize.execution import Settings
 from quantize.planning.from_checkpoint import model_of
 from quantize.progress import NullProgress
@@ -135,7 +135,7 @@ def _rows(file: api.OutputFile, found: Measured) -> Iterator[str]:
     yield f"| {file.type} | {file.bits_per_weight:.2f} | {_cells(found, comparison)} |\n"
 
 
-def _cells(found: Measured, comparison: Comparison) -> str:
+def _cells(found: Measured, comparison: LikelihoodComparison) -> str:
     return " | ".join([
         _text(found.perplexity, 4),
         _text(comparison.log_ratio, 6),

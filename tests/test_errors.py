@@ -53,5 +53,5 @@ def test_an_error_survives_the_way_between_processes(kind: type[QuantizeError]) 
     assert type(received) is kind
     assert vars(received) == vars(sent)
     assert vars(received) == {
-        "reference": "some-trouble", "message": "m", "where": "w", "reason": "r", "hint": "h",
+        "code": "some-trouble", "message": "m", "where": "w", "reason": "r", "hint": "h",
     }  # fmt: skip

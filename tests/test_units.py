@@ -35,7 +35,7 @@ def test_a_size_is_a_number_and_a_unit(text: str, nbytes: int) -> None:
 def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_size(text)
-    assert caught.value.reference == "bad-size"
+    assert caught.value.code == "bad-size"
     assert repr(text) in str(caught.value)
     assert caught.value.hint is not None
     assert "600MB" in caught.value.hint

@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from quantize.architectures.family import Generated, Rule, experts, tensor
+from quantize.architectures.family import Generated, TensorRule, experts, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.transforms.base import IDENTITY, Add, Transform
 
-EMBEDDING = (Rule("embed_tokens.weight", "token_embd.weight"),)
+EMBEDDING = (TensorRule("embed_tokens.weight", "token_embd.weight"),)
 OUTPUT_NORM = tensor("norm", "output_norm")
 # Absent when the embedding is tied; llama.cpp then uses token_embd for both.
 HEAD = (
-    Rule("lm_head.weight", "output.weight", optional=True),
-    Rule("lm_head.bias", "output.bias", optional=True),
+    TensorRule("lm_head.weight", "output.weight", optional=True),
+    TensorRule("lm_head.bias", "output.bias", optional=True),
 )
 # A head that llama.cpp requires: it does not put the embedding in its place.
 UNTIED_HEAD = tensor("lm_head", "output")
@@ -45,7 +45,7 @@ EXPERTS = (
     experts("layers.{bid}.mlp.experts.{eid}.up_proj", "blk.{bid}.ffn_up_exps"),
     experts("layers.{bid}.mlp.experts.{eid}.down_proj", "blk.{bid}.ffn_down_exps"),
 )
-MOE = (Rule("layers.{bid}.mlp.gate.weight", "blk.{bid}.ffn_gate_inp.weight"), *EXPERTS)
+MOE = (TensorRule("layers.{bid}.mlp.gate.weight", "blk.{bid}.ffn_gate_inp.weight"), *EXPERTS)
 SHARED_EXPERTS = (
     *tensor("layers.{bid}.mlp.shared_experts.gate_proj", "blk.{bid}.ffn_gate_shexp"),
     *tensor("layers.{bid}.mlp.shared_experts.up_proj", "blk.{bid}.ffn_up_shexp"),
@@ -62,7 +62,7 @@ def attention(
     k: Transform = IDENTITY,
     v: Transform = IDENTITY,
     o: Transform = IDENTITY,
-) -> tuple[Rule, ...]:
+) -> tuple[TensorRule, ...]:
     """Separate q, k, v and output projections, with what RoPE's layout asks of q and k."""
     return (
         *tensor("layers.{bid}.self_attn.q_proj", "blk.{bid}.attn_q", q),
@@ -72,7 +72,7 @@ def attention(
     )
 
 
-def plus_one(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+def plus_one(rules: Iterable[TensorRule]) -> tuple[TensorRule, ...]:
     """The rules, for models that store the weights of norms less 1."""
     return tuple(
         replace(rule, transform=Add()) if str(rule.source).endswith("norm.weight") else rule

@@ -34,7 +34,7 @@ OTHER_MODALITIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TensorRule:
     """One GGUF tensor name and the source tensors it is made of.
 
     `source` is a template or several: "{bid}" stands for each block of `blocks` (None: all),
@@ -88,7 +88,7 @@ class Family:
 
     arch: str
     keys: tuple[Key, ...]
-    rules: Callable[[Hparams], Iterable[Rule]]
+    rules: Callable[[Hparams], Iterable[TensorRule]]
     early: tuple[Key, ...] = ()
     unused: tuple[str, ...] | Callable[[Hparams], tuple[str, ...]] = ()
     prefixes: tuple[str, ...] = PREFIXES
@@ -105,28 +105,28 @@ class Family:
 
 def tensor(
     source: str, target: str, transform: Transform = IDENTITY, *, optional: bool = False
-) -> tuple[Rule, ...]:
+) -> tuple[TensorRule, ...]:
     """A weight that is required (unless `optional`) and its bias where the checkpoint has one."""
     return (
-        Rule(f"{source}.weight", f"{target}.weight", transform, optional),
-        Rule(f"{source}.bias", f"{target}.bias", transform, optional=True),
+        TensorRule(f"{source}.weight", f"{target}.weight", transform, optional),
+        TensorRule(f"{source}.bias", f"{target}.bias", transform, optional=True),
     )
 
 
-def experts(source: str, target: str, blocks: Sequence[int] | None = None) -> Rule:
+def experts(source: str, target: str, blocks: Sequence[int] | None = None) -> TensorRule:
     """The weight of every expert, "{eid}" in `source`, stacked into one tensor."""
-    return Rule(f"{source}.weight", f"{target}.weight", Stack(), blocks=blocks)
+    return TensorRule(f"{source}.weight", f"{target}.weight", Stack(), blocks=blocks)
 
 
-def biased(source: str, target: str, transform: Transform = IDENTITY) -> tuple[Rule, ...]:
+def biased(source: str, target: str, transform: Transform = IDENTITY) -> tuple[TensorRule, ...]:
     """A weight and its bias, both required; `transform` is the weight's."""
     return (
-        Rule(f"{source}.weight", f"{target}.weight", transform),
-        Rule(f"{source}.bias", f"{target}.bias"),
+        TensorRule(f"{source}.weight", f"{target}.weight", transform),
+        TensorRule(f"{source}.bias", f"{target}.bias"),
     )
 
 
-def on_blocks(blocks: Sequence[int], rules: Iterable[Rule]) -> tuple[Rule, ...]:
+def on_blocks(blocks: Sequence[int], rules: Iterable[TensorRule]) -> tuple[TensorRule, ...]:
     """The rules, for these blocks only."""
     return tuple(replace(rule, blocks=blocks) for rule in rules)
 

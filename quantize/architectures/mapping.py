@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from quantize.architectures.family import UNUSED, Family, Rule
+from quantize.architectures.family import UNUSED, Family, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.errors import CheckpointError
 from quantize.tensors import Shape
@@ -106,7 +106,9 @@ def _is_unused(family: Family, hp: Hparams, original: str) -> bool:
     )
 
 
-def _expand(rules: Iterable[Rule], hp: Hparams) -> Iterable[tuple[str, tuple[str, ...], Rule]]:
+def _expand(
+    rules: Iterable[TensorRule], hp: Hparams
+) -> Iterable[tuple[str, tuple[str, ...], TensorRule]]:
     """Rules with their block and expert numbers filled in: (target, sources, rule)."""
     for rule in rules:
         per_block = "{bid}" in rule.target
@@ -122,7 +124,7 @@ def _expand(rules: Iterable[Rule], hp: Hparams) -> Iterable[tuple[str, tuple[str
             yield rule.target.replace("{bid}", str(bid)), tuple(sources), rule
 
 
-def _shape(rule: Rule, target: str, originals: tuple[str, ...], hp: Hparams) -> Shape:
+def _shape(rule: TensorRule, target: str, originals: tuple[str, ...], hp: Hparams) -> Shape:
     shapes: Mapping[str, Shape] = hp.shapes
     try:
         return rule.transform.shape([shapes[name] for name in originals])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Rule, tensor
+from quantize.architectures.family import TensorRule, tensor
 from quantize.transforms.base import IDENTITY, NegExp, Transform, chain
 from quantize.transforms.shapes import Refold, Reshape
 
@@ -18,7 +18,7 @@ def mamba2_mixer(
     norm: bool = True,
     in_proj: Transform = IDENTITY,
     out_proj: Transform = IDENTITY,
-) -> tuple[Rule, ...]:
+) -> tuple[TensorRule, ...]:
     """`source` is the mixer's name, `kernel` the width of its convolution.
 
     `norm`: whether there is one, in `groups`, before out_proj.
@@ -26,11 +26,11 @@ def mamba2_mixer(
     gated_norm = tensor(f"{source}.norm", "blk.{bid}.ssm_norm", Refold((groups, -1)))
     return (
         *tensor(f"{source}.in_proj", "blk.{bid}.ssm_in", in_proj),
-        Rule(f"{source}.conv1d.weight", "blk.{bid}.ssm_conv1d.weight", Reshape((-1, kernel))),
-        Rule(f"{source}.conv1d.bias", "blk.{bid}.ssm_conv1d.bias", optional=True),
-        Rule(f"{source}.dt_bias", "blk.{bid}.ssm_dt.bias"),
-        Rule(f"{source}.A_log", "blk.{bid}.ssm_a", chain(_COLUMN, NegExp())),
-        Rule(f"{source}.D", "blk.{bid}.ssm_d", _COLUMN),
+        TensorRule(f"{source}.conv1d.weight", "blk.{bid}.ssm_conv1d.weight", Reshape((-1, kernel))),
+        TensorRule(f"{source}.conv1d.bias", "blk.{bid}.ssm_conv1d.bias", optional=True),
+        TensorRule(f"{source}.dt_bias", "blk.{bid}.ssm_dt.bias"),
+        TensorRule(f"{source}.A_log", "blk.{bid}.ssm_a", chain(_COLUMN, NegExp())),
+        TensorRule(f"{source}.D", "blk.{bid}.ssm_d", _COLUMN),
         *(gated_norm if norm else ()),
         *tensor(f"{source}.out_proj", "blk.{bid}.ssm_out", out_proj),
     )

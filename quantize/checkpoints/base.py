@@ -49,7 +49,7 @@ class Repacking(Protocol):
     """A layout that some ggml type can hold without loss."""
 
     def repack_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> U8Array:
-        """Rows lo..hi as blocks of the ggml type `weight.grid`: uint8 (hi - lo, nbytes)."""
+        """Rows lo..hi as blocks of the ggml type `weight.exact_type`: uint8 (hi - lo, nbytes)."""
         ...
 
 
@@ -57,10 +57,10 @@ class Repacking(Protocol):
 class Weight:
     """A tensor as it is once decoded: its name and shape, and the stored tensors it is made of.
 
-    `dtype` is the precision of the decoded values as a safetensors dtype. `grid` is the ggml type
-    whose blocks can hold the stored values exactly, if there is one: such rows can be repacked
-    instead of quantized again; with `moved`, they always are. `held` is how many bytes decoding
-    takes beside those of the rows themselves, however few they are.
+    `dtype` is the precision of the decoded values as a safetensors dtype. `exact_type` is the ggml
+    type whose blocks can hold the stored values exactly, if there is one: such rows can be repacked
+    instead of quantized again; with `always_kept`, they always are. `fixed_nbytes` is the memory
+    that decoding takes on top of the rows themselves, however few they are.
     """
 
     name: str
@@ -68,9 +68,9 @@ class Weight:
     dtype: str
     layout: Layout
     parts: tuple[StoredTensor, ...]
-    grid: str | None = None
-    moved: bool = False
-    held: int = 0
+    exact_type: str | None = None
+    always_kept: bool = False
+    fixed_nbytes: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -86,7 +86,7 @@ class Weight:
         return self.layout.decode_rows(self, lo, hi, read)
 
     def repack_rows(self, lo: int, hi: int, read: Reader) -> U8Array:
-        """Rows of a weight that has a `grid`, as blocks of that ggml type."""
+        """Rows of a weight that has a `exact_type`, as blocks of that ggml type."""
         if not isinstance(self.layout, Repacking):
             raise TypeError(f"{self.encoding} cannot repack")
         return self.layout.repack_rows(self, lo, hi, read)

@@ -67,7 +67,7 @@ class Checkpoint:
         return self.weights[name].decode_rows(lo, hi, self._read)
 
     def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
-        """Rows of a weight that has a `grid`, as blocks of that ggml type."""
+        """Rows of a weight that has a `exact_type`, as blocks of that ggml type."""
         return self.weights[name].repack_rows(lo, hi, self._read)
 
     def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> memoryview:

@@ -19,7 +19,7 @@ from quantize.tensors import GGML_TYPES, StoredTensor, as_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Blocks:
+class BlockLayout:
     """Blocks of a ggml type, as they stand in the file; or plain numbers, which have no blocks."""
 
     name: str = "gguf"
@@ -64,7 +64,7 @@ class GGUFFile:
             for tensor in header.tensors.values()
         }
         self.weights = {
-            tensor.name: Weight(tensor.name, tensor.shape, tensor.dtype, Blocks(), (tensor,))
+            tensor.name: Weight(tensor.name, tensor.shape, tensor.dtype, BlockLayout(), (tensor,))
             for tensor in self.tensors.values()
         }
 

@@ -34,7 +34,7 @@ class Source(Protocol):
         ...
 
     def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
-        """Rows of a weight that has a `grid`, as blocks of it: uint8 (hi - lo, nbytes)."""
+        """Rows of a weight that has a `exact_type`, as blocks of it: uint8 (hi - lo, nbytes)."""
         ...
 
     def read_json(self, name: str) -> Any:

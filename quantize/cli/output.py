@@ -23,7 +23,7 @@ from quantize.progress import NullProgress, Progress
 _UNWRAPPED = 100_000
 
 
-class Output:
+class Printer:
     """The sink of one command."""
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
@@ -68,12 +68,12 @@ class Output:
 @contextmanager
 def session(
     *, json: bool = False, quiet: bool = False, when_interrupted: str | None = None
-) -> Iterator[Output]:
+) -> Iterator[Printer]:
     """The body of every command, and the only place where errors become text and exit codes.
 
     What is not a QuantizeError is a bug, and keeps its traceback.
     """
-    out = Output(json=json, quiet=quiet)
+    out = Printer(json=json, quiet=quiet)
     try:
         yield out
     except QuantizeError as error:
@@ -91,7 +91,7 @@ def session(
 def _error_event(error: QuantizeError) -> ErrorEvent:
     return ErrorEvent(
         event="error",
-        reference=error.reference,
+        code=error.code,
         message=error.message,
         where=error.where,
         reason=error.reason,

@@ -22,7 +22,7 @@ _ADD_SPECIAL, _PARSE_SPECIAL = True, False
 _DATA_TOO = True
 
 
-class Model:
+class LoadedModel:
     """A loaded GGUF file with room for `context` tokens. Made by opened()."""
 
     def __init__(self, llama: Llama, path: Path, model: int, state: int, context: int) -> None:
@@ -98,7 +98,7 @@ class Model:
 
 
 @contextmanager
-def opened(path: Path, context: int, threads: int) -> Iterator[Model]:
+def opened(path: Path, context: int, threads: int) -> Iterator[LoadedModel]:
     """Load a GGUF file.
 
     Raises UsageError where llama.cpp is not installed, UnsupportedError for a file that llama.cpp
@@ -123,7 +123,7 @@ def opened(path: Path, context: int, threads: int) -> Iterator[Model]:
                 # llama.cpp would abort, with the whole process.
                 raise _refused(llama, path, f"a context of {context} is too much for it")
             llama.set_n_threads(state, threads, threads)
-            yield Model(llama, path, model, state, context)
+            yield LoadedModel(llama, path, model, state, context)
         finally:
             llama.free(state)
     finally:

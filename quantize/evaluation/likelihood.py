@@ -60,7 +60,7 @@ class Divergence:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class LikelihoodComparison:
     """A model beside its base.
 
     `log_ratio` is ln(perplexity / base_perplexity). Both models read the same tokens, so its error
@@ -103,9 +103,9 @@ def perplexity(nll: NDArray[np.float64]) -> Estimate:
     return Estimate(value, value * mean.error)
 
 
-def compared(nll: NDArray[np.float64], found: Differences) -> Comparison:
+def compared(nll: NDArray[np.float64], found: Differences) -> LikelihoodComparison:
     median, percentile_99 = np.quantile(found.divergence, (0.5, 0.99))
-    return Comparison(
+    return LikelihoodComparison(
         base_perplexity=perplexity(found.base_nll),
         log_ratio=estimate(nll - found.base_nll),
         divergence=Divergence(

@@ -23,7 +23,7 @@ from quantize.tensors import GGML_TYPES, Shape, as_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Scales:
+class ScaleFields:
     """Numbers at `offsets` of a block that are no number when all bits of `mask` are set."""
 
     offsets: tuple[int, ...]
@@ -34,32 +34,32 @@ class Scales:
 # Offsets from ggml-common.h. F32 holds whatever is finite. IQ1_M has four bits of its scale on top
 # of each of four words; the scales of NVFP4 have no infinity.
 SCALES = {
-    "F16": Scales((0,)),
-    "BF16": Scales((0,), mask=0x7F80),
-    "Q4_0": Scales((0,)),
-    "Q4_1": Scales((0, 2)),
-    "Q5_0": Scales((0,)),
-    "Q5_1": Scales((0, 2)),
-    "Q8_0": Scales((0,)),
-    "Q2_K": Scales((80, 82)),
-    "Q3_K": Scales((108,)),
-    "Q4_K": Scales((0, 2)),
-    "Q5_K": Scales((0, 2)),
-    "Q6_K": Scales((208,)),
-    "IQ2_XXS": Scales((0,)),
-    "IQ2_XS": Scales((0,)),
-    "IQ2_S": Scales((0,)),
-    "IQ3_XXS": Scales((0,)),
-    "IQ3_S": Scales((0,)),
-    "IQ1_S": Scales((0,)),
-    "IQ1_M": Scales((48,), mask=0x7000_C000_0000_0000, dtype="<u8"),
-    "IQ4_NL": Scales((0,)),
-    "IQ4_XS": Scales((0,)),
-    "TQ1_0": Scales((52,)),
-    "TQ2_0": Scales((64,)),
-    "MXFP4": Scales((0,), mask=0xFF, dtype="u1"),
-    "Q1_0": Scales((0,)),
-    "Q2_0": Scales((0,)),
+    "F16": ScaleFields((0,)),
+    "BF16": ScaleFields((0,), mask=0x7F80),
+    "Q4_0": ScaleFields((0,)),
+    "Q4_1": ScaleFields((0, 2)),
+    "Q5_0": ScaleFields((0,)),
+    "Q5_1": ScaleFields((0, 2)),
+    "Q8_0": ScaleFields((0,)),
+    "Q2_K": ScaleFields((80, 82)),
+    "Q3_K": ScaleFields((108,)),
+    "Q4_K": ScaleFields((0, 2)),
+    "Q5_K": ScaleFields((0, 2)),
+    "Q6_K": ScaleFields((208,)),
+    "IQ2_XXS": ScaleFields((0,)),
+    "IQ2_XS": ScaleFields((0,)),
+    "IQ2_S": ScaleFields((0,)),
+    "IQ3_XXS": ScaleFields((0,)),
+    "IQ3_S": ScaleFields((0,)),
+    "IQ1_S": ScaleFields((0,)),
+    "IQ1_M": ScaleFields((48,), mask=0x7000_C000_0000_0000, dtype="<u8"),
+    "IQ4_NL": ScaleFields((0,)),
+    "IQ4_XS": ScaleFields((0,)),
+    "TQ1_0": ScaleFields((52,)),
+    "TQ2_0": ScaleFields((64,)),
+    "MXFP4": ScaleFields((0,), mask=0xFF, dtype="u1"),
+    "Q1_0": ScaleFields((0,)),
+    "Q2_0": ScaleFields((0,)),
 }
 
 
@@ -96,7 +96,7 @@ def not_finite(source: Source, tensor: PlannedTensor, step: int) -> CheckpointEr
         found = check_finite(values)
         if found is not None:
             index = lo * tensor.cols + found
-            return _not_finite(tensor.name, tensor.made, index, values[found])
+            return _not_finite(tensor.name, tensor.full_shape, index, values[found])
     return CheckpointError(
         "source-changed",
         "the weights are not what they were a moment ago",
@@ -125,7 +125,7 @@ def too_large(source: Source, tensor: PlannedTensor, step: int) -> CheckpointErr
         magnitude = np.abs(rows.reshape(-1))
         if magnitude.size and magnitude.max() > top:
             top, index = magnitude.max(), lo * tensor.cols + int(magnitude.argmax())
-    place = ", ".join(str(i) for i in np.unravel_index(index, tensor.made))
+    place = ", ".join(str(i) for i in np.unravel_index(index, tensor.full_shape))
     largest = f"the largest magnitude is {float(top):.4g}, at [{place}]"
     if tensor.type == "F16":
         return CheckpointError(

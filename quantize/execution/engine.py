@@ -13,7 +13,7 @@ from quantize.execution.journal_writer import Recorder
 from quantize.execution.lanes import Lane, ProcessLane, Setup, ThreadLane
 from quantize.execution.memory import IN_FLIGHT, Limits, check_memory, limits_of, task_memory
 from quantize.execution.order import in_source_order
-from quantize.execution.outputs import Outputs, facts_of
+from quantize.execution.outputs import RunFiles, facts_of
 from quantize.execution.settings import Settings, Shard, Written, choose_kernels
 from quantize.execution.tally import Tally
 from quantize.execution.worker import Qualities, Worker
@@ -44,14 +44,14 @@ def run(
     journals stay, and the same call continues.
     """
     kernels = choose_kernels(settings.kernels)
-    limits = limits_of(settings, plans[0].weights)
+    limits = limits_of(settings, plans[0].n_params)
     cut = list(tasks(plans[0], limits.step))
     if by_source:
         cut = in_source_order(source, plans[0].tensors, cut)
     check_memory(source, plans[0].tensors, cut, limits)
     facts = [facts_of(plan, source, identity) for plan in plans]
     measures = settings.measures
-    outputs = Outputs(plans, paths, facts, progress, fresh=settings.fresh, measures=measures)
+    outputs = RunFiles(plans, paths, facts, progress, fresh=settings.fresh, measures=measures)
     try:
         job = _Job(plans, source, outputs, limits, kernels, progress, measures=measures)
         digests = job.run(cut)
@@ -85,7 +85,7 @@ class _Job:
         self,
         plans: Sequence[Plan],
         source: Source,
-        outputs: Outputs,
+        outputs: RunFiles,
         limits: Limits,
         kernels: str,
         progress: Progress,

@@ -18,7 +18,7 @@ def quantize_weighted(
     """The stored bytes of `rows`, float32 `(n, cols)`, from row `first` of the tensor on."""
     pieces = [
         quantizer.quantize(rows[lo - first : hi - first], _importance(tensor, imatrix, lo))
-        for lo, hi in _within_matrices(first, first + len(rows), tensor.made[-2])
+        for lo, hi in _within_matrices(first, first + len(rows), tensor.full_shape[-2])
     ]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
@@ -37,7 +37,7 @@ def importance_at(tensor: PlannedTensor, row: int) -> F32Array | None:
 
 
 def _importance(tensor: PlannedTensor, imatrix: ImatrixEntry, row: int) -> F32Array:
-    return _usable(imatrix.values().reshape(-1, tensor.cols)[row // tensor.made[-2]])
+    return _usable(imatrix.values().reshape(-1, tensor.cols)[row // tensor.full_shape[-2]])
 
 
 def _usable(weights: F32Array) -> F32Array:

@@ -136,10 +136,10 @@ def check_needed(name: str, needed: int, limits: Limits) -> None:
 
 def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
     """What writing `plans` would take. Raises UsageError where the bound is too small."""
-    limits = limits_of(settings, plans[0].weights)
+    limits = limits_of(settings, plans[0].n_params)
     tensors = plans[0].tensors
     held = [
-        _memory(tensors[task.index], task, limits.step, count(tensors[task.index].made))
+        _memory(tensors[task.index], task, limits.step, count(tensors[task.index].full_shape))
         for task in tasks(plans[0], limits.step)
     ]
     most = sum(sorted(held)[-limits.jobs * IN_FLIGHT :])
@@ -151,9 +151,9 @@ def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
 def _memory(tensor: PlannedTensor, task: Task, step: int, sources: int) -> int:
     elements = (task.hi - task.lo) * tensor.cols
     if not tensor.transform.whole:
-        return elements * _PER_ELEMENT + tensor.held
+        return elements * _PER_ELEMENT + tensor.fixed_nbytes
     mixed = max(sources // tensor.slices, elements) * _PER_WHOLE_ELEMENT
-    return mixed + step * _PER_ELEMENT + tensor.held
+    return mixed + step * _PER_ELEMENT + tensor.fixed_nbytes
 
 
 def _resident() -> int:

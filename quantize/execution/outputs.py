@@ -21,7 +21,7 @@ from quantize.storage.sink import check_folder, disk_error
 from quantize.storage.sink_files import PartialFiles
 
 
-class Outputs:
+class RunFiles:
     """The partial files and the journal of each plan, all of them open. Raises DiskError.
 
     `done` are the rows that are in every file already; with `measures`, rows that were not measured

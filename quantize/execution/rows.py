@@ -16,7 +16,7 @@ from quantize.transforms.base import ZEROS, Transform, halves
 
 
 def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:
-    """Rows lo..hi of `tensor.made` as float32 (hi - lo, cols).
+    """Rows lo..hi of `tensor.full_shape` as float32 (hi - lo, cols).
 
     Of a tensor whose transform mixes columns, the slices with these rows are made complete for
     that, from sources that are read `step` elements at a time.

@@ -64,4 +64,4 @@ def _source_nbytes(source: Source, tensor: PlannedTensor) -> int:
         return len(tensor.values)
     weights = [source.weights[name] for name in tensor.sources]
     elements = sum(count(weight.shape) for weight in weights)
-    return sum(weight.nbytes for weight in weights) * count(tensor.made) // max(elements, 1)
+    return sum(weight.nbytes for weight in weights) * count(tensor.full_shape) // max(elements, 1)

@@ -46,7 +46,7 @@ class ImatrixEntry:
     zeros: int = 0
 
     @property
-    def held(self) -> int:
+    def fixed_nbytes(self) -> int:
         """Bytes that its values take while they are made."""
         return 2 * 4 * self.size
 

@@ -126,13 +126,13 @@ def _jobs(reference: Source, other: Source, index: int, pair: Pair, step: int) -
 def _height(tensor: PlannedTensor) -> int:
     """How many rows of the written shape are made at once, whether they are wanted or not."""
     rows = as_rows(tensor.shape)[0]
-    if as_rows(tensor.made) != as_rows(tensor.shape):
+    if as_rows(tensor.full_shape) != as_rows(tensor.shape):
         return rows
     return rows // tensor.slices if tensor.transform.whole else 1
 
 
 def _memory(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> int:
-    if as_rows(tensor.made) != as_rows(tensor.shape):
+    if as_rows(tensor.full_shape) != as_rows(tensor.shape):
         lo, hi = 0, tensor.rows
     elif not tensor.transform.whole:
         hi = min(hi, lo + max(1, step // max(tensor.cols, 1)))
@@ -144,7 +144,7 @@ def _rows(source: Source, tensor: PlannedTensor, job: Job, step: int) -> Rows:
     if _height(tensor) == 1:
         return lambda lo, hi: planned_rows(source, tensor, lo, hi, step)
     # A vector is written without leading dimensions of 1: one row becomes many.
-    is_turned = as_rows(tensor.made) != as_rows(tensor.shape)
+    is_turned = as_rows(tensor.full_shape) != as_rows(tensor.shape)
     start, stop = (0, tensor.rows) if is_turned else (job.lo, job.hi)
     made = planned_rows(source, tensor, start, stop, step)
     made = made.reshape(-1, as_rows(tensor.shape)[1])

@@ -97,7 +97,7 @@ def _ranges(tensor: PlannedTensor) -> Iterator[Task]:
 
     Slices that must be made complete are taken so; then they hold more than a sample.
     """
-    matrix = tensor.made[-2]
+    matrix = tensor.full_shape[-2]
     if tensor.transform.whole:
         slice_rows = tensor.rows // tensor.slices
         for part in range(min(_PLACES, tensor.slices)):

@@ -36,7 +36,7 @@ def choose_automatically(source: Checkpoint | GGUFFile, model: Model) -> Automat
     mix = FTYPES[nearest]
     kept = Counter[str]()
     for output in model.outputs:
-        kept[output.grid or ""] += count(output.shape)
+        kept[output.exact_type or ""] += count(output.shape)
     most = kept.most_common(1)[0][0]
     labels = [one for one in FTYPES.values() if one.default == most]
     why = f"{nearest}, which loses nothing measurable of the stored weights"
@@ -69,7 +69,7 @@ def notes_on_encodings(source: Checkpoint | GGUFFile, model: Model) -> tuple[str
     if isinstance(source, GGUFFile) or source.encoding.nearest is None:
         return ()
     method = source.encoding.name
-    names = {name for output in model.outputs if not output.grid for name in output.sources}
+    names = {name for output in model.outputs if not output.exact_type for name in output.sources}
     if not any(source.weights[name].encoding.startswith(method) for name in names):
         return ()
     return (f"{method}: the weights are quantized already, and what is written cannot be better",)

@@ -21,7 +21,7 @@ from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
 from quantize.formats.kv import KV
 from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.layout import file_order
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.tensors import as_rows
 from quantize.transforms.base import RoundToF16, Transform, chain
 from quantize.vocab.build import VocabHints, build
@@ -33,14 +33,14 @@ def model_of(
     arch: str | None = None,
     pre: str | None = None,
     name: str | None = None,
-    keep_grid: bool = False,
+    keep_quantized: bool = False,
 ) -> Model:
     """Everything about the output but the types of its tensors.
 
     `arch` is an architecture name of config.json to use in place of the checkpoint's own, `pre`
-    overrides the pre-tokenizer, `name` the model's name. `keep_grid`: weights whose stored values
-    some ggml type holds exactly shall be of that type. Reads JSON files only,
-    and of the weights the single numbers that a family writes as key-values.
+    overrides the pre-tokenizer, `name` the model's name. `keep_quantized`: weights whose stored
+    values some ggml type holds exactly shall be of that type. Reads JSON files only, and of the
+    weights the single numbers that a family writes as key-values.
     """
     with _reading_config():
         family = family_of(checkpoint, arch)
@@ -49,9 +49,9 @@ def model_of(
         generated = list(family.generated(hp))
         early = key_values(family.early, family.arch, hp)
         keys = key_values(family.keys, family.arch, hp)
-    outputs = [_output(checkpoint, tensor, keep_grid=keep_grid) for tensor in mapped]
+    outputs = [_output(checkpoint, tensor, keep_quantized=keep_quantized) for tensor in mapped]
     outputs += [
-        Output(made.name, made.values.shape, values=made.values.astype("<f4").tobytes())
+        OutputTensor(made.name, made.values.shape, values=made.values.astype("<f4").tobytes())
         for made in generated
     ]
     outputs.sort(key=lambda output: file_order(output.name))
@@ -180,23 +180,25 @@ def _in_source_precision(checkpoint: Checkpoint, tensor: Mapped) -> Transform:
     return tensor.transform
 
 
-def _output(checkpoint: Checkpoint, tensor: Mapped, *, keep_grid: bool) -> Output:
+def _output(checkpoint: Checkpoint, tensor: Mapped, *, keep_quantized: bool) -> OutputTensor:
     weights = [checkpoint.weights[name] for name in tensor.sources]
-    grids = {weight.grid if keep_grid or weight.moved else None for weight in weights}
+    grids = {
+        weight.exact_type if keep_quantized or weight.always_kept else None for weight in weights
+    }
     grid = grids.pop() if len(grids) == 1 and tensor.transform.moves_rows_only else None
-    return Output(
+    return OutputTensor(
         tensor.name,
         tensor.shape,
         tensor.sources,
         _in_source_precision(checkpoint, tensor),
-        grid=grid,
+        exact_type=grid,
         stored=grid or "F32",
-        bound=grid is not None,
-        held=max(weight.held for weight in weights),
+        kept=grid is not None,
+        fixed_nbytes=max(weight.fixed_nbytes for weight in weights),
     )
 
 
-def _check_duplicates(outputs: Sequence[Output]) -> None:
+def _check_duplicates(outputs: Sequence[OutputTensor]) -> None:
     for before, after in itertools.pairwise(outputs):
         if before.name == after.name:
             raise CheckpointError(
@@ -214,7 +216,7 @@ def _last_wins(kvs: Iterable[KV]) -> tuple[KV, ...]:
     return tuple(found.values())
 
 
-def _parameter_counts(outputs: Sequence[Output]) -> ParameterCounts:
+def _parameter_counts(outputs: Sequence[OutputTensor]) -> ParameterCounts:
     """What the size label is made from, counted as llama.cpp's GGUF writer does."""
     total = shared = per_expert = expert_sum = stacks = 0
     for output in outputs:

@@ -8,16 +8,20 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KV, string
 from quantize.planning.layout import file_order
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.tensors import StoredTensor
 
 _FLOATS = {"F32", "F16", "BF16"}
 
 
 def model_of_gguf(
-    source: GGUFFile, *, name: str | None = None, keep_grid: bool = False, keep_split: bool = False
+    source: GGUFFile,
+    *,
+    name: str | None = None,
+    keep_quantized: bool = False,
+    keep_split: bool = False,
 ) -> Model:
-    """The file's model. `keep_grid`: tensors that are quantized already keep their types.
+    """The file's model. `keep_quantized`: tensors that are quantized already keep their types.
 
     `keep_split`: each stays in its file, at its place. Raises UsageError if there is only one.
     """
@@ -31,13 +35,13 @@ def model_of_gguf(
         return (0, 0, *file_order(tensor.name))
 
     outputs = [
-        Output(
+        OutputTensor(
             tensor.name,
             tensor.shape,
             (tensor.name,),
-            grid=None if tensor.dtype in _FLOATS else tensor.dtype,
+            exact_type=None if tensor.dtype in _FLOATS else tensor.dtype,
             stored=tensor.dtype,
-            bound=keep_grid,
+            kept=keep_quantized,
             file=files[tensor.file] if keep_split else 0,
         )
         for tensor in sorted(source.tensors.values(), key=place)

@@ -15,7 +15,7 @@ from quantize.formats.imatrix import LARGEST, Imatrix, ImatrixEntry
 from quantize.formats.kv import KV, string, u32, with_last
 from quantize.planning.edits import Edits
 from quantize.planning.layout import written_shape
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.recipes.categories import OUTPUT, TOKEN_EMBD, category
 from quantize.tensors import GGML_TYPES
@@ -120,7 +120,7 @@ def _cut(text: str) -> str | bytes:
         return raw
 
 
-def _entry_of(output: Output, imatrix: Imatrix) -> ImatrixEntry | None:
+def _entry_of(output: OutputTensor, imatrix: Imatrix) -> ImatrixEntry | None:
     entry = imatrix.entries.get(output.name)
     if entry is None or entry.size == _size(output):
         return entry
@@ -136,7 +136,7 @@ def _entry_of(output: Output, imatrix: Imatrix) -> ImatrixEntry | None:
     )
 
 
-def _size(output: Output) -> int:
+def _size(output: OutputTensor) -> int:
     """One value for each column, and for each expert anew."""
     shape = written_shape(output.shape)
     return shape[-1] * (shape[-3] if len(shape) > 2 else 1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
 from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV, u32, with_last
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.parts import file_numbers, kvs_of_file
 from quantize.planning.plan import Plan, PlannedFile, PlannedTensor
 from quantize.recipes import FTYPES, Choice, Recipe
@@ -47,9 +47,9 @@ def lay_out(model: Model, recipe: Recipe, choices: Sequence[Choice]) -> Plan:
 def place(
     name: str,
     arch: str,
-    ftype: str,
+    recipe_name: str,
     kvs: tuple[KV, ...],
-    outputs: Sequence[Output],
+    outputs: Sequence[OutputTensor],
     choices: Sequence[Choice],
     max_size: int | None = None,
 ) -> Plan:
@@ -81,10 +81,10 @@ def place(
             for index, offset in zip(indexes, offsets, strict=True)
         ]
         start += len(header) + data_size
-    return Plan(name, arch, ftype, kvs, tuple(tensors), tuple(files))
+    return Plan(name, arch, recipe_name, kvs, tuple(tensors), tuple(files))
 
 
-def _placed(output: Output, choice: Choice, offset: int, nbytes: int) -> PlannedTensor:
+def _placed(output: OutputTensor, choice: Choice, offset: int, nbytes: int) -> PlannedTensor:
     return PlannedTensor(
         name=output.name,
         shape=written_shape(output.shape),
@@ -94,17 +94,18 @@ def _placed(output: Output, choice: Choice, offset: int, nbytes: int) -> Planned
         nbytes=nbytes,
         sources=output.sources,
         transform=output.transform,
-        made=output.shape,
+        full_shape=output.shape,
         values=output.values,
-        repacked=output.grid == choice.type,
-        held=output.held + (0 if output.imatrix is None else output.imatrix.held),
+        repacked=output.exact_type == choice.type,
+        fixed_nbytes=output.fixed_nbytes
+        + (0 if output.imatrix is None else output.imatrix.fixed_nbytes),
         imatrix=_imatrix(output, choice),
     )
 
 
-def _imatrix(output: Output, choice: Choice) -> ImatrixEntry | None:
+def _imatrix(output: OutputTensor, choice: Choice) -> ImatrixEntry | None:
     """What the quantizer is told; nothing where it makes no difference."""
-    is_quantized = GGML_TYPES[choice.type].block_size > 1 and output.grid != choice.type
+    is_quantized = GGML_TYPES[choice.type].block_size > 1 and output.exact_type != choice.type
     return output.imatrix if is_quantized else None
 
 

@@ -12,14 +12,14 @@ from quantize.transforms.base import IDENTITY, Transform
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class OutputTensor:
     """A tensor to write: made from `sources` by `transform`, or of given float32 `values`.
 
-    `grid` is the ggml type that holds the stored values of all sources exactly, if there is one and
-    the transform only moves rows. `stored` is the type that it has where nothing is quantized;
-    `bound`: it keeps a quantized one unless requantizing is allowed. `held`: bytes that any range
-    of rows takes beside its own. `imatrix` says how much its columns matter. `file` is the number
-    of its file if the output is split as the source is.
+    `exact_type` is the ggml type that holds the stored values of all sources exactly, if there is
+    one and the transform only moves rows. `stored` is the type that it has where nothing is
+    quantized; `kept`: it keeps a quantized one unless requantizing is allowed. `fixed_nbytes`:
+    memory that any range of rows takes on top of its own. `imatrix` says how much its columns
+    matter. `file` is the number of its file if the output is split as the source is.
     """
 
     name: str
@@ -27,10 +27,10 @@ class Output:
     sources: tuple[str, ...] = ()
     transform: Transform = IDENTITY
     values: bytes | None = None
-    grid: str | None = None
+    exact_type: str | None = None
     stored: str = "F32"
-    bound: bool = False
-    held: int = 0
+    kept: bool = False
+    fixed_nbytes: int = 0
     imatrix: ImatrixEntry | None = None
     file: int = 0
 
@@ -47,7 +47,7 @@ class Model:
     name: str
     arch: str
     kvs: tuple[KV, ...]
-    outputs: Sequence[Output]
+    outputs: Sequence[OutputTensor]
     has_imatrix: bool = False
     added: tuple[KV, ...] = ()
     max_size: int | None = None

@@ -9,7 +9,7 @@ from quantize.errors import UsageError
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
 from quantize.formats.gguf_split import COUNT, NO, TENSORS
 from quantize.formats.kv import KV, i32, u16
-from quantize.planning.model import Output
+from quantize.planning.model import OutputTensor
 from quantize.units import format_bytes, parse_size
 
 _MAX_SIZE, _KEEP = "--split-max-size", "--keep-split"
@@ -44,7 +44,7 @@ def split(max_size: str | None = None, *, keep: bool = False) -> Split:
 
 
 def file_numbers(
-    outputs: Sequence[Output], sizes: Sequence[int], max_size: int | None
+    outputs: Sequence[OutputTensor], sizes: Sequence[int], max_size: int | None
 ) -> list[int]:
     """In which file each output goes, the first one being 0; as gguf-split cuts.
 
@@ -78,7 +78,7 @@ def file_numbers(
     return numbers
 
 
-def _kept(outputs: Sequence[Output]) -> list[int]:
+def _kept(outputs: Sequence[OutputTensor]) -> list[int]:
     numbers = [output.file for output in outputs]
     # The first one may have key-values alone.
     without = sorted(set(range(1, max(numbers, default=0))).difference(numbers))

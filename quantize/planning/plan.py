@@ -23,12 +23,12 @@ from quantize.transforms.base import Transform, halves
 class PlannedTensor:
     """One tensor of the output.
 
-    `made` is the shape that `transform` gives from `sources`; `shape` the one written (a leading
-    dimension of 1 is dropped, as llama-quantize does). `offset` counts from the start of the file.
-    `values` are the raw float32 bytes of a generated tensor, which has no sources. `repacked`: the
-    source's blocks are moved (Source.repack_rows), not decoded and quantized again. `held`: bytes
-    that any range of rows takes beside its own. `imatrix` says how much its columns matter, those
-    of each matrix of a stack after one another.
+    `full_shape` is the shape that `transform` gives from `sources`; `shape` the one written (a
+    leading dimension of 1 is dropped, as llama-quantize does). `offset` counts from the start of
+    the file. `values` are the raw float32 bytes of a generated tensor, which has no sources.
+    `repacked`: the source's blocks are moved (Source.repack_rows), not decoded and quantized again.
+    `fixed_nbytes`: memory that any range of rows takes on top of its own. `imatrix` says how much
+    its columns matter, those of each matrix of a stack after one another.
     """
 
     name: str
@@ -39,29 +39,29 @@ class PlannedTensor:
     nbytes: int
     sources: tuple[str, ...]
     transform: Transform
-    made: Shape
+    full_shape: Shape
     values: bytes | None = None
     repacked: bool = False
-    held: int = 0
+    fixed_nbytes: int = 0
     imatrix: ImatrixEntry | None = None
 
     @property
     def rows(self) -> int:
-        return as_rows(self.made)[0]
+        return as_rows(self.full_shape)[0]
 
     @property
     def cols(self) -> int:
-        return as_rows(self.made)[1]
+        return as_rows(self.full_shape)[1]
 
     @property
     def slices(self) -> int:
-        """How many parts of `made` are made one by one where columns are mixed."""
+        """How many parts of `full_shape` are made one by one where columns are mixed."""
         by_slice = self.transform.whole and halves(self.transform)[1].by_slice
-        return self.made[0] if by_slice else 1
+        return self.full_shape[0] if by_slice else 1
 
     @property
     def row_nbytes(self) -> int:
-        """Bytes of one row of `made` in the output."""
+        """Bytes of one row of `full_shape` in the output."""
         return GGML_TYPES[self.type].row_nbytes(self.cols)
 
 
@@ -88,7 +88,7 @@ class Plan:
 
     name: str
     arch: str
-    ftype: str
+    recipe_name: str
     kvs: tuple[KV, ...]
     tensors: tuple[PlannedTensor, ...]
     files: tuple[PlannedFile, ...]
@@ -106,17 +106,17 @@ class Plan:
     @cached_property
     def file_names(self) -> tuple[str, ...]:
         """As llama.cpp names them."""
-        stem = f"{self.name}-{self.ftype}"
+        stem = f"{self.name}-{self.recipe_name}"
         return part_names(stem, len(self.files))
 
     @cached_property
-    def weights(self) -> int:
+    def n_params(self) -> int:
         """Number of elements of all tensors."""
         return sum(count(tensor.shape) for tensor in self.tensors)
 
     @cached_property
     def bits_per_weight(self) -> float:
-        return 8 * sum(tensor.nbytes for tensor in self.tensors) / self.weights
+        return 8 * sum(tensor.nbytes for tensor in self.tensors) / self.n_params
 
     @cached_property
     def nbytes_by_type(self) -> Mapping[str, int]:

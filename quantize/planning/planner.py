@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from quantize.errors import QuantizeError, UnsupportedError, UsageError
 from quantize.planning.layout import lay_out, written_shape
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan
 from quantize.planning.shapes import check_shapes
 from quantize.quantizers import QUANTIZERS
@@ -60,7 +60,7 @@ def choices_of(model: Model, recipe: Recipe) -> list[Choice]:
 def tensors_of(model: Model) -> list[Tensor]:
     """The outputs as a recipe sees them."""
     return [
-        Tensor(output.name, written_shape(output.shape), output.stored, output.bound)
+        Tensor(output.name, written_shape(output.shape), output.stored, output.kept)
         for output in model.outputs
     ]
 
@@ -84,7 +84,7 @@ def refusal(model: Model, recipe: Recipe, choices: Sequence[Choice]) -> Quantize
     for output, choice in zip(model.outputs, choices, strict=True):
         if choice.needs_imatrix and output.imatrix is None:
             return _needs_imatrix(model, recipe, output, choice)
-        if choice.type == output.grid:
+        if choice.type == output.exact_type:
             continue
         if output.stored not in QUANTIZERS:
             return UnsupportedError(
@@ -104,7 +104,9 @@ def refusal(model: Model, recipe: Recipe, choices: Sequence[Choice]) -> Quantize
     return None
 
 
-def _needs_imatrix(model: Model, recipe: Recipe, output: Output, choice: Choice) -> UsageError:
+def _needs_imatrix(
+    model: Model, recipe: Recipe, output: OutputTensor, choice: Choice
+) -> UsageError:
     if model.has_imatrix:
         message = f"the importance matrix lacks the tensor, and {choice.type} needs it"
     else:

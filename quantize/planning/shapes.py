@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.errors import CheckpointError
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 
 # GGUF name (without a block number) -> the hparam that its last dimension must equal.
 _COLS = {
@@ -52,7 +52,7 @@ def check_shapes(model: Model) -> None:
             _check_vocabulary(output.shape[0], values)
 
 
-def _check_heads(output: Output, expected: int) -> None:
+def _check_heads(output: OutputTensor, expected: int) -> None:
     if output.shape[0] != expected:
         raise _mismatch(output.name, output.shape[0], "the number and size of heads", expected)
 

@@ -67,4 +67,4 @@ def _on_sources(model: Model, plan: Plan) -> Iterator[str]:
     )
     if anew:
         what = ", ".join(f"{count} tensors from {stored}" for stored, count in anew.items())
-        yield f"{plan.ftype}: quantized anew: {what}. It cannot be better than they are"
+        yield f"{plan.recipe_name}: quantized anew: {what}. It cannot be better than they are"

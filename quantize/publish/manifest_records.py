@@ -67,7 +67,7 @@ def _output_record(
 ) -> OutputRecord:
     return OutputRecord(
         file=shard.path.name,
-        type=plan.ftype,
+        type=plan.recipe_name,
         size=shard.size,
         sha256=shard.sha256,
         plan=plan.digest,

@@ -9,7 +9,7 @@ from quantize.recipes.choosing import Choice, Tensor, choose
 from quantize.recipes.facts import ModelFacts
 from quantize.recipes.ftypes import FTYPES, FileType, file_type
 from quantize.recipes.recipe import Recipe, plain
-from quantize.recipes.steering import UNSTEERED, Rule, Steering
+from quantize.recipes.steering import UNSTEERED, Steering, TypeRule
 
 __all__ = [
     "FTYPES",
@@ -18,9 +18,9 @@ __all__ = [
     "FileType",
     "ModelFacts",
     "Recipe",
-    "Rule",
     "Steering",
     "Tensor",
+    "TypeRule",
     "choose",
     "file_type",
     "plain",

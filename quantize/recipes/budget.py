@@ -54,7 +54,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """One option for each tensor. No choice within the budget has an error below `bound`."""
+    """One option for each tensor. No choice within the budget has an error below `kept`."""
 
     options: tuple[Option, ...]
     bound: float

@@ -14,9 +14,9 @@ from quantize.errors import UnsupportedError, UsageError
 from quantize.recipes.categories import ATTN_V, OUTPUT, TOKEN_EMBD, category, why_kept
 from quantize.recipes.facts import ModelFacts
 from quantize.recipes.fallback import falls_back, fitting
-from quantize.recipes.mixes import Slot, rows_of
+from quantize.recipes.mixes import Place, rows_of
 from quantize.recipes.recipe import Recipe
-from quantize.recipes.steering import Rule
+from quantize.recipes.steering import TypeRule
 from quantize.tensors import GGML_TYPES, Shape
 
 _FLOATS = {"F32", "F16", "BF16"}
@@ -30,14 +30,14 @@ _NOTHING_WITHOUT_IMATRIX = {"IQ1_S", "IQ2_XXS", "IQ2_XS"}
 class Tensor:
     """A tensor before it has a type. `stored` is the ggml type of the source's values.
 
-    Values that come from a checkpoint as floats are F32, as in llama.cpp's own conversion. `bound`:
+    Values that come from a checkpoint as floats are F32, as in llama.cpp's own conversion. `kept`:
     a quantized tensor keeps its type unless requantizing is allowed.
     """
 
     name: str
     shape: Shape
     stored: str = "F32"
-    bound: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Choice:
 
     type: str
     reason: str
-    rule: Rule | None = None
+    rule: TypeRule | None = None
     needs_imatrix: bool = False
 
 
@@ -109,7 +109,7 @@ class _Walk:
         fits, detour = fitting(wanted, tensor.shape[-1])
         return Choice(fits, f"{why}; {detour}" if detour else why, rule)
 
-    def _rule(self, name: str, kind: str) -> Rule | None:
+    def _rule(self, name: str, kind: str) -> TypeRule | None:
         layers = self._facts.block_count
         rules = self._recipe.steering.rules
         return next((rule for rule in rules if rule.names(name, kind, layers)), None)
@@ -128,14 +128,14 @@ class _Walk:
                 return row.type, " ".join(filter(None, (f"{mix.name}: {what}", row.when.text)))
         return mix.default, f"{mix.name}: default"
 
-    def _slot(self, kind: str, tensor: Tensor) -> Slot:
+    def _slot(self, kind: str, tensor: Tensor) -> Place:
         number = layer = self._seen[kind]
         block = _BLOCK.match(tensor.name)
         if kind != ATTN_V and block and self._facts.expert_count > 1:
             # With experts a layer may have several of a kind, so that counting says nothing.
             layer = int(block[1])
         shape = tensor.shape
-        return Slot(
+        return Place(
             name=tensor.name,
             facts=self._facts,
             number=number,
@@ -152,7 +152,7 @@ class _Walk:
             return replace(choice, reason=f"{choice.reason}; moved as stored")
         if self._recipe.steering.allow_requantize:
             return replace(choice, reason=f"{choice.reason}; anew from {stored}")
-        if tensor.bound:
+        if tensor.kept:
             return Choice(stored, f"stored as {stored}: moved without loss")
         raise UnsupportedError(
             "quantized-source",
@@ -174,7 +174,7 @@ class _Walk:
         return in_need or type_name in IN_NEED_OF_IMATRIX
 
 
-def _separate(name: str, rule: Rule | None) -> bool:
+def _separate(name: str, rule: TypeRule | None) -> bool:
     """Whether this table, which is not the token embeddings themselves, has a rule of its own."""
     return name == "per_layer_token_embd.weight" and rule is not None
 

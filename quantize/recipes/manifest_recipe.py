@@ -9,7 +9,7 @@ from typing import Any
 from quantize.recipes.ftypes import file_type
 from quantize.recipes.layers import Layers
 from quantize.recipes.recipe import Recipe
-from quantize.recipes.steering import Rule, Steering
+from quantize.recipes.steering import Steering, TypeRule
 
 
 def record_of(recipe: Recipe) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def recipe_of(name: str, record: Mapping[str, Any]) -> Recipe:
     return Recipe(name, int(record["id"]), mix, Steering(**steering), record.get("sha256"))
 
 
-def _rule(record: Mapping[str, Any]) -> Rule:
+def _rule(record: Mapping[str, Any]) -> TypeRule:
     values = dict(record)
     values["categories"] = tuple(record.get("categories", ()))
     values["tensors"] = tuple(record.get("tensors", ()))
@@ -34,7 +34,7 @@ def _rule(record: Mapping[str, Any]) -> Rule:
         layers = dict(record["layers"])
         layers["listed"] = tuple(layers.get("listed", ()))
         values["layers"] = Layers(**layers)
-    return Rule(**values)
+    return TypeRule(**values)
 
 
 def _said(value: Any) -> Any:

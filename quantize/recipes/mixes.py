@@ -26,7 +26,7 @@ from quantize.recipes.facts import ModelFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Place:
     """A tensor's place in the model. `number` counts the tensors of its category from 0.
 
     `layer` is the same, but the block's number where experts may give a block several of a kind.
@@ -46,7 +46,7 @@ class Condition:
     """When a row holds, and how `plan` says so; "" if a person need not know."""
 
     text: str
-    test: Callable[[Slot], bool]
+    test: Callable[[Place], bool]
 
     def __and__(self, other: Condition) -> Condition:
         texts = [text for text in (self.text, other.text) if text]
@@ -57,33 +57,33 @@ ALWAYS = Condition("", lambda _: True)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MixRow:
     """`ftypes`: names of file types with spaces between, or "*" for every one."""
 
     ftypes: str
     type: str
     when: Condition = ALWAYS
 
-    def holds(self, ftype: str, slot: Slot) -> bool:
+    def holds(self, ftype: str, slot: Place) -> bool:
         return (self.ftypes == "*" or ftype in self.ftypes.split()) and self.when.test(slot)
 
 
-def _gets_more_bits(slot: Slot) -> bool:
+def _gets_more_bits(slot: Place) -> bool:
     i, n = slot.layer, slot.n_layers
     return i < n // 8 or i >= 7 * n // 8 or (i - n // 8) % 3 == 2
 
 
-def _first(part: int) -> Callable[[Slot], bool]:
+def _first(part: int) -> Callable[[Place], bool]:
     return lambda slot: slot.layer < slot.n_layers // part
 
 
-def _may_hold_experts(slot: Slot) -> bool:
+def _may_hold_experts(slot: Place) -> bool:
     # Projections of this one's latent attention have three dimensions too.
     ffn = (FFN_UP, FFN_GATE, FFN_DOWN)
     return slot.facts.arch != "bailingmoe3" or category(slot.name) in ffn
 
 
-def _is_glm_5_projection(slot: Slot) -> bool:
+def _is_glm_5_projection(slot: Place) -> bool:
     parts = ("attn_q_a", "attn_q_b", "nextn.eh_proj")
     return slot.facts.arch == "glm5-next" and any(part in slot.name for part in parts)
 
@@ -117,100 +117,100 @@ GLM_5_PROJECTION = Condition("of a GLM-5", _is_glm_5_projection)
 _TINY = "IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ2_M"
 
 _OUTPUT = (
-    Row("MXFP4_MOE", "Q8_0"),
-    Row("*", "Q8_0", FALCON),
-    Row("*", "Q8_0", MISFIT),
-    Row(f"{_TINY} IQ3_XXS", "Q5_K"),
-    Row("Q8_0", "Q8_0"),
-    Row("*", "Q6_K"),
+    MixRow("MXFP4_MOE", "Q8_0"),
+    MixRow("*", "Q8_0", FALCON),
+    MixRow("*", "Q8_0", MISFIT),
+    MixRow(f"{_TINY} IQ3_XXS", "Q5_K"),
+    MixRow("Q8_0", "Q8_0"),
+    MixRow("*", "Q6_K"),
 )
 
 _EXPERTS_IN_FP4 = (
-    Row("MXFP4_MOE", "MXFP4", STACK),
-    Row("MXFP4_MOE", "Q8_0"),
+    MixRow("MXFP4_MOE", "MXFP4", STACK),
+    MixRow("MXFP4_MOE", "Q8_0"),
 )
 
 _MIXES = {
     TOKEN_EMBD: (
-        Row("IQ1_S IQ1_M IQ2_XXS IQ2_XS", "Q2_K"),
-        Row("IQ2_S IQ2_M IQ3_XXS", "IQ3_S"),
-        Row("TQ1_0 TQ2_0", "Q4_K"),
+        MixRow("IQ1_S IQ1_M IQ2_XXS IQ2_XS", "Q2_K"),
+        MixRow("IQ2_S IQ2_M IQ3_XXS", "IQ3_S"),
+        MixRow("TQ1_0 TQ2_0", "Q4_K"),
     ),
     ATTN_V: (
-        Row(_TINY, "Q4_K", SHARED),
-        Row(_TINY, "Q4_K", FOUR_EXPERTS),
-        Row("IQ2_S IQ2_M", "IQ3_S"),
-        Row(_TINY, "Q2_K"),
-        Row("*", "Q8_0", EIGHT_EXPERTS),
-        Row("Q4_K_M Q5_K_M", "Q6_K", OUTER),
-        Row("Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M IQ3_M", "Q5_K", SEVENTY_B),
-        Row("Q2_K_S IQ3_XXS IQ3_XS IQ3_S", "Q5_K", SEVENTY_B & SHARED),
-        Row("Q2_K Q2_K_S IQ3_XXS IQ3_XS IQ3_S", "Q4_K", SHARED),
-        Row("Q2_K", "Q3_K"),
-        Row("IQ3_XXS", "IQ3_S", NO_IMATRIX),
-        Row("IQ3_M", "Q4_K"),
-        Row("Q3_K_M", "Q5_K", FIRST_TWO),
-        Row("Q3_K_M", "Q4_K"),
-        Row("Q3_K_L", "Q5_K"),
-        Row("Q4_K_S", "Q5_K", FIRST_FOUR),
-        Row("IQ4_NL IQ4_XS", "Q5_K", SHARED),
+        MixRow(_TINY, "Q4_K", SHARED),
+        MixRow(_TINY, "Q4_K", FOUR_EXPERTS),
+        MixRow("IQ2_S IQ2_M", "IQ3_S"),
+        MixRow(_TINY, "Q2_K"),
+        MixRow("*", "Q8_0", EIGHT_EXPERTS),
+        MixRow("Q4_K_M Q5_K_M", "Q6_K", OUTER),
+        MixRow("Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M IQ3_M", "Q5_K", SEVENTY_B),
+        MixRow("Q2_K_S IQ3_XXS IQ3_XS IQ3_S", "Q5_K", SEVENTY_B & SHARED),
+        MixRow("Q2_K Q2_K_S IQ3_XXS IQ3_XS IQ3_S", "Q4_K", SHARED),
+        MixRow("Q2_K", "Q3_K"),
+        MixRow("IQ3_XXS", "IQ3_S", NO_IMATRIX),
+        MixRow("IQ3_M", "Q4_K"),
+        MixRow("Q3_K_M", "Q5_K", FIRST_TWO),
+        MixRow("Q3_K_M", "Q4_K"),
+        MixRow("Q3_K_L", "Q5_K"),
+        MixRow("Q4_K_S", "Q5_K", FIRST_FOUR),
+        MixRow("IQ4_NL IQ4_XS", "Q5_K", SHARED),
     ),
     ATTN_K: (
-        Row(_TINY, "Q4_K", EIGHT_EXPERTS),
-        Row("*", "Q8_0", EIGHT_EXPERTS),
-        Row("IQ3_XS", "IQ3_XXS"),
-        Row("IQ3_XXS", "IQ2_S"),
+        MixRow(_TINY, "Q4_K", EIGHT_EXPERTS),
+        MixRow("*", "Q8_0", EIGHT_EXPERTS),
+        MixRow("IQ3_XS", "IQ3_XXS"),
+        MixRow("IQ3_XXS", "IQ2_S"),
     ),
     ATTN_Q: (
-        Row("IQ3_XS", "IQ3_XXS"),
-        Row("IQ3_XXS", "IQ2_S"),
+        MixRow("IQ3_XS", "IQ3_XXS"),
+        MixRow("IQ3_XXS", "IQ2_S"),
     ),
     ATTN_OUTPUT: (
-        Row(_TINY, "Q5_K", EIGHT_EXPERTS),
-        Row("IQ1_S IQ1_M", "IQ2_XXS"),
-        Row("IQ2_S IQ2_M", "IQ3_S"),
-        Row("Q3_K_L", "Q4_K", FALCON),
-        Row(
+        MixRow(_TINY, "Q5_K", EIGHT_EXPERTS),
+        MixRow("IQ1_S IQ1_M", "IQ2_XXS"),
+        MixRow("IQ2_S IQ2_M", "IQ3_S"),
+        MixRow("Q3_K_L", "Q4_K", FALCON),
+        MixRow(
             "Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M IQ3_XXS IQ3_XS IQ3_S IQ3_M IQ4_NL IQ4_XS",
             "Q5_K",
             NOT_FALCON & EIGHT_EXPERTS,
         ),
-        Row("Q2_K", "Q3_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
-        Row("IQ3_XXS", "IQ3_S", NOT_FALCON & NOT_EIGHT_EXPERTS),
-        Row("IQ3_M", "Q4_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
-        Row("Q3_K_M", "Q4_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
-        Row("Q3_K_L", "Q5_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        MixRow("Q2_K", "Q3_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        MixRow("IQ3_XXS", "IQ3_S", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        MixRow("IQ3_M", "Q4_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        MixRow("Q3_K_M", "Q4_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
+        MixRow("Q3_K_L", "Q5_K", NOT_FALCON & NOT_EIGHT_EXPERTS),
     ),
     FFN_DOWN: (
-        Row("IQ2_S IQ2_M", "IQ3_S", FIRST_EIGHTH_OF_KIND),
-        Row(_TINY, "Q2_K", FIRST_EIGHTH_OF_KIND),
-        Row("Q2_K", "Q3_K"),
-        Row("Q2_K_S", "Q4_K", FIRST_EIGHTH),
-        Row("IQ3_XXS", "Q4_K", FIRST_EIGHTH & NO_IMATRIX),
-        Row("IQ3_XXS", "Q3_K", NO_IMATRIX),
-        Row("IQ3_M", "Q4_K", FIRST_EIGHTH),
-        Row("IQ3_M", "Q4_K", EIGHT_EXPERTS & OUTER),
-        Row("Q3_K_M", "Q5_K", FIRST_SIXTEENTH),
-        Row("Q3_K_M", "Q4_K", NOT_FALCON),
-        Row("Q3_K_M", "Q4_K", FALCON & OUTER),
-        Row("Q3_K_L", "Q4_K", FALCON),
-        Row("Q3_K_L", "Q5_K"),
-        Row("Q4_K_S", "Q5_K", NOT_FALCON & FIRST_EIGHTH),
-        Row("Q4_K_M", "Q6_K", FALCON & FIRST_SIXTEENTH),
-        Row("Q4_K_M", "Q5_K", FALCON & OUTER),
-        Row("Q4_K_M", "Q6_K", NOT_FALCON & OUTER),
-        Row("Q5_K_M", "Q6_K", OUTER),
-        Row("IQ4_NL IQ4_XS", "Q5_K", FIRST_EIGHTH & NO_IMATRIX),
-        Row("Q4_0", "Q4_1", FIRST_EIGHTH & IMATRIX),
-        Row("Q5_0", "Q5_1", FIRST_EIGHTH & IMATRIX),
+        MixRow("IQ2_S IQ2_M", "IQ3_S", FIRST_EIGHTH_OF_KIND),
+        MixRow(_TINY, "Q2_K", FIRST_EIGHTH_OF_KIND),
+        MixRow("Q2_K", "Q3_K"),
+        MixRow("Q2_K_S", "Q4_K", FIRST_EIGHTH),
+        MixRow("IQ3_XXS", "Q4_K", FIRST_EIGHTH & NO_IMATRIX),
+        MixRow("IQ3_XXS", "Q3_K", NO_IMATRIX),
+        MixRow("IQ3_M", "Q4_K", FIRST_EIGHTH),
+        MixRow("IQ3_M", "Q4_K", EIGHT_EXPERTS & OUTER),
+        MixRow("Q3_K_M", "Q5_K", FIRST_SIXTEENTH),
+        MixRow("Q3_K_M", "Q4_K", NOT_FALCON),
+        MixRow("Q3_K_M", "Q4_K", FALCON & OUTER),
+        MixRow("Q3_K_L", "Q4_K", FALCON),
+        MixRow("Q3_K_L", "Q5_K"),
+        MixRow("Q4_K_S", "Q5_K", NOT_FALCON & FIRST_EIGHTH),
+        MixRow("Q4_K_M", "Q6_K", FALCON & FIRST_SIXTEENTH),
+        MixRow("Q4_K_M", "Q5_K", FALCON & OUTER),
+        MixRow("Q4_K_M", "Q6_K", NOT_FALCON & OUTER),
+        MixRow("Q5_K_M", "Q6_K", OUTER),
+        MixRow("IQ4_NL IQ4_XS", "Q5_K", FIRST_EIGHTH & NO_IMATRIX),
+        MixRow("Q4_0", "Q4_1", FIRST_EIGHTH & IMATRIX),
+        MixRow("Q5_0", "Q5_1", FIRST_EIGHTH & IMATRIX),
     ),
-    FFN_GATE: (Row("IQ3_XS", "IQ3_XXS", BETWEEN_EIGHTHS),),
-    FFN_UP: (Row("IQ3_XS", "IQ3_XXS", BETWEEN_EIGHTHS),),
-    OTHER: (Row("*", "Q8_0", GLM_5_PROJECTION),),
+    FFN_GATE: (MixRow("IQ3_XS", "IQ3_XXS", BETWEEN_EIGHTHS),),
+    FFN_UP: (MixRow("IQ3_XS", "IQ3_XXS", BETWEEN_EIGHTHS),),
+    OTHER: (MixRow("*", "Q8_0", GLM_5_PROJECTION),),
 }
 
 
-def rows_of(category: str, *, tied: bool) -> tuple[Row, ...]:
+def rows_of(category: str, *, tied: bool) -> tuple[MixRow, ...]:
     """The rows that decide about a category; a tied embedding is the output matrix as well."""
     if category == OUTPUT or (tied and category == TOKEN_EMBD):
         return _OUTPUT

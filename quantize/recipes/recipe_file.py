@@ -16,7 +16,7 @@ from quantize.recipes.categories import CATEGORIES
 from quantize.recipes.layers import Layers
 from quantize.recipes.patterns import compiled
 from quantize.recipes.recipe import Recipe, check_name, plain
-from quantize.recipes.steering import Rule, Steering, tensor_type
+from quantize.recipes.steering import Steering, TypeRule, tensor_type
 
 _KEYS = ("name", "description", "base", "pure", "rule")
 _RULE_KEYS = ("regex", "category", "layers", "type", "why")
@@ -53,7 +53,7 @@ def parse_recipe(content: bytes, file: str) -> Recipe:
     return replace(base, name=name, steering=steering, digest=digest)
 
 
-def _rule(table: Mapping[str, Any], where: str, said: str) -> Rule:
+def _rule(table: Mapping[str, Any], where: str, said: str) -> TypeRule:
     _check_keys(table, _RULE_KEYS, where)
     if not table.keys() & {"regex", "category", "layers"}:
         raise _bad(where, "it is for no tensors", hint="give regex, category or layers")
@@ -64,7 +64,7 @@ def _rule(table: Mapping[str, Any], where: str, said: str) -> Rule:
     why = _text(table, "why", where, "")
     with _reading(f"{where}: type"):
         wanted = tensor_type(_text(table, "type", where), where)
-    return Rule(
+    return TypeRule(
         wanted,
         f"{said}, {why}" if why else said,
         regex,

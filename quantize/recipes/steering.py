@@ -23,7 +23,7 @@ TENSOR_TYPES = tuple(name for name in GGML_TYPES if name not in _NO_WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TypeRule:
     """Tensors that get `type`: those that all of the conditions are true of.
 
     `tensors` are whole names. `said` is what `plan` gives as the reason. An `optional` rule may
@@ -61,7 +61,7 @@ class Steering:
     what is quantized in the source may become another type.
     """
 
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[TypeRule, ...] = ()
     output_type: str | None = None
     embedding_type: str | None = None
     leave_output: bool = False
@@ -98,7 +98,7 @@ def tensor_type(name: str, where: str) -> str:
     )
 
 
-def parse_rule(text: str, where: str = "--tensor-type") -> Rule:
+def parse_rule(text: str, where: str = "--tensor-type") -> TypeRule:
     """REGEX=TYPE. What stands before the first = is the pattern. Raises UsageError."""
     pattern, equals, type_name = text.partition("=")
     if not (pattern and equals and type_name):
@@ -109,10 +109,10 @@ def parse_rule(text: str, where: str = "--tensor-type") -> Rule:
             hint="such as attn_v=Q8_0: all tensors in whose name attn_v is found",
         )
     compiled(pattern)
-    return Rule(tensor_type(type_name, where), f"{where} {text}", pattern)
+    return TypeRule(tensor_type(type_name, where), f"{where} {text}", pattern)
 
 
-def parse_rules(content: str, where: str) -> tuple[Rule, ...]:
+def parse_rules(content: str, where: str) -> tuple[TypeRule, ...]:
     """The rules of a file, REGEX=TYPE with spaces or line ends between. Raises UsageError."""
     return tuple(parse_rule(text, where) for text in content.split())
 

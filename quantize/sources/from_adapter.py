@@ -20,7 +20,7 @@ from quantize.formats.kv import array, f32, string
 from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.from_checkpoint import family_of
 from quantize.planning.layout import VERSION, file_order, place
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan
 from quantize.recipes import UNSTEERED, Choice, Recipe
 from quantize.sources.adapters import OpenedAdapter
@@ -102,13 +102,13 @@ def plan_adapter(model: Model, recipes: Sequence[Recipe]) -> tuple[Plan, ...]:
     )
 
 
-def _outputs(tensor: Mapped, source: LoneAdapter) -> list[Output]:
+def _outputs(tensor: Mapped, source: LoneAdapter) -> list[OutputTensor]:
     a, b = _transforms(tensor)
     made = []
     for factor, transform in zip(FACTORS, (a, b), strict=True):
         names = tuple(name + factor for name in tensor.sources)
         shape: Shape = transform.shape([source.weights[name].shape for name in names])
-        made.append(Output(tensor.name + factor, shape, names, transform))
+        made.append(OutputTensor(tensor.name + factor, shape, names, transform))
     return made
 
 

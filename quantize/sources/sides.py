@@ -13,7 +13,7 @@ from quantize.errors import UnsupportedError
 from quantize.formats.kv import KV
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.layout import written_shape
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import PlannedTensor
 from quantize.planning.shapes import check_shapes
 from quantize.quantizers import QUANTIZERS
@@ -38,7 +38,7 @@ class Side:
     nbytes_by_type: Mapping[str, int]
 
     @property
-    def weights(self) -> int:
+    def n_params(self) -> int:
         """Number of elements of all tensors."""
         return sum(count(tensor.shape) for tensor in self.tensors.values())
 
@@ -56,7 +56,7 @@ def open_side(text: str, token: str | None = None) -> Side:
 def _file(opened: Opened, file: GGUFFile) -> Side:
     for weight in file.weights.values():
         _check_decodable(file, weight)
-    outputs = [Output(name, weight.shape, (name,)) for name, weight in file.weights.items()]
+    outputs = [OutputTensor(name, weight.shape, (name,)) for name, weight in file.weights.items()]
     arch = next((kv.value for kv in file.kvs if kv.key == "general.architecture"), "?")
     return _side(opened, Model(file.name, str(arch), file.kvs, outputs), "gguf")
 
@@ -79,7 +79,7 @@ def _side(opened: Opened, model: Model, kind: str) -> Side:
     return Side(opened, kind, model.arch, model.kvs, tensors, types, sizes)
 
 
-def _decoded(output: Output) -> PlannedTensor:
+def _decoded(output: OutputTensor) -> PlannedTensor:
     """The tensor as its values are, before any type: nothing of this is written."""
     shape = written_shape(output.shape)
     return PlannedTensor(
@@ -91,9 +91,9 @@ def _decoded(output: Output) -> PlannedTensor:
         nbytes=tensor_nbytes("F32", shape),
         sources=output.sources,
         transform=output.transform,
-        made=output.shape,
+        full_shape=output.shape,
         values=output.values,
-        held=output.held,
+        fixed_nbytes=output.fixed_nbytes,
     )
 
 

@@ -18,7 +18,7 @@ ASIDE = ".old"
 # Some systems refuse to write 2 GiB or more at once.
 _WRITE_AT_ONCE = 1 << 30
 
-# errno -> reference, message, hint. What is not here is told with the system's own words.
+# errno -> code, message, hint. What is not here is told with the system's own words.
 _FULL = ("disk-full", "no room left", "free some space, or give another folder with --output")
 _FORBIDDEN = ("not-writable", "may not be written", "give another folder with --output")
 _NO_FOLDER = ("no-such-folder", "no such folder", "make the folder, or give another with --output")
@@ -53,9 +53,9 @@ def check_folder(folder: Path, needed: int) -> None:
     except OSError as error:
         raise disk_error(folder, error) from error
     if free < needed:
-        reference, message, hint = _FULL
+        code, message, hint = _FULL
         raise DiskError(
-            reference,
+            code,
             message,
             where=str(folder),
             reason=f"{format_bytes(needed)} are needed, {format_bytes(free)} are free",
@@ -144,10 +144,10 @@ class PartialFile:
 def disk_error(path: Path, error: OSError) -> DiskError:
     """What a person can do about an OSError of writing."""
     own_words = error.strerror or str(error)
-    reference, message, hint = _KNOWN.get(
+    code, message, hint = _KNOWN.get(
         error.errno or 0, ("cannot-write", "cannot be written", "try another folder with --output")
     )
-    return DiskError(reference, message, where=str(path), reason=own_words, hint=hint)
+    return DiskError(code, message, where=str(path), reason=own_words, hint=hint)
 
 
 def _sync_folder(folder: Path) -> None:

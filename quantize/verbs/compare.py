@@ -121,7 +121,7 @@ def _facts(side: Side) -> SideFacts:
         side.kind,
         side.arch,
         len(side.tensors),
-        side.weights,
+        side.n_params,
         side.nbytes_by_type,
     )
 

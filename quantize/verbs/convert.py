@@ -25,7 +25,9 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         prepared = plan_sources(sources, options, progress)
         written = _write(prepared, options, progress)
         files = tuple(
-            OutputFile(one.path, plan.ftype, one.size, plan.bits_per_weight, one.sha256, one.shards)
+            OutputFile(
+                one.path, plan.recipe_name, one.size, plan.bits_per_weight, one.sha256, one.shards
+            )
             for plan, one in zip(prepared.plans, written, strict=True)
         )
         return Converted(
@@ -44,7 +46,7 @@ def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Wr
         progress.note(note)
     plans, origin = prepared.plans, prepared.opened.source
     make_folder(options.output)
-    paths = [options.output / f"{plan.name}-{plan.ftype}.gguf" for plan in plans]
+    paths = [options.output / f"{plan.name}-{plan.recipe_name}.gguf" for plan in plans]
     settings = settings_of(options)
     if options.stream:
         settings = settings.without(stream(prepared.opened, options.max_memory))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from quantize.errors import DiskError, UsageError
 from quantize.evaluation import likelihood
-from quantize.evaluation.engine import Model, opened
-from quantize.evaluation.likelihood import Comparison, Differences, Estimate
+from quantize.evaluation.engine import LoadedModel, opened
+from quantize.evaluation.likelihood import Differences, Estimate, LikelihoodComparison
 from quantize.execution.memory import cores
 from quantize.progress import NullProgress, Progress
 
@@ -31,7 +31,7 @@ class Measured:
     chunks: int
     tokens: int
     perplexity: Estimate
-    comparison: Comparison | None
+    comparison: LikelihoodComparison | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,9 @@ def _content(text: Path) -> bytes:
     return content.removesuffix(b"\n")
 
 
-def _check_vocabularies(model: Model, base: Model, ids: NDArray[np.int32], content: bytes) -> None:
+def _check_vocabularies(
+    model: LoadedModel, base: LoadedModel, ids: NDArray[np.int32], content: bytes
+) -> None:
     """Logits are compared place by place, and both models must read the same tokens."""
     sizes = len(model.vocabulary), len(base.vocabulary)
     if sizes[0] != sizes[1]:
@@ -155,7 +157,7 @@ def _chunks(ids: NDArray[np.int32], context: int, count: int, bos: int | None) -
 
 
 def _score(
-    model: Model, base: Model | None, chunk: _Chunk, differences: list[Differences]
+    model: LoadedModel, base: LoadedModel | None, chunk: _Chunk, differences: list[Differences]
 ) -> NDArray[np.float64]:
     # Nothing is known of the token after the last one.
     logits = model.logits(chunk.ids, model.context // 2)[:-1]

@@ -117,7 +117,7 @@ def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Opt
         types=(_recipe(record, opened.file),),
         edits=_edits(record, opened.file),
         split=_split(record, opened.file),
-        keep_grid=bool(made.get("keep_grid")),
+        keep_quantized=bool(made.get("keep_quantized")),
         arch=made.get("arch"),
         pre=made.get("pre"),
         name=made.get("name"),

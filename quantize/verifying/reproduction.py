@@ -37,7 +37,7 @@ def compare_with_source(
     """
     tensors = _expected(file, plan)
     chosen = sampled([tensor.name for tensor in tensors], sample)
-    limits = limits_of(settings, plan.weights)
+    limits = limits_of(settings, plan.n_params)
     # A network is read forward, and what is read from end to end can be held against its digest.
     cut = in_source_order(
         source, tensors, (task for task in tasks(plan, limits.step) if task.index in chosen)

@@ -14,7 +14,7 @@ from quantize.execution.checks import overflows
 from quantize.formats.gguf import pad
 from quantize.formats.gguf_read import GGUFHeader
 from quantize.kernels.floats import check_finite
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.shapes import check_shapes
 from quantize.progress import Progress
 from quantize.sources import opening
@@ -90,7 +90,7 @@ def _check_model(file: GGUFFile) -> None:
             )
         if found and max(found) >= count and f"{arch}.decoder_block_count" not in values:
             raise _wrong(file.file, f"blk.{max(found)}", f"the key-values name {count} blocks")
-    outputs = [Output(tensor.name, tensor.shape) for tensor in names.values()]
+    outputs = [OutputTensor(tensor.name, tensor.shape) for tensor in names.values()]
     try:
         check_shapes(Model(file.name, arch, file.kvs, outputs))
     except CheckpointError as error:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quantize.vocab.files import Files, bad_file, entries, section
+from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
 from quantize.vocab.special import KINDS, token_text
 from quantize.vocab.tokens import duplicate_id, is_id, token_table
 
@@ -41,7 +41,7 @@ class Added:
     normalized: bool
 
 
-def added_tokens(files: Files, vocab: Mapping[str, int]) -> dict[int, Added]:
+def added_tokens(files: TokenizerFiles, vocab: Mapping[str, int]) -> dict[int, Added]:
     """All added tokens by id; `vocab` is the model's own table, which knows some of them.
 
     Raises CheckpointError("bad-tokenizer-file") for an entry without text or id and
@@ -71,7 +71,7 @@ def added_tokens(files: Files, vocab: Mapping[str, int]) -> dict[int, Added]:
 
 
 def _without_json(
-    files: Files, vocab: Mapping[str, int], specials: frozenset[str]
+    files: TokenizerFiles, vocab: Mapping[str, int], specials: frozenset[str]
 ) -> list[tuple[str, int]]:
     """Added tokens of a checkpoint without a tokenizer.json, from whatever else it has."""
     listed = files.json("added_tokens.json")
@@ -79,7 +79,7 @@ def _without_json(
     return list({**{text: vocab[text] for text in vocab if text in specials}, **added}.items())
 
 
-def special_texts(files: Files) -> frozenset[str]:
+def special_texts(files: TokenizerFiles) -> frozenset[str]:
     """The texts that the checkpoint names as BOS, EOS, ..., or as additional special tokens."""
     config = files.json("tokenizer_config.json") or {}
     class_name = str(config.get("tokenizer_class")).removesuffix("Fast")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from quantize.formats.kv import KV
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files
+from quantize.vocab.files import TokenizerFiles
 from quantize.vocab.special import token_text
 from quantize.vocab.spm import added_by_decoder, open_pieces, piece_tokens, spm_kvs
 from quantize.vocab.tokens import CONTROL, PAD_SCORE, UNKNOWN, USER_DEFINED
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """Added tokens replace pieces; the special ones keep the score 0 that such pieces have."""
     pieces = open_pieces(files, "tokenizer.model")
     if pieces is None:

@@ -9,7 +9,7 @@ from quantize.formats.kv import KV, u32
 from quantize.vocab.added import added_tokens
 from quantize.vocab.build import VocabHints
 from quantize.vocab.decoding import decode
-from quantize.vocab.files import Files, section
+from quantize.vocab.files import TokenizerFiles, section
 from quantize.vocab.legacy import bpe_json
 from quantize.vocab.pre import chosen_name, pre_name
 from quantize.vocab.special import Special, read_special
@@ -21,7 +21,7 @@ _FILE = "tokenizer.json"
 _WITH_TOKEN_TYPES = frozenset({"bert", "jina-bert-v2", "jina-bert-v3"})
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     tokenizer = bpe_json(files) or {}
     model = section(tokenizer, "model")
     if model.get("type") != "BPE":
@@ -39,7 +39,7 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
 
 
 def model_tokens(
-    files: Files, vocab: object, size: int | None, decoder: Mapping[str, Any]
+    files: TokenizerFiles, vocab: object, size: int | None, decoder: Mapping[str, Any]
 ) -> Tokens:
     """The tokens of a table of texts and ids, and the checkpoint's added tokens.
 

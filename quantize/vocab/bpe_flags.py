@@ -9,12 +9,12 @@ from quantize.formats.kv import KV
 from quantize.vocab.added import added_tokens
 from quantize.vocab.bpe import load as load_bpe
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files
+from quantize.vocab.files import TokenizerFiles
 from quantize.vocab.legacy import bpe_json
 from quantize.vocab.tokens import CONTROL, USER_DEFINED, encode, token_table
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     kvs = load_bpe(files, size, hints)
     if kvs is None:
         return None

@@ -10,7 +10,7 @@ from quantize.errors import UnsupportedError
 from quantize.formats.kv import KV, boolean
 from quantize.registry import Registry
 from quantize.vocab.ends import missing_end
-from quantize.vocab.files import Files, VocabFiles
+from quantize.vocab.files import TokenizerFiles, VocabFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class VocabHints:
 
 # None: the checkpoint does not hold this kind of tokenizer. `size` is None where the architecture
 # does not know the number of tokens.
-Loader = Callable[[Files, int | None, VocabHints], list[KV] | None]
+Loader = Callable[[TokenizerFiles, int | None, VocabHints], list[KV] | None]
 
 LOADERS: Registry[Loader] = Registry(
     "tokenizer model",
@@ -75,7 +75,7 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> list[
     UnsupportedError("unknown-pre-tokenizer"), and CheckpointError for files that contradict
     themselves or the size.
     """
-    cached = Files(files)
+    cached = TokenizerFiles(files)
     size = vocab_size and -(-vocab_size // hints.pad_multiple) * hints.pad_multiple
     for name in hints.loaders:
         kvs = LOADERS[name](cached, size, hints)
@@ -95,14 +95,14 @@ def merged(kvs: Iterable[KV]) -> list[KV]:
     return list({kv.key: kv for kv in kvs}.values())
 
 
-def _space_prefix(files: Files) -> list[KV]:
+def _space_prefix(files: TokenizerFiles) -> list[KV]:
     wanted = (files.json("tokenizer_config.json") or {}).get("add_prefix_space")
     if not isinstance(wanted, bool):
         return []
     return [boolean("tokenizer.ggml.add_space_prefix", wanted)]
 
 
-def _unknown(files: Files, hints: VocabHints) -> UnsupportedError:
+def _unknown(files: TokenizerFiles, hints: VocabHints) -> UnsupportedError:
     known = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tekken.json")
     there = [name for name in known if files.read(name) is not None]
     return UnsupportedError(

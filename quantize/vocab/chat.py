@@ -8,7 +8,7 @@ from string import ascii_letters, digits
 from typing import Any
 
 from quantize.formats.kv import KV, array, string
-from quantize.vocab.files import Files
+from quantize.vocab.files import TokenizerFiles
 
 # One template, or (name, template) pairs in the checkpoint's order.
 ChatTemplate = str | tuple[tuple[str, str], ...]
@@ -17,7 +17,7 @@ _FOLDER = "additional_chat_templates"
 _NAME_CHARACTERS = frozenset(ascii_letters + digits)
 
 
-def chat_template(files: Files, config: Mapping[str, Any]) -> ChatTemplate | None:
+def chat_template(files: TokenizerFiles, config: Mapping[str, Any]) -> ChatTemplate | None:
     """The template of tokenizer_config.json, else of chat_template.jinja, else of the .json.
 
     `config`: tokenizer_config.json; that it says null counts, too.
@@ -31,7 +31,7 @@ def chat_template(files: Files, config: Mapping[str, Any]) -> ChatTemplate | Non
     return _checked((files.json("chat_template.json") or {}).get("chat_template"))
 
 
-def _additional(files: Files) -> list[tuple[str, str]]:
+def _additional(files: TokenizerFiles) -> list[tuple[str, str]]:
     paths = sorted(PurePosixPath(name) for name in files.names())
     found = [path for path in paths if str(path.parent) == _FOLDER and path.suffix == ".jinja"]
     return [(path.stem, files.text(str(path)) or "") for path in found]

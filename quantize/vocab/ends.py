@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quantize.formats.kv import KV, u32
-from quantize.vocab.files import Files, VocabFiles, section
+from quantize.vocab.files import TokenizerFiles, VocabFiles, section
 from quantize.vocab.special import ID_KEYS, token_text
 from quantize.vocab.tokens import CONTROL, NORMAL, USER_DEFINED, is_id
 
@@ -22,7 +22,7 @@ END_TEXTS = frozenset({
 _MARK = re.compile(r"<.+>|\[.+\]")
 _END_KINDS = ("eos", "eot", "eom")
 _GENERATION_CONFIG = "generation_config.json"
-# Files that name EOS by its text.
+# TokenizerFiles that name EOS by its text.
 _WITH_TEXTS = ("tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -40,7 +40,7 @@ def end_tokens(files: VocabFiles, kvs: Iterable[KV]) -> dict[str, tuple[str, ...
             keys.setdefault(_text(texts, token_id), key)
     said: dict[str, list[str]] = {text: [] for text in keys}
     types = found.get("tokenizer.ggml.token_type", ())
-    opened = Files(files)
+    opened = TokenizerFiles(files)
     unknown = token_text((opened.json("tokenizer_config.json") or {}).get("unk_token"))
     for name, token_id in _said_by_files(opened, texts):
         text = _text(texts, token_id)
@@ -57,7 +57,9 @@ def _is_mark(text: str, types: Sequence[int], token_id: int) -> bool:
     return kind in (CONTROL, USER_DEFINED) or (kind == NORMAL and bool(_MARK.fullmatch(text)))
 
 
-def _said_by_files(files: Files, texts: Sequence[str | bytes]) -> Iterator[tuple[str, int]]:
+def _said_by_files(
+    files: TokenizerFiles, texts: Sequence[str | bytes]
+) -> Iterator[tuple[str, int]]:
     """(file, id) for every EOS that a file of the checkpoint names, if there is such a token."""
     for name in _WITH_TEXTS:
         text = token_text((files.json(name) or {}).get("eos_token"))
@@ -71,7 +73,7 @@ def _said_by_files(files: Files, texts: Sequence[str | bytes]) -> Iterator[tuple
         yield from ((name, token_id) for token_id in ids if token_id < len(texts))
 
 
-def missing_end(files: Files, kvs: Sequence[KV]) -> list[KV]:
+def missing_end(files: TokenizerFiles, kvs: Sequence[KV]) -> list[KV]:
     """EOT for a model that llama.cpp could not stop: none of its end tokens is one it knows.
 
     Where llama.cpp ends at one of them, the others are left to the Modelfile's stops, so that the
@@ -87,7 +89,7 @@ def missing_end(files: Files, kvs: Sequence[KV]) -> list[KV]:
     return [u32(ID_KEYS[free], ends[0])] if ends and free else []
 
 
-def _generation_ends(files: Files) -> list[int]:
+def _generation_ends(files: TokenizerFiles) -> list[int]:
     return _ids(files.json(_GENERATION_CONFIG) or {})
 
 

@@ -19,7 +19,7 @@ class VocabFiles(Protocol):
         """The relative names of all files, with forward slashes."""
 
 
-class Files:
+class TokenizerFiles:
     """`VocabFiles` that remembers what it has read: a tokenizer.json can have 30 MB."""
 
     def __init__(self, source: VocabFiles) -> None:

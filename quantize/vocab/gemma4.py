@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantize.formats.kv import KV
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files
+from quantize.vocab.files import TokenizerFiles
 from quantize.vocab.special import read_special
 from quantize.vocab.spm_json import json_tokens
 from quantize.vocab.tokens import USER_DEFINED
@@ -16,7 +16,7 @@ _VISIBLE = frozenset({
 })  # fmt: skip
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     tokens = json_tokens(files, size)
     if tokens is None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantize.formats.kv import KV, boolean
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files, section
+from quantize.vocab.files import TokenizerFiles, section
 from quantize.vocab.proto import read_spec
 from quantize.vocab.special import read_special, token_text
 from quantize.vocab.spm import added_by_decoder, added_by_json, open_pieces, piece_tokens
@@ -18,7 +18,7 @@ _END_OF_TURN = "<|im_end|>"
 _ZERO, _ZERO_STAND_IN = b"\x00", "\N{DRAGON}"
 
 
-def load2(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load2(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """InternLM 2: "[UNUSED..." pieces are unused, and added tokens special only by their flag."""
     pieces = open_pieces(files, _FILE)
     if pieces is None:
@@ -43,7 +43,7 @@ def load2(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     ]
 
 
-def load3(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load3(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """InternLM 3: as other SentencePiece models, but for the end of a text."""
     kvs = load_spm(files, size, hints)
     if kvs is None:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from quantize.vocab.files import Files, bad_file
+from quantize.vocab.files import TokenizerFiles, bad_file
 from quantize.vocab.merges import read_merges
 from quantize.vocab.pre_table import QWEN2
 
@@ -33,7 +33,7 @@ _CLASSES: dict[str, tuple[Mapping[str, Any], str | None]] = {
 }
 
 
-def bpe_json(files: Files) -> Mapping[str, Any] | None:
+def bpe_json(files: TokenizerFiles) -> Mapping[str, Any] | None:
     """tokenizer.json, or its like from vocab.json and merges.txt; None if there is neither.
 
     Raises CheckpointError("bad-tokenizer-file") if the class that vocab.json belongs to is not

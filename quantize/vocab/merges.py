@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from quantize.vocab.files import Files, bad_file, section
+from quantize.vocab.files import TokenizerFiles, bad_file, section
 
 # A merge is written "left right", so a space inside a part is written as the byte-level alphabet
 # writes it.
 _SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"
 
 
-def read_merges(files: Files) -> list[str]:
+def read_merges(files: TokenizerFiles) -> list[str]:
     """Merges as "left right", from tokenizer.json, else from merges.txt; empty if there are none.
 
     Raises CheckpointError("bad-tokenizer-file") for merges of any third spelling.

@@ -26,7 +26,7 @@ from quantize.vocab.pre_table import (
     RAW,
     ROWS,
     WORDS,
-    Row,
+    PreRow,
 )
 from quantize.vocab.regex import normal_form
 from quantize.vocab.tokens import SPACE_MARK
@@ -87,7 +87,7 @@ def structure(tokenizer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=len(ROWS))
-def normal_steps(row: Row) -> tuple[str, ...]:
+def normal_steps(row: PreRow) -> tuple[str, ...]:
     """The steps of a row in normal form."""
     return tuple(step if step in _PROSE else normal_form(step) for step in row.steps)
 
@@ -157,7 +157,7 @@ _SPLIT_AFTER_SPACE = _behave(" ", {"behavior": "MergedWithPrevious"})
 
 
 def _unknown(steps: tuple[str, ...]) -> UnsupportedError:
-    def likeness(row: Row) -> float:
+    def likeness(row: PreRow) -> float:
         return difflib.SequenceMatcher(None, normal_steps(row), steps).ratio() + (
             difflib.SequenceMatcher(None, "\n".join(normal_steps(row)), "\n".join(steps)).ratio()
         )

@@ -103,7 +103,7 @@ INDENT = r"([\t\n]|    |  )"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PreRow:
     """One structure and its names, separated by spaces.
 
     `ignore_merges`: the model's flag, where only that tells two rows apart. `roberta`: whether the
@@ -121,41 +121,41 @@ class Row:
 
 
 ROWS = (
-    Row("gpt-2 phi-2 mpt olmo jais exaone4 modern-bert mellum gigachat a.x-4.0 trillion "
+    PreRow("gpt-2 phi-2 mpt olmo jais exaone4 modern-bert mellum gigachat a.x-4.0 trillion "
         "granite-docling jina-v2-es jina-v2-de jina-es jina-de", (GPT2, BYTES)),
-    Row("roberta-bpe jina-v1-en jina-v2-code", (GPT2, BYTES), roberta=True),
-    Row("starcoder refact command-r smollm codeshell exaone minerva-7b mellum2",
+    PreRow("roberta-bpe jina-v1-en jina-v2-code", (GPT2, BYTES), roberta=True),
+    PreRow("starcoder refact command-r smollm codeshell exaone minerva-7b mellum2",
         (DIGIT, GPT2, BYTES)),
-    Row("llama-bpe llama3 llama-v3 glm4 glm5 lfm2 falcon3 falcon-h1 pixtral midm-2.0 jina-v5-nano",
-        (CL100K, BYTES), ignore_merges=True),
-    Row("dbrx smaug-bpe chatglm-bpe", (CL100K, BYTES), ignore_merges=False),
-    Row("minicpm5", (THREE, MINICPM5, BYTES)),
-    Row("jais-2", (JAIS2, BYTES)),
-    Row("qwen2 stablelm2 deepseek-r1-qwen hunyuan solar-open megrez kormo f2llmv2 grok-2",
+    PreRow("llama-bpe llama3 llama-v3 glm4 glm5 lfm2 falcon3 falcon-h1 pixtral midm-2.0 "
+        "jina-v5-nano", (CL100K, BYTES), ignore_merges=True),
+    PreRow("dbrx smaug-bpe chatglm-bpe", (CL100K, BYTES), ignore_merges=False),
+    PreRow("minicpm5", (THREE, MINICPM5, BYTES)),
+    PreRow("jais-2", (JAIS2, BYTES)),
+    PreRow("qwen2 stablelm2 deepseek-r1-qwen hunyuan solar-open megrez kormo f2llmv2 grok-2",
         (QWEN2, BYTES)),
-    Row("qwen35", (QWEN35, BYTES)),
-    Row("ufakzeka", (TURKISH, BYTES)),
-    Row("laguna", (WHOLE_LINES, QWEN2, BYTES)),
-    Row("seed-coder", (SEED_CODER, BYTES)),
-    Row("bailingmoe bailingmoe2 llada-moe", (BAILING, BYTES)),
-    Row("exaone-moe", (KOREAN_WORDS, BYTES)),
-    Row("gpt-4o llama4 kanana2 talkie minimax-m2", (O200K, BYTES)),
-    Row("tiny_aya cohere2moe", (GROUPED_DIGITS, O200K, BYTES)),
-    Row("tekken", (TEKKEN, BYTES)),
-    Row("youtu", (KOREAN_AND_CHINESE, YOUTU, BYTES)),
-    Row("kimi-k2", (KIMI, BYTES)),
-    Row("deepseek-v3 hunyuan-dense joyai-llm hy_v4", (THREE, HAN_KANA, DEEPSEEK_WORDS, BYTES)),
-    Row("spark2_5", (THREE, HAN_KANA, SPARK_WORDS, DIGIT, BYTES)),
-    Row("deepseek-llm", (LINE_ENDS, rf"\s?[{CASED_LETTERS}]+", SIGNS_WIDE, r"\s+$", HAN_HANGUL,
+    PreRow("qwen35", (QWEN35, BYTES)),
+    PreRow("ufakzeka", (TURKISH, BYTES)),
+    PreRow("laguna", (WHOLE_LINES, QWEN2, BYTES)),
+    PreRow("seed-coder", (SEED_CODER, BYTES)),
+    PreRow("bailingmoe bailingmoe2 llada-moe", (BAILING, BYTES)),
+    PreRow("exaone-moe", (KOREAN_WORDS, BYTES)),
+    PreRow("gpt-4o llama4 kanana2 talkie minimax-m2", (O200K, BYTES)),
+    PreRow("tiny_aya cohere2moe", (GROUPED_DIGITS, O200K, BYTES)),
+    PreRow("tekken", (TEKKEN, BYTES)),
+    PreRow("youtu", (KOREAN_AND_CHINESE, YOUTU, BYTES)),
+    PreRow("kimi-k2", (KIMI, BYTES)),
+    PreRow("deepseek-v3 hunyuan-dense joyai-llm hy_v4", (THREE, HAN_KANA, DEEPSEEK_WORDS, BYTES)),
+    PreRow("spark2_5", (THREE, HAN_KANA, SPARK_WORDS, DIGIT, BYTES)),
+    PreRow("deepseek-llm", (LINE_ENDS, rf"\s?[{CASED_LETTERS}]+", SIGNS_WIDE, r"\s+$", HAN_HANGUL,
                          DIGITS, DIGIT, BYTES)),
-    Row("deepseek-coder", (LINE_ENDS, r"\s?\p{L}+", r"\s?\p{P}+", HAN_HANGUL, DIGIT, BYTES)),
-    Row("falcon", (f"{PUNCTUATION}+", GPT2, DIGITS, "[0-9][0-9][0-9]", BYTES)),
-    Row("chameleon", (SENTINEL, IMAGE, INDENT, DIGIT, PUNCTUATION, GPT2, BYTES)),
-    Row("superbpe", (DIGITS, EVERY_THIRD_DIGIT, BYTES)),
-    Row("bloom poro-chat gpt3-finnish", (BLOOM_WORDS, BYTES)),
-    Row("viking", (BLOOM_WORDS, DIGIT, BYTES)),
-    Row("gemma4 granite-embed-multi-311m sarvam-moe", (MARK_SPACES, RAW)),
-    Row("whitespace", (WORDS, RAW)),
+    PreRow("deepseek-coder", (LINE_ENDS, r"\s?\p{L}+", r"\s?\p{P}+", HAN_HANGUL, DIGIT, BYTES)),
+    PreRow("falcon", (f"{PUNCTUATION}+", GPT2, DIGITS, "[0-9][0-9][0-9]", BYTES)),
+    PreRow("chameleon", (SENTINEL, IMAGE, INDENT, DIGIT, PUNCTUATION, GPT2, BYTES)),
+    PreRow("superbpe", (DIGITS, EVERY_THIRD_DIGIT, BYTES)),
+    PreRow("bloom poro-chat gpt3-finnish", (BLOOM_WORDS, BYTES)),
+    PreRow("viking", (BLOOM_WORDS, DIGIT, BYTES)),
+    PreRow("gemma4 granite-embed-multi-311m sarvam-moe", (MARK_SPACES, RAW)),
+    PreRow("whitespace", (WORDS, RAW)),
 )  # fmt: skip
 
 # Names that no tokenizer.json leads to, and why.

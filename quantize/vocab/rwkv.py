@@ -6,7 +6,7 @@ import ast
 
 from quantize.formats.kv import KV
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files, bad_file
+from quantize.vocab.files import TokenizerFiles, bad_file
 from quantize.vocab.special import read_special
 from quantize.vocab.tokens import CONTROL, NORMAL, Tokens
 
@@ -17,7 +17,7 @@ _SIZE = 65536
 _END_OF_TURN = 261
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """Lines of id, Python literal and length in bytes; ids count from 1 in the order of lines."""
     text = files.text(_FILE)
     if text is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from quantize.formats.kv import KV, array, boolean, u32
 from quantize.vocab.chat import ChatTemplate, chat_template, template_kvs
-from quantize.vocab.files import Files, entries, section
+from quantize.vocab.files import TokenizerFiles, entries, section
 from quantize.vocab.merges import read_merges
 from quantize.vocab.tokens import MAX_VOCAB, is_id
 
@@ -61,7 +61,9 @@ class Special:
         return kvs
 
 
-def read_special(files: Files, *, size: int | None = None, merges: bool = False) -> Special:
+def read_special(
+    files: TokenizerFiles, *, size: int | None = None, merges: bool = False
+) -> Special:
     """Special tokens, chat templates and, on request, merges of a checkpoint.
 
     `size`: ids from `size` on are ignored (None: all are taken).

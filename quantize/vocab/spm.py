@@ -6,7 +6,7 @@ from typing import Any
 
 from quantize.formats.kv import KV
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files, bad_file, entries, section
+from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
 from quantize.vocab.special import read_special, token_text
 from quantize.vocab.tokens import (
     ADDED_SCORE,
@@ -24,7 +24,7 @@ from quantize.vocab.tokens import (
 _FILE = "tokenizer.model"
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """Pieces, then added_tokens.json, then added_tokens_decoder; a later text replaces an id's."""
     pieces = open_pieces(files, _FILE)
     if pieces is None:
@@ -37,7 +37,7 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     return spm_kvs(files, tokens)
 
 
-def load_phi(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load_phi(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """Phi-3's way: added tokens of tokenizer.json last, and a token is special only by its flag."""
     pieces = open_pieces(files, _FILE)
     if pieces is None:
@@ -50,12 +50,12 @@ def load_phi(files: Files, size: int | None, hints: VocabHints) -> list[KV] | No
     return spm_kvs(files, tokens)
 
 
-def spm_kvs(files: Files, tokens: Tokens) -> list[KV]:
+def spm_kvs(files: TokenizerFiles, tokens: Tokens) -> list[KV]:
     """The key-values of a "llama" vocabulary."""
     return tokens.kvs("llama", "default", scores=True) + read_special(files, size=tokens.size).kvs()
 
 
-def open_pieces(files: Files, name: str) -> Any:
+def open_pieces(files: TokenizerFiles, name: str) -> Any:
     """The SentencePieceProcessor of a file, or None if there is no such file."""
     data = files.read(name)
     if data is None:
@@ -89,7 +89,7 @@ def _kind(pieces: Any, token_id: int) -> int:
     return BYTE if pieces.IsByte(token_id) else NORMAL
 
 
-def set_added_tokens(files: Files, tokens: Tokens) -> None:
+def set_added_tokens(files: TokenizerFiles, tokens: Tokens) -> None:
     """Tokens of added_tokens.json, as user-defined ones."""
     added = files.json("added_tokens.json")
     for text, token_id in token_table(added, "added_tokens.json").items() if added else ():
@@ -97,7 +97,7 @@ def set_added_tokens(files: Files, tokens: Tokens) -> None:
             tokens.set(token_id, text, USER_DEFINED, ADDED_SCORE)
 
 
-def added_by_decoder(files: Files) -> list[tuple[int, str, bool]]:
+def added_by_decoder(files: TokenizerFiles) -> list[tuple[int, str, bool]]:
     """Id, text and "special" of each of tokenizer_config.json's added_tokens_decoder."""
     where = "tokenizer_config.json"
     decoder = section(files.json(where), "added_tokens_decoder")
@@ -107,7 +107,7 @@ def added_by_decoder(files: Files) -> list[tuple[int, str, bool]]:
     ]
 
 
-def added_by_json(files: Files) -> list[tuple[int, str, bool]]:
+def added_by_json(files: TokenizerFiles) -> list[tuple[int, str, bool]]:
     """Id, text and "special" of each of tokenizer.json's added_tokens."""
     where = "tokenizer.json"
     added = entries(files.json(where) or {}, "added_tokens")

@@ -10,7 +10,7 @@ import re
 from quantize.formats.kv import KV
 from quantize.vocab.added import added_tokens, special_texts
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files, section
+from quantize.vocab.files import TokenizerFiles, section
 from quantize.vocab.special import read_special
 from quantize.vocab.spm import spm_kvs
 from quantize.vocab.tokens import (
@@ -30,12 +30,12 @@ _FILE = "tokenizer.json"
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     tokens = json_tokens(files, size)
     return None if tokens is None else spm_kvs(files, tokens)
 
 
-def load_unscored(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load_unscored(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """Without the constant, as llama.cpp's converter writes XVERSE's."""
     tokens = json_tokens(files, size)
     if tokens is None:
@@ -44,7 +44,7 @@ def load_unscored(files: Files, size: int | None, hints: VocabHints) -> list[KV]
     return kvs + read_special(files, size=tokens.size).kvs()
 
 
-def json_tokens(files: Files, size: int | None) -> Tokens | None:
+def json_tokens(files: TokenizerFiles, size: int | None) -> Tokens | None:
     """The tokens, or None unless tokenizer.json is a BPE that falls back to bytes.
 
     Raises CheckpointError for ids that are taken twice or are out of range.

@@ -13,13 +13,13 @@ from typing import Any
 from quantize.formats.kv import KV, array, boolean, string, u32
 from quantize.vocab.build import VocabHints
 from quantize.vocab.decoding import LETTER_OF_BYTE
-from quantize.vocab.files import Files, bad_file, entries, section
+from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
 from quantize.vocab.special import ID_KEYS
 from quantize.vocab.tokens import CONTROL, NORMAL, Tokens, is_id
 
 _FILE = "tekken.json"
 
-# Files older than version 7 do not list their special tokens.
+# TokenizerFiles older than version 7 do not list their special tokens.
 _EARLY_SPECIAL = (
     "<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]",
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]",
@@ -33,7 +33,7 @@ _TEMPLATES = {"v3": "mistral-v3-tekken", "v7": "mistral-v7-tekken"}
 _KINDS = {"bos": "<s>", "eos": "</s>", "unk": "<unk>", "pad": "<pad>"}
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     data = files.json(_FILE)
     if data is None or files.read("tokenizer.json") is not None:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 from quantize.formats.kv import KV, array, boolean, u32
 from quantize.vocab.added import added_tokens, special_texts
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files, bad_file, entries, section
+from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
 from quantize.vocab.proto import BPE, UNIGRAM, Spec, read_spec
 from quantize.vocab.special import read_special
 from quantize.vocab.spm import load as load_spm
@@ -25,7 +25,7 @@ _FAIRSEQ = (
 )  # fmt: skip
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """XLM-R: sentencepiece.bpe.model with ids shifted by one, else tokenizer.json."""
     pieces = open_pieces(files, _XLMR)
     if pieces is None:
@@ -47,7 +47,7 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     return _kvs(files, tokens, spec, hints.token_types or 1)
 
 
-def load_t5(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load_t5(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """T5: tokenizer.model, in older checkpoints spiece.model."""
     name = "tokenizer.model" if files.read("tokenizer.model") is not None else "spiece.model"
     pieces = open_pieces(files, name)
@@ -61,7 +61,7 @@ def load_t5(files: Files, size: int | None, hints: VocabHints) -> list[KV] | Non
     return _kvs(files, tokens, spec, None)
 
 
-def _kvs(files: Files, tokens: Tokens, spec: Spec, token_types: int | None) -> list[KV]:
+def _kvs(files: TokenizerFiles, tokens: Tokens, spec: Spec, token_types: int | None) -> list[KV]:
     kvs = tokens.kvs("t5", "default", scores=True)
     kvs.append(boolean("tokenizer.ggml.add_space_prefix", spec.add_dummy_prefix))
     if token_types is not None:
@@ -73,7 +73,7 @@ def _kvs(files: Files, tokens: Tokens, spec: Spec, token_types: int | None) -> l
     return kvs + read_special(files, size=tokens.size).kvs()
 
 
-def _load_json(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def _load_json(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     tokenizer = files.json(_JSON) or {}
     model = section(tokenizer, "model")
     if model.get("type") != "Unigram":

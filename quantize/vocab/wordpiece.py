@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from quantize.formats.kv import KV, u32
 from quantize.vocab.bpe import model_tokens
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import Files, section
+from quantize.vocab.files import TokenizerFiles, section
 from quantize.vocab.special import read_special
 from quantize.vocab.tokens import CONTROL, SPACE_MARK
 
@@ -21,7 +21,7 @@ _MARK = SPACE_MARK.encode()
 _PRE = "bert-bge"
 
 
-def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
+def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     tokenizer = files.json("tokenizer.json")
     model = section(tokenizer, "model")
     vocab: Mapping[str, object] | None = None
@@ -40,7 +40,7 @@ def load(files: Files, size: int | None, hints: VocabHints) -> list[KV] | None:
     return kvs + read_special(files, size=tokens.size).kvs()
 
 
-def _text_vocab(files: Files) -> dict[str, object] | None:
+def _text_vocab(files: TokenizerFiles) -> dict[str, object] | None:
     text = files.text("vocab.txt")
     if text is None:
         return None

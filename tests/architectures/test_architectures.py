@@ -112,7 +112,7 @@ def test_a_tensor_more_is_refused_by_name(model: Model) -> None:
     hp = _with_shapes(model, {**model.hparams.shapes, "model.layers.0.new_thing.weight": (4, 4)})
     with pytest.raises(CheckpointError, match="new_thing") as caught:
         map_tensors(model.family, hp)
-    assert caught.value.reference == "unmapped-tensors"
+    assert caught.value.code == "unmapped-tensors"
 
 
 def test_a_missing_embedding_is_refused_by_name(model: Model) -> None:
@@ -124,7 +124,7 @@ def test_a_missing_embedding_is_refused_by_name(model: Model) -> None:
     shapes = {name: shape for name, shape in model.hparams.shapes.items() if name != embedding}
     with pytest.raises(CheckpointError) as caught:
         map_tensors(model.family, _with_shapes(model, shapes))
-    assert caught.value.reference == "missing-tensors"
+    assert caught.value.code == "missing-tensors"
     assert caught.value.where is not None
     assert embedding.endswith(caught.value.where)
 
@@ -149,7 +149,7 @@ def test_two_tensors_of_one_name_are_refused(llama: Model) -> None:
     hp = _with_shapes(llama, {**llama.hparams.shapes, "norm.weight": norm})
     with pytest.raises(CheckpointError, match="two source tensors") as caught:
         map_tensors(llama.family, hp)
-    assert caught.value.reference == "doubly-mapped-tensors"
+    assert caught.value.code == "doubly-mapped-tensors"
 
 
 def test_tensors_that_cannot_be_what_config_json_says_are_refused(llama: Model) -> None:
@@ -157,7 +157,7 @@ def test_tensors_that_cannot_be_what_config_json_says_are_refused(llama: Model) 
     hp = _with_shapes(llama, {**llama.hparams.shapes, name: (257, 256)})
     with pytest.raises(CheckpointError, match=r"blk\.1\.attn_q\.weight") as caught:
         map_tensors(llama.family, hp)
-    assert caught.value.reference == "shape-mismatch"
+    assert caught.value.code == "shape-mismatch"
 
 
 @pytest.mark.parametrize("key", ["num_hidden_layers", "num_attention_heads"])
@@ -165,14 +165,14 @@ def test_a_missing_hparam_is_named(llama: Model, key: str) -> None:
     config = {name: value for name, value in llama.hparams.items() if name != key}
     with pytest.raises(CheckpointError, match=key) as caught:
         map_tensors(llama.family, Hparams(config, llama.hparams.shapes))
-    assert caught.value.reference == "missing-hparam"
+    assert caught.value.code == "missing-hparam"
 
 
 def test_an_hparam_of_another_type_is_refused(llama: Model) -> None:
     hp = Hparams({**llama.hparams, "rms_norm_eps": "small"}, llama.hparams.shapes)
     with pytest.raises(CheckpointError, match="layer_norm_rms_epsilon") as caught:
         key_values(llama.family.keys, llama.family.arch, hp)
-    assert caught.value.reference == "bad-hparam"
+    assert caught.value.code == "bad-hparam"
 
 
 def _with_shapes(model: Model, shapes: dict[str, Shape]) -> Hparams:

@@ -172,7 +172,7 @@ def test_gemma4_layers_that_share_keys_and_values_need_none(kit: Path) -> None:
     }
     with pytest.raises(CheckpointError) as caught:
         model.tensors()
-    assert caught.value.reference == "missing-tensors"
+    assert caught.value.code == "missing-tensors"
     model.config["num_kv_shared_layers"] = 1
     assert "blk.5.attn_k.weight" not in model.tensors()
 
@@ -217,7 +217,7 @@ def test_phi4_mini_turns_a_part_of_each_head(kit: Path) -> None:
     assert model.facts()["rope.dimension_count"] == 72
     with pytest.raises(CheckpointError, match="48 values in long_factor for 72") as caught:
         model.family.generated(model.hparams())
-    assert caught.value.reference == "bad-rope-factors"
+    assert caught.value.code == "bad-rope-factors"
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_pooling_is_what_sentence_transformers_recorded(
 def test_pooling_that_llama_cpp_does_not_know_is_refused(kit: Path) -> None:
     with pytest.raises(CheckpointError, match="1_Pooling") as caught:
         _pooling(Variant(kit, "bert"), {"pooling_mode_max_tokens": True})
-    assert caught.value.reference == "unknown-pooling"
+    assert caught.value.code == "unknown-pooling"
 
 
 def _pooling(model: Variant, config: dict[str, Any]) -> object:
@@ -346,4 +346,4 @@ def test_nomic_contexts_are_those_the_models_were_trained_for(kit: Path) -> None
     model.config["n_positions"] = 4096
     with pytest.raises(CheckpointError, match="4096") as caught:
         model.facts()
-    assert caught.value.reference == "unknown-context"
+    assert caught.value.code == "unknown-context"

@@ -39,4 +39,4 @@ def test_a_text_part_of_another_layout_is_not_taken_for_a_llama() -> None:
     hp = Hparams({"model_type": "qwen2", "num_attention_heads": 4}, {}, lambda name: None)
     with pytest.raises(UnsupportedError, match="qwen2") as refused:
         ARCHITECTURES["LlavaForConditionalGeneration"].rules(hp)
-    assert refused.value.reference == "unknown-text-part"
+    assert refused.value.code == "unknown-text-part"

@@ -168,7 +168,7 @@ def test_a_folder_of_another_name_is_only_noted(encodings: Path, tmp_path: Path)
 def test_the_factor_that_every_task_holds_is_counted(encodings: Path) -> None:
     options = api.Options(types=("Q8_0",), lora=(str(encodings / "lora-plain"),))
     (plan,) = api.plan(str(encodings / "lora-base"), options).plans
-    held = {tensor.name: tensor.held for tensor in plan.tensors}
+    held = {tensor.name: tensor.fixed_nbytes for tensor in plan.tensors}
     # lora_A of down_proj: 8 x 352 as it is stored, and again as float32.
     assert held["blk.0.ffn_down.weight"] == 2 * 4 * 8 * 352
     assert held["token_embd.weight"] == 0

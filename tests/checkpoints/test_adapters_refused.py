@@ -53,7 +53,7 @@ def test_what_would_be_merged_wrongly_is_refused(
     copy = edited_copy(encodings / case, tmp_path / "copy", settings)
     with pytest.raises(kind) as caught:
         merged(encodings, "lora-base", copy)
-    assert caught.value.reference == reference
+    assert caught.value.code == reference
     assert caught.value.hint
 
 
@@ -77,10 +77,10 @@ def test_an_adapter_of_another_model_is_refused(encodings: Path) -> None:
     """By its shapes where names are the same, by its names where they are not."""
     with pytest.raises(CheckpointError) as shapes:
         merged(encodings, "awq-gemm-4bit-g128", "lora-plain")
-    assert shapes.value.reference == "adapter-mismatch"
+    assert shapes.value.code == "adapter-mismatch"
     with pytest.raises(CheckpointError) as names:
         merged(encodings, "lora-gpt2-base", "lora-plain")
-    assert names.value.reference == "adapter-without-base"
+    assert names.value.code == "adapter-without-base"
 
 
 def test_half_a_pair_is_refused(encodings: Path, tmp_path: Path) -> None:
@@ -90,27 +90,27 @@ def test_half_a_pair_is_refused(encodings: Path, tmp_path: Path) -> None:
     copy = edited_copy(encodings / "lora-plain", tmp_path / "copy", None, halve)
     with pytest.raises(CheckpointError) as caught:
         merged(encodings, "lora-base", copy)
-    assert caught.value.reference == "bad-adapter"
+    assert caught.value.code == "bad-adapter"
 
 
 def test_whole_tensors_cannot_be_scaled(encodings: Path) -> None:
     adapter = open_adapter(f"{encodings / 'lora-modules-to-save'}=0.5").adapter
     with pytest.raises(UsageError) as caught:
         MergedCheckpoint(Checkpoint(LocalFolder(encodings / "lora-base"), "base"), [adapter])
-    assert caught.value.reference == "scaled-whole-tensors"
+    assert caught.value.code == "scaled-whole-tensors"
 
 
 @pytest.mark.parametrize("case", ["lora-dora", "lora-modules-to-save", "lora-trainable-tokens"])
 def test_a_gguf_adapter_holds_factors_only(case: str, encodings: Path, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         adapter_file(encodings, case, tmp_path)
-    assert caught.value.reference == "adapter-needs-merge"
+    assert caught.value.code == "adapter-needs-merge"
 
 
 def test_a_gguf_adapter_is_not_quantized(encodings: Path, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         adapter_file(encodings, "lora-plain", tmp_path, "Q4_K_M")
-    assert caught.value.reference == "adapter-type"
+    assert caught.value.code == "adapter-type"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_types_are_not_chosen_for_the_size_of_an_adapter(encodings: Path, budget
     options = api.Options(types=("auto",), adapter_only=True, budget=budget)
     with pytest.raises(UsageError) as caught:
         api.plan(str(encodings / "lora-plain"), options)
-    assert (caught.value.reference, caught.value.where) == ("budget-of-adapter", budget.said)
+    assert (caught.value.code, caught.value.where) == ("budget-of-adapter", budget.said)
 
 
 def test_a_lone_adapter_is_told_from_a_model(encodings: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_adapter_without_its_base_asks_for_it(encodings: Path, tmp_path: Path
     copy = edited_copy(encodings / "lora-plain", tmp_path / "copy", settings)
     with pytest.raises(UsageError) as caught:
         api.plan(str(copy), api.Options(adapter_only=True))
-    assert caught.value.reference == "no-base"
+    assert caught.value.code == "no-base"
     options = api.Options(adapter_only=True, base=str(encodings / "lora-base"))
     assert api.plan(str(copy), options).plans[0].arch == "llama"
 
@@ -153,7 +153,7 @@ def test_another_base_of_the_hub_is_refused(declared: str, encodings: Path, tmp_
     if declared.endswith("Instruct"):
         with pytest.raises(CheckpointError) as caught:
             merge_into(opened_as(encodings, "org/Tiny-1B"), [adapter])
-        assert caught.value.reference == "other-base"
+        assert caught.value.code == "other-base"
     else:
         merge_into(opened_as(encodings, "org/Tiny-1B"), [adapter])
 
@@ -167,7 +167,7 @@ def test_what_is_no_adapter_is_refused(text: str) -> None:
 def test_a_scale_is_a_number(encodings: Path) -> None:
     with pytest.raises(UsageError) as caught:
         open_adapter(f"{encodings / 'lora-plain'}=much")
-    assert caught.value.reference == "bad-scale"
+    assert caught.value.code == "bad-scale"
 
 
 def test_an_adapter_does_not_go_into_a_gguf_file(encodings: Path, tmp_path: Path) -> None:
@@ -175,4 +175,4 @@ def test_an_adapter_does_not_go_into_a_gguf_file(encodings: Path, tmp_path: Path
     (file,) = api.convert(base, api.Options(types=("F32",), output=tmp_path, jobs=1)).files
     with pytest.raises(UsageError) as caught:
         api.plan(str(file.path), api.Options(lora=(str(encodings / "lora-plain"),)))
-    assert caught.value.reference == "adapter-on-gguf"
+    assert caught.value.code == "adapter-on-gguf"

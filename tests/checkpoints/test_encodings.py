@@ -174,7 +174,7 @@ def test_a_grid_that_a_type_holds_is_moved_without_loss(
 
 def test_without_a_type_the_source_chooses(encodings: Path, tinyrust: Path) -> None:
     chosen = {
-        case: api.plan(str(encodings / case), api.Options()).plans[0].ftype
+        case: api.plan(str(encodings / case), api.Options()).plans[0].recipe_name
         for case in ("gptq-4bit-g128-sym", "bnb-nf4", "fp8-block-bf16scale", "ct-mxfp4")
     }
     assert chosen == {
@@ -183,13 +183,13 @@ def test_without_a_type_the_source_chooses(encodings: Path, tinyrust: Path) -> N
         "fp8-block-bf16scale": "Q8_0",
         "ct-mxfp4": "MXFP4_MOE",
     }
-    assert api.plan(str(tinyrust), api.Options()).plans[0].ftype == "Q4_K_M"
+    assert api.plan(str(tinyrust), api.Options()).plans[0].recipe_name == "Q4_K_M"
 
 
 def test_auto_goes_alone(encodings: Path) -> None:
     with pytest.raises(UsageError) as caught:
         api.plan(str(encodings / "bnb-nf4"), api.Options(types=("auto", "F16")))
-    assert caught.value.reference == "auto-with-others"
+    assert caught.value.code == "auto-with-others"
 
 
 def test_a_plan_says_that_quality_is_bounded(encodings: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_grid_that_the_config_makes_up_is_refused(encodings: Path, tmp_path: P
     write_raw(source, tmp_path / "liar", all_raw(source), lie)
     with pytest.raises(CheckpointError) as caught:
         api.convert(str(tmp_path / "liar"), api.Options(output=tmp_path / "out", jobs=1))
-    assert caught.value.reference == "off-grid"
+    assert caught.value.code == "off-grid"
     api.convert(str(tmp_path / "liar"), api.Options(types=("Q8_0",), output=tmp_path, jobs=1))
 
 
@@ -316,7 +316,7 @@ def test_a_config_that_lies_is_found_before_anything_is_written(
     with pytest.raises(CheckpointError) as caught:
         opened(folder)
     assert caught.value.reason is not None
-    assert caught.value.reference in {"missing-part", "bad-part", "bad-quantization-config"}
+    assert caught.value.code in {"missing-part", "bad-part", "bad-quantization-config"}
 
 
 def test_groups_that_do_not_exist_are_refused(encodings: Path, tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_groups_that_do_not_exist_are_refused(encodings: Path, tmp_path: Path) -
     write_raw(source, tmp_path / "copy", tensors, lambda config: None)
     with pytest.raises(CheckpointError) as caught:
         opened(tmp_path / "copy").decode_rows(f"{DOWN}.weight", 0, 1)
-    assert caught.value.reference == "bad-group-index"
+    assert caught.value.code == "bad-group-index"
 
 
 NONSENSE: tuple[Any, ...] = (

@@ -57,7 +57,7 @@ def test_an_error_says_what_where_why_and_what_next(
     assert ran.events == [
         {
             "event": "error",
-            "reference": "some-thing",
+            "code": "some-thing",
             "message": "[x] is wrong",
             "where": "a.json: b",
             "reason": "because",

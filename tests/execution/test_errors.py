@@ -114,7 +114,7 @@ def test_errors_of_processes_arrive(
             [plan_of(OUTPUTS, "Q8_0")], Failing(source, action), [tmp_path / "out.gguf"],
             Settings(jobs=2, kernels="numpy"), NullProgress(),
         )  # fmt: skip
-    assert caught.value.reference == reference
+    assert caught.value.code == reference
     assert not (tmp_path / "out.gguf").exists()
 
 
@@ -145,7 +145,7 @@ def test_what_can_be_continued_stays(
 def test_a_bound_that_nothing_fits_in_is_refused(source: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         convert(plan_of(OUTPUTS, "Q8_0"), source, tmp_path, Settings(max_memory=1_000_000))
-    assert caught.value.reference == "too-little-memory"
+    assert caught.value.code == "too-little-memory"
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("--max-memory ")
     assert list(tmp_path.iterdir()) == []
@@ -172,7 +172,7 @@ def test_a_tensor_that_is_needed_whole_must_fit(
     source: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_of(OUTPUTS, "Q8_0")
-    limits = memory.limits_of(NUMPY, plan.weights)
+    limits = memory.limits_of(NUMPY, plan.n_params)
     (whole,) = [t for t in tasks(plan, limits.step) if plan.tensors[t.index].transform.whole]
     tensor = plan.tensors[whole.index]
     needed = memory.task_memory(source, tensor, whole, limits.step)
@@ -205,7 +205,7 @@ def test_room_for_all_files_is_asked_for_before_the_first(
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with pytest.raises(DiskError) as caught:
         run(plans, source, [tmp_path / "a.gguf", tmp_path / "b.gguf"], NUMPY, NullProgress())
-    assert caught.value.reference == "disk-full"
+    assert caught.value.code == "disk-full"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -229,7 +229,7 @@ def test_a_second_file_that_cannot_be_made_leaves_no_first(
     monkeypatch.setattr(PartialFile, "_take_room", fill_up)
     with pytest.raises(DiskError) as caught:
         run(plans, source, [tmp_path / "a.gguf", tmp_path / "b.gguf"], NUMPY, NullProgress())
-    assert caught.value.reference == "disk-full"
+    assert caught.value.code == "disk-full"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,7 +16,7 @@ from quantize.errors import CheckpointError
 from quantize.execution import Settings, run
 from quantize.execution.worker import Worker
 from quantize.formats.imatrix import ImatrixEntry
-from quantize.planning.model import Output
+from quantize.planning.model import OutputTensor
 from quantize.planning.plan import tasks
 from quantize.quantizers import QUANTIZERS
 from quantize.storage.sink import partial_path
@@ -138,7 +138,7 @@ def test_a_weight_that_is_no_number_is_named(
     source = spoiled(tmp_path, name, place, value)
     with pytest.raises(CheckpointError) as caught:
         convert(plan_of(OUTPUTS, "Q8_0"), source, tmp_path, Settings(jobs=jobs))
-    assert caught.value.reference == "non-finite-weight"
+    assert caught.value.code == "non-finite-weight"
     assert caught.value.message == f"the weight at [{', '.join(map(str, place))}] is {word}"
     assert caught.value.where is not None
     assert caught.value.where.startswith(f"{name} (")
@@ -155,7 +155,7 @@ def test_the_first_bad_weight_is_the_one_that_is_named(tmp_path: Path) -> None:
 
 def test_a_transform_that_overflows_is_refused(tmp_path: Path) -> None:
     source = spoiled(tmp_path, "q", (1, 2), 3e38)
-    plan = plan_of([Output("big.weight", (256, 512), ("q",), Scale(2.0))], "Q8_0")
+    plan = plan_of([OutputTensor("big.weight", (256, 512), ("q",), Scale(2.0))], "Q8_0")
     with pytest.raises(CheckpointError) as caught:
         convert(plan, source, tmp_path)
     assert caught.value.where == "big.weight"
@@ -171,7 +171,7 @@ def test_too_large_for_f16_is_counted_over_the_whole_tensor(tmp_path: Path) -> N
     source = open_checkpoint(write_checkpoint(tmp_path / "m", tensors))
     with pytest.raises(CheckpointError) as caught:
         convert(plan_of(OUTPUTS, "F16"), source, tmp_path)
-    assert caught.value.reference == "f16-overflow"
+    assert caught.value.code == "f16-overflow"
     assert caught.value.where == "token_embd.weight"
     assert caught.value.message == "2 weights are too large for F16"
     assert caught.value.reason is not None
@@ -191,9 +191,9 @@ def test_no_block_with_an_infinite_scale_is_written(tmp_path: Path, type: str) -
     ones = np.ones(512, "<f4").tobytes()
     (tmp_path / "ones").write_bytes(ones)
     imatrix = ImatrixEntry(tmp_path / "ones", 0, 512, (1,), hashlib.sha256(ones).hexdigest())
-    plan = plan_of([Output("big.weight", (4, 512), ("big",), imatrix=imatrix)], type)
+    plan = plan_of([OutputTensor("big.weight", (4, 512), ("big",), imatrix=imatrix)], type)
     with pytest.raises(CheckpointError) as caught:
         convert(plan, source, tmp_path)
-    assert caught.value.reference == ("f16-overflow" if type == "F16" else "scale-overflow")
+    assert caught.value.code == ("f16-overflow" if type == "F16" else "scale-overflow")
     assert not (tmp_path / "out.gguf").exists()
     assert not partial_path(tmp_path / "out.gguf").exists()

@@ -18,15 +18,15 @@ import sys
 from pathlib import Path
 from quantize.transforms.base import Stack
 from quantize.execution import Settings, run
-from quantize.planning.model import Output
+from quantize.planning.model import OutputTensor
 from quantize.progress import NullProgress
 from tests.support.execution_models import open_checkpoint, plan_of
 
 source = open_checkpoint(Path(sys.argv[1]))
 experts = tuple(name for name in source.weights if name.startswith("expert"))
 outputs = (
-    Output("token_embd.weight", source.weights["embed"].shape, ("embed",)),
-    Output("blk.0.ffn_up_exps.weight", (len(experts), 2048, 8192), experts, Stack()),
+    OutputTensor("token_embd.weight", source.weights["embed"].shape, ("embed",)),
+    OutputTensor("blk.0.ffn_up_exps.weight", (len(experts), 2048, 8192), experts, Stack()),
 )
 path = Path(sys.argv[1], "out.gguf")
 settings = Settings(jobs=2, kernels=sys.argv[2])

@@ -173,7 +173,7 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "x.gguf")
     with pytest.raises(DiskError) as caught:
         Journal(tmp_path / "x.gguf")
-    assert caught.value.reference == "output-in-use"
+    assert caught.value.code == "output-in-use"
     journal.close(keep=False)
     Journal(tmp_path / "x.gguf").close(keep=False)
     assert list(tmp_path.iterdir()) == []
@@ -288,7 +288,7 @@ def test_a_disk_that_fills_up_midway_leaves_what_can_be_continued(
         patch.setattr(PartialFile, "_write_at", fill_up)
         with pytest.raises(DiskError) as caught:
             run([plan], source, [path], ONE, Watcher())
-    assert (caught.value.reference, caught.value.exit_code) == ("disk-full", 7)
+    assert (caught.value.code, caught.value.exit_code) == ("disk-full", 7)
     watcher = Watcher()
     run([plan], source, [path], ONE, watcher)
     assert watcher.notes[0].startswith("continues where it stopped")

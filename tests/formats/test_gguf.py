@@ -191,7 +191,7 @@ def test_the_last_tensor_need_not_be_padded() -> None:
     assert header_of(data[:-padding]) == header_of(data)
     with pytest.raises(CheckpointError, match="at least 1 of") as caught:
         header_of(data[: -padding - 1])
-    assert caught.value.reference == "truncated-file"
+    assert caught.value.code == "truncated-file"
 
 
 def preamble(n_tensors: int, n_kvs: int, version: int = 3) -> bytes:
@@ -281,7 +281,7 @@ def test_a_file_that_contradicts_itself_is_refused(case: str) -> None:
     reference, data = REFUSED[case]
     with pytest.raises(QuantizeError) as caught:
         header_of(data)
-    assert caught.value.reference == reference
+    assert caught.value.code == reference
     assert str(caught.value).startswith("model.gguf")
 
 
@@ -322,7 +322,7 @@ def test_big_endian_is_named() -> None:
 def test_a_value_that_does_not_fit_its_type_is_refused_with_its_key(kv: KV) -> None:
     with pytest.raises(CheckpointError) as caught:
         encode_header([kv], [])
-    assert (caught.value.reference, caught.value.where) == ("bad-value", "a")
+    assert (caught.value.code, caught.value.where) == ("bad-value", "a")
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_a_value_that_does_not_fit_its_type_is_refused_with_its_key(kv: KV) -> N
 def test_a_tensor_that_gguf_cannot_hold_is_refused(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(CheckpointError) as caught:
         encode_header([], [TensorEntry(name, shape, "F32", 0)])
-    assert (caught.value.reference, caught.value.where) == ("no-gguf-tensor", name)
+    assert (caught.value.code, caught.value.where) == ("no-gguf-tensor", name)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_values_that_no_mean_of_squares_has(tmp_path: Path, kind: str, value: fl
     )
     with pytest.raises(CheckpointError, match="at column 5") as caught:
         read_imatrix(written)
-    assert caught.value.reference == "bad-imatrix"
+    assert caught.value.code == "bad-imatrix"
     assert caught.value.where == str(path)
     assert caught.value.hint
 
@@ -188,7 +188,7 @@ def test_counts_that_are_none(tmp_path: Path, counts: list[float]) -> None:
         path.write_bytes(data)
     with pytest.raises(CheckpointError) as caught:
         read_imatrix(path)
-    assert caught.value.reference == "bad-imatrix"
+    assert caught.value.code == "bad-imatrix"
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_files_that_are_something_else(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(UsageError) as caught:
         read_imatrix(path)
-    assert caught.value.reference == "no-imatrix"
+    assert caught.value.code == "no-imatrix"
     assert "llama-imatrix" in str(caught.value.hint)
 
 
@@ -265,7 +265,7 @@ def test_files_that_are_something_else(tmp_path: Path, content: bytes) -> None:
 def test_what_is_no_file(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError) as caught:
         read_imatrix(tmp_path / name)
-    assert caught.value.reference == "no-such-imatrix"
+    assert caught.value.code == "no-such-imatrix"
 
 
 def test_a_file_that_changes_later_is_noticed(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_file_that_changes_later_is_noticed(tmp_path: Path) -> None:
     write_gguf(path, {"x": (SUMS + 1, [1])})
     with pytest.raises(CheckpointError) as caught:
         entry.values()
-    assert caught.value.reference == "imatrix-changed"
+    assert caught.value.code == "imatrix-changed"
 
 
 def test_the_summary_names_the_extremes(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_a_file_that_contradicts_itself_is_refused(case: str, tmp_path: Path) ->
     reference, data = REFUSED[case]
     with pytest.raises(QuantizeError) as caught:
         header_of(data)
-    assert caught.value.reference == reference
+    assert caught.value.code == reference
     assert str(caught.value).startswith("model.safetensors")
     path = tmp_path / "model.safetensors"
     path.write_bytes(data)
@@ -153,7 +153,7 @@ def test_a_key_that_stands_twice_is_refused() -> None:
     twice = (text[:-1] + ", " + text[1:]).encode()
     with pytest.raises(CheckpointError, match="'a' stands twice") as caught:
         header_of(file_with(twice, bytes(8)))
-    assert caught.value.reference == "bad-safetensors"
+    assert caught.value.code == "bad-safetensors"
 
 
 def test_an_unknown_dtype_is_unsupported_and_names_the_tensor() -> None:
@@ -176,7 +176,7 @@ def test_a_git_lfs_pointer_is_called_one() -> None:
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 16060522496\n"
     with pytest.raises(CheckpointError) as caught:
         header_of(pointer)
-    assert caught.value.reference == "lfs-pointer"
+    assert caught.value.code == "lfs-pointer"
     assert "git lfs pull" in (caught.value.hint or "")
 
 
@@ -196,7 +196,7 @@ def test_an_index_maps_tensors_to_shards() -> None:
 def test_an_index_cannot_point_outside_its_folder(file: object) -> None:
     with pytest.raises(CheckpointError) as caught:
         read_index(index_bytes({"a": file}), "index.json")
-    assert caught.value.reference == "bad-index"
+    assert caught.value.code == "bad-index"
     assert caught.value.where == "index.json:a"
 
 
@@ -204,13 +204,13 @@ def test_an_index_cannot_point_outside_its_folder(file: object) -> None:
 def test_an_index_without_a_weight_map_is_refused(data: bytes) -> None:
     with pytest.raises(CheckpointError) as caught:
         read_index(data, "index.json")
-    assert caught.value.reference == "bad-index"
+    assert caught.value.code == "bad-index"
 
 
 def test_an_index_that_is_no_json_is_refused() -> None:
     with pytest.raises(CheckpointError) as caught:
         read_index(b"<html>", "index.json")
-    assert caught.value.reference == "bad-json"
+    assert caught.value.code == "bad-json"
 
 
 def shard(file: str, *names: str) -> Header:
@@ -249,10 +249,10 @@ def test_the_index_decides_between_two_shards_with_the_same_tensor() -> None:
 def test_tensors_that_only_one_side_knows_are_refused_missing_ones_first() -> None:
     with pytest.raises(CheckpointError) as caught:
         join_shards({"a": "one", "b": "one"}, {"one": shard("one", "a", "x")}, "index.json")
-    assert caught.value.reference == "missing-tensors"
+    assert caught.value.code == "missing-tensors"
     assert str(caught.value) == "index.json: 1 tensor of the index in no shard: b"
     names = [f"x{i}" for i in range(7)]
     with pytest.raises(CheckpointError) as caught:
         join_shards({"a": "one"}, {"one": shard("one", "a", *names)}, "index.json")
-    assert caught.value.reference == "unlisted-tensors"
+    assert caught.value.code == "unlisted-tensors"
     assert str(caught.value).endswith("not in the index: x0, x1, x2, x3, x4 and 2 more")

@@ -158,7 +158,7 @@ def test_faults(
 ) -> None:
     with OllamaServer(fault, shows=honest(folder)) as server, pytest.raises(kind) as raised:
         create(folder, monkeypatch, server)
-    assert raised.value.reference == reference
+    assert raised.value.code == reference
     assert reason in (raised.value.reason or "")
 
 
@@ -292,10 +292,10 @@ def test_a_modelfile_without_its_file(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "Modelfile").write_text("FROM ./no.gguf\n")
     with pytest.raises(UsageError) as raised:
         api.create_in_ollama("tiny", tmp_path)
-    assert raised.value.reference == "no-such-model-file"
+    assert raised.value.code == "no-such-model-file"
     with pytest.raises(UsageError) as raised:
         api.create_in_ollama("tiny", tmp_path / "nothing")
-    assert raised.value.reference == "no-modelfile"
+    assert raised.value.code == "no-modelfile"
 
 
 def test_a_bad_parameter_is_refused_before_anything_is_sent(

@@ -182,7 +182,7 @@ def test_a_license_in_latin_1_keeps_its_letters() -> None:
 def test_a_file_that_a_modelfile_cannot_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError) as raised:
         modelfile(name)
-    assert raised.value.reference == "bad-file-name"
+    assert raised.value.code == "bad-file-name"
     assert raised.value.exit_code == EXIT_USAGE
 
 

@@ -91,7 +91,7 @@ def test_a_system_text_that_a_modelfile_cannot_hold_is_said() -> None:
 def test_no_parameters(text: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse_parameter(text)
-    assert raised.value.reference == "bad-parameter"
+    assert raised.value.code == "bad-parameter"
 
 
 def test_parameters_of_each_type() -> None:
@@ -133,7 +133,7 @@ def test_what_is_no_model_gets_no_modelfile(tmp_path: Path, kind: str) -> None:
     )
     with pytest.raises(UsageError) as raised:
         api.modelfile_text(file, tmp_path)
-    assert raised.value.reference == "no-model"
+    assert raised.value.code == "no-model"
 
 
 TRICKY = st.text(st.sampled_from('"""\'#FROMfrom SYSTEM ./m\t\r\n\\\u00a0ab'), max_size=60)

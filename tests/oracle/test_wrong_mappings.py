@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from quantize.architectures import ARCHITECTURES
-from quantize.architectures.family import Rule
+from quantize.architectures.family import TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.transforms.base import IDENTITY, Add, PermuteRope, Transform
 from quantize.transforms.rows import Ungroup
@@ -50,7 +50,7 @@ def lose(lost: type[Transform], checkpoint: Path, monkeypatch: pytest.MonkeyPatc
     module, _, attribute = ARCHITECTURES.table[config["architectures"][0]].partition(":")
     family = ARCHITECTURES[config["architectures"][0]]
 
-    def rules(hp: Hparams) -> Iterable[Rule]:
+    def rules(hp: Hparams) -> Iterable[TensorRule]:
         for rule in family.rules(hp):
             spoiled = isinstance(rule.transform, lost)
             yield replace(rule, transform=IDENTITY) if spoiled else rule

@@ -107,7 +107,7 @@ def test_types_that_need_a_matrix_refuse_where_its_entry_is_excluded(
             llama,
             api.Options(types=("IQ2_XS",), imatrix=Path(matrix("llama31-bpe")), edits=changes),
         )
-    assert (caught.value.reference, caught.value.where) == ("needs-imatrix", "blk.1.ffn_up.weight")
+    assert (caught.value.code, caught.value.where) == ("needs-imatrix", "blk.1.ffn_up.weight")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_types_that_need_a_matrix_refuse_where_its_entry_is_excluded(
 def test_values_that_llama_quantize_would_change_or_misread_are_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_override(text)
-    assert caught.value.reference == "bad-override"
+    assert caught.value.code == "bad-override"
 
 
 def test_an_override_says_itself_as_it_was_given() -> None:
@@ -134,7 +134,7 @@ def test_an_override_says_itself_as_it_was_given() -> None:
 def test_a_key_is_overridden_once() -> None:
     with pytest.raises(UsageError) as caught:
         edits(["a=int:1", "a=int:2"])
-    assert caught.value.reference == "bad-override"
+    assert caught.value.code == "bad-override"
     assert caught.value.reason == "the key is given twice"
 
 
@@ -149,26 +149,26 @@ def test_a_key_is_overridden_once() -> None:
 )
 def test_a_value_of_another_kind_is_refused(text: str, hint: str, llama: str) -> None:
     error = refused(llama, edits([text]))
-    assert (error.reference, error.hint) == ("other-kind", hint)
+    assert (error.code, error.hint) == ("other-kind", hint)
 
 
 @pytest.mark.parametrize("layers", ["", "a", "1,", "-1", "1 2", "1.5", "²"])
 def test_what_is_no_list_of_blocks_is_refused(layers: str) -> None:
     with pytest.raises(UsageError) as caught:
         edits(pruned=layers)
-    assert caught.value.reference == "bad-layers"
+    assert caught.value.code == "bad-layers"
 
 
 @pytest.mark.parametrize("layers", ["4", "0,7", "0,1,2,3"])
 def test_blocks_that_are_not_there_or_all_of_them_are_refused(layers: str, llama: str) -> None:
     error = refused(llama, edits(pruned=layers))
-    assert error.reference == "bad-layers"
+    assert error.code == "bad-layers"
     assert error.message == "the model's blocks are 0 to 3, and one must stay"
 
 
 def test_a_model_whose_key_values_speak_of_blocks_is_not_pruned(checkpoint: Folder) -> None:
     error = refused(str(checkpoint("gemma4")), edits(pruned="0"))
-    assert error.reference == "unprunable"
+    assert error.code == "unprunable"
     assert "has a value for each of" in str(error.reason)
 
 
@@ -177,7 +177,7 @@ def test_blocks_that_come_first_and_are_others_take_their_number_with_them(
 ) -> None:
     source = str(checkpoint("deepseek2-8x"))
     error = refused(source, edits(pruned="0"))
-    assert error.reference == "unprunable"
+    assert error.code == "unprunable"
     assert error.hint == "--override-kv deepseek2.leading_dense_block_count=int:0"
     planned = api.plan(
         source,
@@ -197,16 +197,16 @@ def test_names_that_are_in_no_entry_and_matrices_of_nothing_are_refused(
         edits(excluded=["ffn_down", "attn_V"]), edits(included=["x"]), edits(excluded=["weight"])
     ):  # fmt: skip
         error = refused(llama, changes, imatrix=file)
-        assert error.reference == "unmatched-weights"
+        assert error.code == "unmatched-weights"
 
 
 def test_options_that_contradict_each_other_are_refused(llama: str) -> None:
     with pytest.raises(UsageError) as caught:
         edits(excluded=["a"], included=["b"])
-    assert caught.value.reference == "exclude-or-include"
-    assert refused(llama, edits(included=["ffn"])).reference == "no-imatrix"
+    assert caught.value.code == "exclude-or-include"
+    assert refused(llama, edits(included=["ffn"])).code == "no-imatrix"
     error = refused(llama, edits(pruned="1"), adapter_only=True)
-    assert error.reference == "edits-of-adapter"
+    assert error.code == "edits-of-adapter"
 
 
 def test_the_manifest_and_verify_know_what_was_changed(

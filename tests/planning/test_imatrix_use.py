@@ -60,7 +60,7 @@ def test_a_missing_tensor_of_few_bits_is_refused(
     matrix = write_gguf(tmp_path / "m.gguf", entries)
     with pytest.raises(UsageError) as caught:
         api.plan(llama, api.Options(types=(type_name,), imatrix=matrix))
-    assert caught.value.reference == "needs-imatrix"
+    assert caught.value.code == "needs-imatrix"
     assert caught.value.where == "blk.3.attn_q.weight"
 
 
@@ -105,7 +105,7 @@ def test_a_matrix_of_another_model_is_refused(kit: Path, llama: str, tmp_path: P
     matrix = write_gguf(tmp_path / "m.gguf", {"enc.blk.0.x.weight": (np.ones(4, np.float32), [1])})
     with pytest.raises(UsageError) as caught:
         api.plan(llama, api.Options(types=("Q4_K_M",), imatrix=matrix))
-    assert caught.value.reference == "other-imatrix"
+    assert caught.value.code == "other-imatrix"
     other = kit / "models" / "mixtral-8x" / "imatrix.gguf"
     with pytest.raises(UsageError, match="values, where the tensor needs"):
         api.plan(llama, api.Options(types=("Q4_K_M",), imatrix=other))

@@ -19,10 +19,12 @@ ALLOWED = Steering(allow_requantize=True)
 
 
 def refused(
-    source: str, type: str, steered: Steering = UNSTEERED, *, keep_grid: bool = False
+    source: str, type: str, steered: Steering = UNSTEERED, *, keep_quantized: bool = False
 ) -> QuantizeError:
     with pytest.raises(QuantizeError) as caught:
-        api.plan(source, api.Options(types=(type,), steering=steered, keep_grid=keep_grid))
+        api.plan(
+            source, api.Options(types=(type,), steering=steered, keep_quantized=keep_quantized)
+        )
     return caught.value
 
 
@@ -39,12 +41,12 @@ def test_a_quantized_file_is_no_source_unless_allowed(llama: str, tmp_path: Path
     source = str(quantized(llama, tmp_path, "Q8_0"))
     error = refused(source, "Q4_K_M")
     assert error.exit_code == 3
-    assert (error.reference, error.where) == ("quantized-source", "output.weight")
+    assert (error.code, error.where) == ("quantized-source", "output.weight")
     assert "--allow-requantize" in (error.hint or "")
     # What is of the wanted type already needs no leave.
     assert api.plan(source, api.Options(types=("Q8_0",))).notes == ()
-    error = refused(source, "Q8_0", ALLOWED, keep_grid=True)
-    assert error.reference == "keep-or-requantize"
+    error = refused(source, "Q8_0", ALLOWED, keep_quantized=True)
+    assert error.code == "keep-or-requantize"
 
 
 def test_one_read_moves_for_one_file_what_it_quantizes_anew_for_another(
@@ -82,9 +84,9 @@ def test_a_file_made_anew_says_of_its_source_what_that_said(
     assert told["quantize.imatrix.file"] == str(options.imatrix)
 
 
-def test_keep_grid_moves_what_a_file_has_quantized(llama: str, tmp_path: Path) -> None:
+def test_keep_quantized_moves_what_a_file_has_quantized(llama: str, tmp_path: Path) -> None:
     source = quantized(llama, tmp_path, "Q8_0,tensor-type=ffn=f16,as=partly")
-    planned = api.plan(str(source), api.Options(types=("Q4_K_M",), keep_grid=True))
+    planned = api.plan(str(source), api.Options(types=("Q4_K_M",), keep_quantized=True))
     types = {tensor.name: (tensor.type, tensor.reason) for tensor in planned.plans[0].tensors}
     assert types["blk.0.attn_q.weight"] == ("Q8_0", "stored as Q8_0: moved without loss")
     assert types["blk.1.ffn_up.weight"] == ("Q4_K", "Q4_K_M: default")

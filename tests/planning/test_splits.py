@@ -168,7 +168,7 @@ def test_missing_parts_are_named(parts: list[Path], tmp_path: Path) -> None:
     here.write_bytes(parts[1].read_bytes())
     with pytest.raises(UsageError) as caught:
         open_source(str(here))
-    assert caught.value.reference == "no-part"
+    assert caught.value.code == "no-part"
     assert caught.value.message == "3 of the 4 files of the model are not there"
     assert caught.value.where == str(tmp_path / parts[0].name)
 
@@ -199,7 +199,7 @@ def test_files_that_do_not_belong_together_are_refused(floats: Path, tmp_path: P
     ):
         with pytest.raises(CheckpointError) as caught:
             open_source(str(path))
-        assert caught.value.reference == "other-part"
+        assert caught.value.code == "other-part"
         assert str(caught.value.where).endswith(where)
 
 
@@ -222,7 +222,7 @@ def test_verify_looks_at_all_files_and_makes_them_again(llama: str, tmp_path: Pa
     third.write_bytes(data)
     with pytest.raises(VerificationError) as caught:
         verify(file.path)
-    assert caught.value.reference == "not-as-recorded"
+    assert caught.value.code == "not-as-recorded"
     assert caught.value.where == f"{third.name}: {tensor['name']}"
     (tmp_path / "manifest.json").unlink()
     with pytest.raises(VerificationError) as caught:
@@ -239,7 +239,7 @@ def test_a_manifest_that_makes_no_sense_is_told(llama: str, tmp_path: Path) -> N
         manifest.write_text(json.dumps(changed))
         with pytest.raises(UsageError) as caught:
             verify(file.path, llama)
-        assert caught.value.reference == "bad-manifest"
+        assert caught.value.code == "bad-manifest"
 
 
 # Refusals.
@@ -253,7 +253,7 @@ def refused(source: Path | str, wanted: Split, **options: Any) -> QuantizeError:
 
 def test_a_limit_below_the_largest_tensor_is_refused(llama: str) -> None:
     error = refused(llama, split("100kB"))
-    assert error.reference == "large-tensor"
+    assert error.code == "large-tensor"
     size = int(str(error.hint).split()[1])
     named = api.plan(llama, api.Options(types=("Q4_K_M",), split=split(str(size + 10**6))))
     assert error.where in {tensor.name for tensor in named.plans[0].tensors}
@@ -261,14 +261,14 @@ def test_a_limit_below_the_largest_tensor_is_refused(llama: str) -> None:
         split("4 gigs")
     with pytest.raises(UsageError) as caught:
         split("1G", keep=True)
-    assert caught.value.reference == "two-splits"
+    assert caught.value.code == "two-splits"
 
 
 def test_there_must_be_something_to_keep(llama: str, floats: Path, parts: list[Path]) -> None:
     keep = Split(keep=True)
-    assert refused(llama, keep).reference == "not-split"
-    assert refused(floats, keep).reference == "not-split"
-    assert refused(llama, keep, adapter_only=True).reference == "edits-of-adapter"
+    assert refused(llama, keep).code == "not-split"
+    assert refused(floats, keep).code == "not-split"
+    assert refused(llama, keep, adapter_only=True).code == "edits-of-adapter"
 
 
 def test_a_file_without_tensors_between_others_is_refused(floats: Path, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_file_without_tensors_between_others_is_refused(floats: Path, tmp_path
     others = [name for name in names if name not in first]
     source = write_parts(floats, tmp_path, [others[:5], first, others[5:]])[0]
     error = refused(source, Split(keep=True), edits=edits(pruned="0"))
-    assert (error.reference, error.message) == ("empty-file", "no tensor is left for file 2")
+    assert (error.code, error.message) == ("empty-file", "no tensor is left for file 2")
 
 
 # The run.

@@ -142,7 +142,7 @@ def test_a_mistake_is_named_with_file_rule_and_key(text: str, where: str, word: 
         text = f'base = "Q4_K_M"\n{text}'
     with pytest.raises(UsageError) as caught:
         recipe(text)
-    assert (caught.value.reference, caught.value.where) in {
+    assert (caught.value.code, caught.value.where) in {
         ("bad-recipe", where), ("bad-recipe-name", where),
     }  # fmt: skip
     assert word in caught.value.message
@@ -217,7 +217,7 @@ def test_the_examples_are_sound(path: Path, checkpoint: Folder) -> None:
     stored = json.loads(json.dumps(record_of(made)))
     assert record_of(recipe_of(made.name, stored)) == record_of(made)
     planned = api.plan(str(checkpoint("mixtral-8x")), api.Options(types=(made,)))
-    assert planned.plans[0].ftype == made.name
+    assert planned.plans[0].recipe_name == made.name
     # Each of its rules is at work in a mixture of experts, or none is needed.
     assert planned.notes == ()
 

@@ -93,7 +93,7 @@ def test_what_llama_quantize_refuses_is_refused(kit: Path) -> None:
     for (_, label), expected in refused.items():
         with pytest.raises(UnsupportedError) as caught:
             choose(plain(label), facts_of(expected), tensors_of(expected))
-        assert caught.value.reference == "quantized-source"
+        assert caught.value.code == "quantized-source"
         stored = {tensor.name: tensor for tensor in tensors_of(expected)}
         assert quantized(stored[str(caught.value.where)])
 
@@ -266,7 +266,7 @@ def test_a_file_type_has_llama_quantizes_aliases_and_numbers_in_any_case(
 def test_an_unknown_file_type_is_refused_with_the_nearest_names() -> None:
     with pytest.raises(UnsupportedError) as caught:
         file_type("Q4_KM")
-    assert caught.value.reference == "unknown-type"
+    assert caught.value.code == "unknown-type"
     assert caught.value.exit_code == 3
     assert "Q4_K_M" in (caught.value.reason or "")
     assert caught.value.hint == "`quantize types` lists them all"

@@ -11,7 +11,7 @@ import pytest
 
 from quantize import api
 from quantize.errors import QuantizeError, UnsupportedError, UsageError
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.planner import refusal
 from quantize.recipes import UNSTEERED, Choice, Recipe, Steering, plain
 from quantize.recipes.manifest_recipe import recipe_of, record_of
@@ -102,7 +102,7 @@ def test_a_type_in_the_table_of_all_types_is_steered_too(cli: Cli, llama: str) -
 def test_a_rule_that_makes_no_sense_is_refused(text: str, reference: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_rule(text)
-    assert caught.value.reference == reference
+    assert caught.value.code == reference
     assert caught.value.hint
 
 
@@ -126,7 +126,7 @@ def test_patterns_that_two_libraries_read_differently_are_refused(pattern: str) 
     """ECMAScript has none of these, or another meaning; see also `\\A`, an `a` when lowered."""
     with pytest.raises(UsageError) as caught:
         compiled(pattern)
-    assert caught.value.reference == "bad-pattern"
+    assert caught.value.code == "bad-pattern"
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,9 @@ def test_what_both_libraries_read_alike_is_searched_anywhere(
 
 def test_a_pattern_that_is_found_nowhere_is_refused(llama: str) -> None:
     error = refused(llama, "Q4_K_M", steered=steering(["attn_vv=q8_0"]))
-    assert (error.reference, error.where) == ("unmatched-rule", "--tensor-type attn_vv=q8_0")
+    assert (error.code, error.where) == ("unmatched-rule", "--tensor-type attn_vv=q8_0")
     assert error.exit_code == 2
-    assert refused(llama, "Q4_K_M,tensor-type=nope=q8_0").reference == "unmatched-rule"
+    assert refused(llama, "Q4_K_M,tensor-type=nope=q8_0").code == "unmatched-rule"
 
 
 def notes(source: str, types: str, steered: Steering) -> tuple[str, ...]:
@@ -180,13 +180,13 @@ def test_what_changes_nothing_is_told(llama: str, tied: str) -> None:
 
 def test_types_that_cannot_be_are_refused_early(llama: str, tied: str) -> None:
     misfit = refused(tied, "Q4_K_M", steered=steering(embedding_type="Q6_K"))
-    assert (misfit.reference, misfit.where) == ("row-misfit", "token_embd.weight")
+    assert (misfit.code, misfit.where) == ("row-misfit", "token_embd.weight")
     assert misfit.hint == "Q8_0 would fit"
     needy = refused(llama, "Q4_K_M", steered=steering(["ffn_up=iq2_xxs"]))
-    assert (needy.reference, needy.where) == ("needs-imatrix", "blk.0.ffn_up.weight")
-    assert refused(llama, "IQ3_XXS").reference == "needs-imatrix"
+    assert (needy.code, needy.where) == ("needs-imatrix", "blk.0.ffn_up.weight")
+    assert refused(llama, "IQ3_XXS").code == "needs-imatrix"
     without_fallback = refused(tied, "Q4_K_M", steered=steering(["attn_v=q1_0"]))
-    assert (without_fallback.reference, without_fallback.exit_code) == ("row-misfit", 2)
+    assert (without_fallback.code, without_fallback.exit_code) == ("row-misfit", 2)
     assert "--tensor-type attn_v=q1_0" in (without_fallback.reason or "")
     with pytest.raises(UsageError) as caught:
         tensor_type("q4km", "--output-tensor-type")
@@ -198,11 +198,11 @@ def test_types_that_nothing_writes_or_reads_are_refused() -> None:
     for stored, chosen, reference in (
         ("F32", "I32", "unwritable-type"), ("I32", "F32", "undecodable-type"),
     ):  # fmt: skip
-        output = Output("blk.0.ffn_up.weight", (32, 32), ("w",), stored=stored)
+        output = OutputTensor("blk.0.ffn_up.weight", (32, 32), ("w",), stored=stored)
         model = Model("model", "llama", (), [output])
         error = refusal(model, plain("F32"), [Choice(chosen, "test")])
         assert error is not None
-        assert error.reference == reference
+        assert error.code == reference
         assert error.where == output.name
 
 
@@ -238,14 +238,14 @@ def test_options_behind_commas_are_for_one_type_and_come_first() -> None:
 def test_a_type_with_wrong_options_is_refused(text: str, reference: str) -> None:
     with pytest.raises(QuantizeError) as caught:
         parse_type(text)
-    assert caught.value.reference == reference
+    assert caught.value.code == reference
 
 
 def test_two_files_of_one_name_are_refused_before_anything_is_read() -> None:
     for types in (("Q4_K_M", "Q4_K_M,pure"), ("Q8_0", "Q4_K_M,as=q8_0")):
         error = refused("nowhere", *types)
-        assert error.reference == "same-name"
-    assert refused("nowhere", "Q4_K_M", "Q4_K").reference == "no-such-source"
+        assert error.code == "same-name"
+    assert refused("nowhere", "Q4_K_M", "Q4_K").code == "no-such-source"
 
 
 def test_several_types_with_their_own_options_are_as_each_alone(llama: str, tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_steered_file_is_verified_with_its_own_options(llama: str, tmp_path: P
     manifest.write_text(manifest.read_text().replace('"mix"', '"mixture"'))
     with pytest.raises(UsageError) as caught:
         verify(tmp_path / "llama31-bpe-mine.gguf", llama)
-    assert caught.value.reference == "bad-manifest"
+    assert caught.value.code == "bad-manifest"
 
 
 def test_a_type_that_the_source_chose_is_verified_with_its_options(
@@ -310,5 +310,8 @@ def test_an_adapter_takes_no_options_for_tensors(tinyrust: Path) -> None:
     options = api.Options(types=("F16,pure",), adapter_only=True, base=str(tinyrust))
     with pytest.raises(UnsupportedError) as caught:
         api.plan(str(adapter), options)
-    assert caught.value.reference == "adapter-type"
-    assert api.plan(str(adapter), replace(options, types=("F16,as=half",))).plans[0].ftype == "half"
+    assert caught.value.code == "adapter-type"
+    assert (
+        api.plan(str(adapter), replace(options, types=("F16,as=half",))).plans[0].recipe_name
+        == "half"
+    )

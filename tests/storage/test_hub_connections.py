@@ -83,7 +83,7 @@ def test_a_redirect_that_never_ends_is_given_up(hub: HubServer, reader: RangeRea
     hub.faults.waiting.append(loop)
     with pytest.raises(NetworkError) as raised:
         read(reader, 0, 10)
-    assert raised.value.reference == "connection-lost"
+    assert raised.value.code == "connection-lost"
 
 
 def test_more_bytes_than_asked_for_are_refused(hub: HubServer, reader: RangeReader) -> None:

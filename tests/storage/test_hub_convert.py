@@ -323,7 +323,7 @@ def test_an_error_of_a_stream_reaches_the_caller_of_the_api(hub: HubServer, tmp_
     options = api.Options(types=("Q8_0",), output=tmp_path, stream=True, kernels="numpy")
     with pytest.raises(QuantizeError) as raised:
         api.convert(NAME, options)
-    assert raised.value.reference == "connection-lost"
+    assert raised.value.code == "connection-lost"
 
 
 def test_a_file_is_verified_against_a_part_of_its_repository(

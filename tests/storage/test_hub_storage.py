@@ -83,7 +83,7 @@ def test_a_range_of_another_size_is_another_file(hub: HubServer, reader: RangeRe
     hub.faults.waiting.append(Fault("GET storage", headers=headers, status=206))
     with pytest.raises(CheckpointError) as raised:
         read(reader, 0, 100)
-    assert raised.value.reference == "file-changed"
+    assert raised.value.code == "file-changed"
 
 
 def test_a_digest_that_is_not_the_listed_one_is_another_file(
@@ -92,14 +92,14 @@ def test_a_digest_that_is_not_the_listed_one_is_another_file(
     hub.faults.waiting.append(Fault("HEAD hub", headers={"X-Linked-ETag": f'"{"0" * 64}"'}))
     with pytest.raises(CheckpointError) as raised:
         read(reader, 0, 100)
-    assert raised.value.reference == "file-changed"
+    assert raised.value.code == "file-changed"
 
 
 def test_patience_ends(hub: HubServer, reader: RangeReader) -> None:
     hub.faults.waiting.append(Fault("GET storage", status=503, times=None))
     with pytest.raises(NetworkError) as raised:
         read(reader, 0, 100)
-    assert raised.value.reference == "connection-lost"
+    assert raised.value.code == "connection-lost"
     assert raised.value.reason == "HTTP 503"
     assert len(ranges(hub)) == 7
 
@@ -144,7 +144,7 @@ def test_an_error_reaches_the_process_that_asked(hub: HubServer) -> None:
     hub.faults.waiting.append(Fault("GET storage", headers={"Content-Range": "x"}, times=None))
     with pytest.raises(CheckpointError) as raised:
         again.read(NAME, 0, 10)
-    assert raised.value.reference == "file-changed"
+    assert raised.value.code == "file-changed"
     files.close()
 
 

@@ -80,7 +80,7 @@ def test_a_file_that_shrinks_after_it_was_listed_is_noticed(
     (tmp_path / "model.safetensors").write_bytes(DATA[:50])
     with pytest.raises(CheckpointError) as caught:
         source.read("model.safetensors", 40, 20)
-    assert caught.value.reference == "truncated-file"
+    assert caught.value.code == "truncated-file"
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "1_Pooling/../../secret", "none"])
@@ -90,7 +90,7 @@ def test_only_listed_names_can_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret").write_text("s")
     with pytest.raises(CheckpointError) as caught:
         LocalFolder(folder).read(name, 0, 1)
-    assert caught.value.reference == "no-such-file"
+    assert caught.value.code == "no-such-file"
 
 
 def test_a_link_that_leaves_the_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_link_that_leaves_the_checkpoint_is_refused(tmp_path: Path) -> None:
     assert source.read_all("again.json", 10) == b"[]"
     with pytest.raises(CheckpointError, match="outside the checkpoint") as caught:
         source.read_all("config.json", 10)
-    assert caught.value.reference == "link-leaves-folder"
+    assert caught.value.code == "link-leaves-folder"
 
 
 def test_links_of_a_hub_cache_are_followed_and_linked_folders_are_not(tmp_path: Path) -> None:
@@ -126,13 +126,13 @@ def test_links_of_a_hub_cache_are_followed_and_linked_folders_are_not(tmp_path: 
 def test_a_small_file_that_is_large_is_refused(source: ByteSource) -> None:
     with pytest.raises(CheckpointError) as caught:
         source.read_all("model.safetensors", 100)
-    assert caught.value.reference == "file-too-large"
+    assert caught.value.code == "file-too-large"
 
 
 def test_a_folder_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         LocalFolder(tmp_path / "none")
-    assert caught.value.reference == "no-such-folder"
+    assert caught.value.code == "no-such-folder"
     assert caught.value.exit_code == 2
 
 
@@ -140,7 +140,7 @@ def test_a_file_that_vanished_is_told_with_its_name(source: ByteSource, tmp_path
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(DiskError) as caught:
         source.read("model.safetensors", 0, 1)
-    assert (caught.value.reference, caught.value.where) == ("unreadable", "model.safetensors")
+    assert (caught.value.code, caught.value.where) == ("unreadable", "model.safetensors")
 
 
 def test_the_final_name_appears_with_commit_and_not_before(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_disk_without_room_is_told_before_work(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, 10**6))
     with pytest.raises(DiskError) as caught:
         PartialFile(tmp_path / "model.gguf", 10**7)
-    assert caught.value.reference == "disk-full"
+    assert caught.value.code == "disk-full"
     assert caught.value.exit_code == 7
     assert caught.value.reason == "10.0 MB are needed, 1.00 MB are free"
     assert list(tmp_path.iterdir()) == []
@@ -244,11 +244,11 @@ def test_a_disk_without_room_is_told_before_work(
 def test_a_folder_that_does_not_exist_is_told_before_work(tmp_path: Path) -> None:
     with pytest.raises(DiskError) as caught:
         check_folder(tmp_path / "none", 0)
-    assert caught.value.reference == "no-such-folder"
+    assert caught.value.code == "no-such-folder"
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError) as caught:
         check_folder(tmp_path / "file", 0)
-    assert caught.value.reference == "no-such-folder"
+    assert caught.value.code == "no-such-folder"
 
 
 def failing(number: int) -> OSError:
@@ -276,7 +276,7 @@ def test_what_the_system_says_while_writing_becomes_a_disk_error(
     monkeypatch.setattr(os, "pwrite", refuse)
     with pytest.raises(DiskError) as caught:
         file.write(0, b"data")
-    assert caught.value.reference == reference
+    assert caught.value.code == reference
     assert caught.value.reason == os.strerror(number)
     assert caught.value.hint
     file.abandon(keep=False)
@@ -292,7 +292,7 @@ def test_a_disk_that_fills_while_room_is_taken_leaves_nothing(
     monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
     with pytest.raises(DiskError) as caught:
         PartialFile(tmp_path / "model.gguf", 8)
-    assert caught.value.reference == "disk-full"
+    assert caught.value.code == "disk-full"
     assert list(tmp_path.iterdir()) == []
 
 

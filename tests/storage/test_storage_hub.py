@@ -74,7 +74,7 @@ def fetch(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fe
         try:
             found = fetch_snapshot(repo, revision, token)
         except QuantizeError as error:
-            names = ("reference", "message", "where", "reason", "hint", "exit_code")
+            names = ("code", "message", "where", "reason", "hint", "exit_code")
             return {name: getattr(error, name) for name in names}
         return {"path": str(found.path), "commit": found.commit}
 
@@ -119,7 +119,7 @@ def test_a_revision_is_fetched_by_its_name(fetch: Fetch, repos: dict[str, Repo])
 
 def test_a_revision_that_does_not_exist_is_a_usage_error(fetch: Fetch) -> None:
     found = fetch("org/model", "v9")
-    assert (found["reference"], found["exit_code"]) == ("no-such-revision", 2)
+    assert (found["code"], found["exit_code"]) == ("no-such-revision", 2)
     assert "'v9'" in found["message"]
 
 
@@ -128,18 +128,18 @@ def test_a_repository_that_does_not_exist_or_hides_may_need_a_token(
     fetch: Fetch, hub: HubServer, repo: str, tmp_path: Path
 ) -> None:
     found = fetch(repo)
-    assert (found["reference"], found["exit_code"]) == ("no-such-repository", 5)
+    assert (found["code"], found["exit_code"]) == ("no-such-repository", 5)
     assert found["where"] == repo
     assert found["reason"] == f"no token was sent: none in HF_TOKEN and {tmp_path / 'home/token'}"
     assert f"{hub.url}/{repo}" in found["hint"]
     other = fetch(repo, token=OTHER)
-    assert (other["reference"], other["exit_code"]) == ("no-such-repository", 5)
+    assert (other["code"], other["exit_code"]) == ("no-such-repository", 5)
     assert other["reason"] == "the token given on the command line was sent"
 
 
 def test_a_name_that_no_repository_can_have_is_a_usage_error(fetch: Fetch, hub: HubServer) -> None:
     found = fetch("org/two--dashes")
-    assert (found["reference"], found["exit_code"]) == ("bad-repository-name", 2)
+    assert (found["code"], found["exit_code"]) == ("bad-repository-name", 2)
     assert hub.log == []
 
 
@@ -155,7 +155,7 @@ def test_a_gated_repository_says_what_to_accept_and_where_a_token_was_looked_for
     fetch: Fetch, hub: HubServer, tmp_path: Path
 ) -> None:
     found = fetch("org/gated")
-    assert (found["reference"], found["exit_code"]) == ("gated-repository", 5)
+    assert (found["code"], found["exit_code"]) == ("gated-repository", 5)
     assert f"{hub.url}/org/gated" in found["hint"]
     token_file = tmp_path / "home" / "token"
     assert found["reason"] == f"no token was sent: none in HF_TOKEN and {token_file}"
@@ -173,26 +173,26 @@ def test_a_token_opens_gated_and_private_repositories(fetch: Fetch) -> None:
 
 def test_a_refused_token_is_an_authentication_error(fetch: Fetch) -> None:
     found = fetch("org/forbidden")
-    assert (found["reference"], found["exit_code"]) == ("token-refused", 5)
+    assert (found["code"], found["exit_code"]) == ("token-refused", 5)
     assert "403" in found["message"]
 
 
 def test_a_hub_in_trouble_is_a_network_error(fetch: Fetch) -> None:
     found = fetch("org/broken")
-    assert (found["reference"], found["exit_code"]) == ("hub-error", 6)
+    assert (found["code"], found["exit_code"]) == ("hub-error", 6)
     assert "503" in found["message"]
 
 
 def test_a_connection_that_breaks_is_a_network_error(fetch: Fetch) -> None:
     found = fetch("org/cut")
-    assert (found["reference"], found["exit_code"]) == ("no-connection", 6)
+    assert (found["code"], found["exit_code"]) == ("no-connection", 6)
     assert found["reason"]
 
 
 def test_no_network_is_a_network_error(fetch: Fetch) -> None:
     # Port 9 (discard) on the loopback interface: nobody listens.
     found = fetch("org/model", url="http://127.0.0.1:9")
-    assert (found["reference"], found["exit_code"]) == ("no-connection", 6)
+    assert (found["code"], found["exit_code"]) == ("no-connection", 6)
 
 
 def test_without_a_network_the_cache_serves(fetch: Fetch) -> None:
@@ -202,7 +202,7 @@ def test_without_a_network_the_cache_serves(fetch: Fetch) -> None:
 
 def test_offline_mode_is_respected_and_named(fetch: Fetch, hub: HubServer) -> None:
     found = fetch("org/model", offline=True)
-    assert (found["reference"], found["exit_code"]) == ("offline", 6)
+    assert (found["code"], found["exit_code"]) == ("offline", 6)
     assert "HF_HUB_OFFLINE" in found["message"]
     assert hub.log == []
 

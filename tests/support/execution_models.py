@@ -13,7 +13,7 @@ from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.execution import Settings, Written, run
 from quantize.formats.kv import string
 from quantize.planning.layout import lay_out
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan
 from quantize.progress import NullProgress
 from quantize.quantizers import QUANTIZERS
@@ -46,16 +46,16 @@ SHAPES = {
 }
 
 OUTPUTS = (
-    Output("token_embd.weight", (300, 512), ("embed",)),
-    Output("output_norm.weight", (512,), ("norm",), Add(1.0)),
-    Output("rope_freqs.weight", (16,), values=VALUES.tobytes()),
-    Output("blk.0.attn_q.weight", (256, 512), ("q",), PermuteRope(8)),
-    Output("blk.0.attn_q.bias", (256,), ("bias",), PermuteRope(8)),
-    Output("blk.0.ffn_gate_exps.weight", (2, 64, 512), ("expert.0", "expert.1"), Stack()),
-    Output("blk.0.ffn_up.weight", (64, 512), ("gate_up",), Part(1, 2)),
-    Output("blk.0.joined.weight", (384, 512), ("q", "gate_up"), Join()),
-    Output("blk.0.conv.weight", (256, 512), ("conv",), chain(Transpose(), Add(0.5))),
-    Output("blk.0.one.weight", (1, 64, 512), ("expert.1",), Stack()),
+    OutputTensor("token_embd.weight", (300, 512), ("embed",)),
+    OutputTensor("output_norm.weight", (512,), ("norm",), Add(1.0)),
+    OutputTensor("rope_freqs.weight", (16,), values=VALUES.tobytes()),
+    OutputTensor("blk.0.attn_q.weight", (256, 512), ("q",), PermuteRope(8)),
+    OutputTensor("blk.0.attn_q.bias", (256,), ("bias",), PermuteRope(8)),
+    OutputTensor("blk.0.ffn_gate_exps.weight", (2, 64, 512), ("expert.0", "expert.1"), Stack()),
+    OutputTensor("blk.0.ffn_up.weight", (64, 512), ("gate_up",), Part(1, 2)),
+    OutputTensor("blk.0.joined.weight", (384, 512), ("q", "gate_up"), Join()),
+    OutputTensor("blk.0.conv.weight", (256, 512), ("conv",), chain(Transpose(), Add(0.5))),
+    OutputTensor("blk.0.one.weight", (1, 64, 512), ("expert.1",), Stack()),
 )
 
 
@@ -94,7 +94,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(LocalFolder(folder), "model")
 
 
-def plan_of(outputs: Sequence[Output], type: str, max_size: int | None = None) -> Plan:
+def plan_of(outputs: Sequence[OutputTensor], type: str, max_size: int | None = None) -> Plan:
     """All tensors of more than one dimension in the ggml type `type`, the others in F32."""
     choices = [Choice(type if len(output.shape) > 1 else "F32", "test") for output in outputs]
     kvs = (string("general.architecture", "llama"), string("general.name", type))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from quantize.execution import Settings, memory, run
 from quantize.execution import journal_writer as recorder
-from quantize.planning.model import Output
+from quantize.planning.model import OutputTensor
 from quantize.progress import NullProgress
 from tests.support.execution_models import open_checkpoint, plan_of
 
@@ -38,7 +38,7 @@ def main(folder: str, output: str, jobs: str, max_size: str = "") -> None:
     recorder.INTERVAL = 0.02
     source = open_checkpoint(Path(folder))
     outputs = [
-        Output(f"blk.{index}.ffn_up.weight", weight.shape, (name,))
+        OutputTensor(f"blk.{index}.ffn_up.weight", weight.shape, (name,))
         for index, (name, weight) in enumerate(source.weights.items())
     ]
     plan = plan_of(outputs, "Q4_K", int(max_size) if max_size else None)

@@ -185,7 +185,7 @@ def test_a_budget_that_makes_no_sense_is_refused(
     cli: Cli, llama: str, arguments: tuple[str, ...], reference: str
 ) -> None:
     answer = cli("plan", llama, *arguments, "--json")
-    assert answer.event("error")["reference"] == reference
+    assert answer.event("error")["code"] == reference
     assert answer.code == 2
 
 
@@ -201,7 +201,7 @@ def test_weights_that_are_not_finite_are_refused_before_they_are_rated(
     monkeypatch.setattr(Checkpoint, "decode_rows", broken)
     with pytest.raises(QuantizeError) as caught:
         found_for(llama, Budget("b", "b", bits=5))
-    assert caught.value.reference == "non-finite-weight"
+    assert caught.value.code == "non-finite-weight"
 
 
 def test_the_output_counts_most_and_a_tied_embedding_is_it() -> None:

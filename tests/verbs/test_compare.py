@@ -84,7 +84,7 @@ def test_a_checkpoint_differs_from_its_file_by_the_types_alone(
     found = compare(str(checkpoint(MODEL)), str(made["Q4_K_M"]))
     assert found.kvs == ()
     assert (found.reference.kind, found.other.kind) == ("checkpoint", "gguf")
-    assert found.reference.weights == found.other.weights
+    assert found.reference.n_params == found.other.n_params
     by_type = totals(found.measured, lambda tensor: tensor.type)
     assert by_type["F32"].quality.exact
     assert by_type["Q6_K"].quality.severity < by_type["Q4_K"].quality.severity
@@ -282,9 +282,9 @@ def test_refusals(tmp_path: Path, checkpoint: Folder) -> None:
             error = refused(*sides)
             assert isinstance(error, CheckpointError)
             assert wrong.name in str(error.where)
-    assert refused(good, tmp_path / "absent.gguf").reference == "no-such-source"
-    assert refused(good, stranger).reference == "nothing-in-common"
-    assert refused(good, checkpoint(MODEL)).reference == "nothing-in-common"
+    assert refused(good, tmp_path / "absent.gguf").code == "no-such-source"
+    assert refused(good, stranger).code == "nothing-in-common"
+    assert refused(good, checkpoint(MODEL)).code == "nothing-in-common"
     assert isinstance(refused(good, good, max_memory=1000), UsageError)
 
 
@@ -293,7 +293,7 @@ def test_what_cannot_be_decoded_is_refused_by_name(tmp_path: Path) -> None:
     vector = write_gguf(tmp_path / "v.gguf", {"t": rows(1).reshape(-1)}, types={"t": "Q8_0"})
     error = refused(good, vector)
     assert isinstance(error, UnsupportedError)
-    assert (error.reference, error.where) == ("quantized-vector", "v.gguf: t")
+    assert (error.code, error.where) == ("quantized-vector", "v.gguf: t")
 
 
 @settings(deadline=None)  # threads start when the machine lets them

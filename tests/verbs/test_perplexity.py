@@ -141,7 +141,7 @@ def refused(file: Path, text: Path = TEXT, base: Path | None = None, context: in
     """How `perplexity` fails, in one line: its reference, where, and why."""
     with pytest.raises(QuantizeError) as raised:
         perplexity(file, text, base, context=context, jobs=1)
-    return f"{raised.value.reference} {raised.value} {raised.value.reason} {raised.value.hint}"
+    return f"{raised.value.code} {raised.value} {raised.value.reason} {raised.value.hint}"
 
 
 def changed(file: Path, output: Path, old: bytes, new: bytes) -> Path:

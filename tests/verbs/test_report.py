@@ -24,7 +24,7 @@ from quantize.execution import inline_errors as metering
 from quantize.execution.error_sums import TensorQuality, measure
 from quantize.execution.inline_errors import measured_ranges, measured_weights, stride
 from quantize.measuring.grouped import total
-from quantize.planning.model import Output
+from quantize.planning.model import OutputTensor
 from quantize.planning.plan import Plan, Task
 from quantize.progress import NullProgress
 from quantize.quantizers import QUANTIZERS
@@ -159,7 +159,7 @@ def test_what_is_measured_of_a_tensor(
     monkeypatch.setattr(memory, "LARGEST_STEP", 40_000)
     values = np.random.default_rng(2).standard_normal(shape, np.float32)
     source = open_checkpoint(write_checkpoint(tmp_path, {"w": values}))
-    plan = plan_of([Output("w", shape, ("w",))], "Q4_0")
+    plan = plan_of([OutputTensor("w", shape, ("w",))], "Q4_0")
     (tensor,) = plan.tensors
     (quality,) = measured(source, [plan], [tmp_path / "x.gguf"])[0]
     data = (tmp_path / "x.gguf").read_bytes()[tensor.offset :][: tensor.nbytes]

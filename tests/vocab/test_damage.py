@@ -55,7 +55,7 @@ HOSTILE: list[tuple[str, Any, str]] = [
 def test_a_damaged_tokenizer_json_is_refused(content: Any, reference: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         build(Made({"tokenizer.json": content}), 8, BPE_HINTS)
-    assert caught.value.reference == reference
+    assert caught.value.code == reference
     assert caught.value.where == "tokenizer.json"
 
 
@@ -150,13 +150,13 @@ def test_a_vocab_size_that_no_tokenizer_has_is_refused() -> None:
 def test_a_damaged_tokenizer_model_is_refused(content: bytes) -> None:
     with pytest.raises(CheckpointError) as caught:
         build(Made({"tokenizer.model": content}), 8, VocabHints(loaders=("spm",)))
-    assert (caught.value.reference, caught.value.where) == ("bad-tokenizer-file", "tokenizer.model")
+    assert (caught.value.code, caught.value.where) == ("bad-tokenizer-file", "tokenizer.model")
 
 
 def test_a_checkpoint_without_a_tokenizer_is_unsupported() -> None:
     with pytest.raises(UnsupportedError) as caught:
         build(Made({"vocab.txt": "a"}), 8, VocabHints(loaders=("spm", "bpe")))
-    assert caught.value.reference == "unknown-tokenizer"
+    assert caught.value.code == "unknown-tokenizer"
     assert caught.value.where == "vocab.txt"
     assert caught.value.reason == "looked for: spm, bpe"
 
@@ -177,7 +177,7 @@ def test_a_checkpoint_without_a_tokenizer_is_unsupported() -> None:
 def test_a_damaged_tekken_json_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError) as caught:
         build(Made({"tekken.json": tekken(**changes)}), None, VocabHints(loaders=("tekken",)))
-    assert (caught.value.reference, caught.value.where) == ("bad-tokenizer-file", "tekken.json")
+    assert (caught.value.code, caught.value.where) == ("bad-tokenizer-file", "tekken.json")
 
 
 def test_vocab_json_of_an_unknown_tokenizer_class_is_refused() -> None:

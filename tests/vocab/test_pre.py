@@ -226,7 +226,7 @@ UNKNOWN: list[dict[str, Any]] = [
 def test_anything_else_is_refused(made: dict[str, Any]) -> None:
     with pytest.raises(UnsupportedError) as caught:
         pre_name(made)
-    assert caught.value.reference == "unknown-pre-tokenizer"
+    assert caught.value.code == "unknown-pre-tokenizer"
 
 
 def test_the_refusal_shows_the_nearest_rows_and_the_difference() -> None:
@@ -259,7 +259,7 @@ def test_a_name_that_llama_cpp_does_not_know_is_a_usage_error() -> None:
     files = Made({"tokenizer.json": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}})
     with pytest.raises(UsageError) as caught:
         build(files, 1, VocabHints(loaders=("bpe",), pre="qwen-2"))
-    assert (caught.value.reference, caught.value.exit_code) == ("unknown-pre", 2)
+    assert (caught.value.code, caught.value.exit_code) == ("unknown-pre", 2)
     assert "qwen2" in (caught.value.reason or "")
 
 

@@ -16,7 +16,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from quantize import api
-from quantize.vocab.pre_table import BYTES, ROWS, Row
+from quantize.vocab.pre_table import BYTES, ROWS, PreRow
 from tests.vocab.test_token_parity import CORPUS, llama_cpp_ids
 
 ROWS_OF_BYTES = [row for row in ROWS if BYTES in row.steps]
@@ -57,7 +57,7 @@ def trained() -> dict[str, Any]:
 
 @pytest.mark.parametrize("row", ROWS_OF_BYTES, ids=lambda row: row.names[0])
 def test_llama_cpp_cuts_as_the_row_says(
-    row: Row, trained: dict[str, Any], checkpoint: Callable[[str], Path], tmp_path: Path
+    row: PreRow, trained: dict[str, Any], checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     splits = [
         {"type": "Split", "pattern": {"Regex": step}, "behavior": "Isolated", "invert": False}

@@ -6,18 +6,18 @@ from dataclasses import replace
 
 from quantize.architectures import decoder
 from quantize.architectures.families.llama import LLAMA
-from quantize.architectures.family import Rule, class_defaults, on_blocks, tensor
+from quantize.architectures.family import TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
 
 _MOE = (
     *tensor("layers.{bid}.mlp.router.gate", "blk.{bid}.ffn_gate_inp"),
-    Rule("layers.{bid}.mlp.expert_bias", "blk.{bid}.exp_probs_b.bias", optional=True),
+    TensorRule("layers.{bid}.mlp.expert_bias", "blk.{bid}.exp_probs_b.bias", optional=True),
     *decoder.EXPERTS,
 )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks, n_dense = range(hp.block_count), int(hp["num_dense_layers"])
     shared = decoder.SHARED_EXPERTS if hp.get("num_shared_experts") else ()
     return (

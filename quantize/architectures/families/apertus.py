@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from quantize.architectures import decoder
 from quantize.architectures.families.llama import LLAMA
-from quantize.architectures.family import Rule, class_defaults, tensor
+from quantize.architectures.family import TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

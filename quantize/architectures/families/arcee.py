@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from quantize.architectures import decoder
 from quantize.architectures.families.llama import LLAMA
-from quantize.architectures.family import Rule
+from quantize.architectures.family import TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.pooling import POOLING
 from quantize.transforms.base import PermuteRope
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantize.architectures import decoder
 from quantize.architectures.families.llama import MIXTRAL_MOE
-from quantize.architectures.family import Family, Rule, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.transforms.base import PermuteRope
@@ -12,7 +12,7 @@ from quantize.transforms.base import PermuteRope
 _MLP = "layers.{bid}.residual_mlp"
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

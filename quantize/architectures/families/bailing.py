@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32
 from quantize.errors import UnsupportedError
@@ -13,7 +13,7 @@ _ATTENTION = "layers.{bid}.attention"
 _QKV = f"{_ATTENTION}.query_key_value"
 
 
-def _common(hp: Hparams) -> tuple[Rule, ...]:
+def _common(hp: Hparams) -> tuple[TensorRule, ...]:
     dense = int(hp["first_k_dense_replace"])
     return (
         *tensor("word_embeddings", "token_embd"),
@@ -26,7 +26,7 @@ def _common(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _bailing(hp: Hparams) -> tuple[Rule, ...]:
+def _bailing(hp: Hparams) -> tuple[TensorRule, ...]:
     if hp.get("norm_head"):
         raise UnsupportedError(
             "norm-head",
@@ -39,13 +39,13 @@ def _bailing(hp: Hparams) -> tuple[Rule, ...]:
     source = f"{_QKV}.weight"
     return (
         *_common(hp),
-        Rule(source, "blk.{bid}.attn_q.weight", chain(Span(0, k), PermuteRope(hp.n_head))),
-        Rule(source, "blk.{bid}.attn_k.weight", chain(Span(k, v), PermuteRope(hp.n_head_kv))),
-        Rule(source, "blk.{bid}.attn_v.weight", Span(v, v + hp.n_head_kv * head)),
+        TensorRule(source, "blk.{bid}.attn_q.weight", chain(Span(0, k), PermuteRope(hp.n_head))),
+        TensorRule(source, "blk.{bid}.attn_k.weight", chain(Span(k, v), PermuteRope(hp.n_head_kv))),
+        TensorRule(source, "blk.{bid}.attn_v.weight", Span(v, v + hp.n_head_kv * head)),
     )
 
 
-def _bailing2(hp: Hparams) -> tuple[Rule, ...]:
+def _bailing2(hp: Hparams) -> tuple[TensorRule, ...]:
     if hp.get("num_nextn_predict_layers"):
         raise UnsupportedError(
             "bailing-nextn",
@@ -53,7 +53,9 @@ def _bailing2(hp: Hparams) -> tuple[Rule, ...]:
             where="config.json: num_nextn_predict_layers",
         )
     moe = range(int(hp["first_k_dense_replace"]), hp.block_count)
-    bias = Rule("layers.{bid}.mlp.gate.expert_bias", "blk.{bid}.exp_probs_b.bias", optional=True)
+    bias = TensorRule(
+        "layers.{bid}.mlp.gate.expert_bias", "blk.{bid}.exp_probs_b.bias", optional=True
+    )
     return (
         *_common(hp),
         *tensor(_QKV, "blk.{bid}.attn_qkv"),

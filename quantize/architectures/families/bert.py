@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, biased, tensor
+from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, array, boolean, u32
 from quantize.architectures.pooling import POOLING
@@ -14,11 +14,11 @@ UNUSED = ("embeddings.position_ids", "pooler.dense.*", "cls.predictions*", "cls.
 _LAYER = "encoder.layer.{bid}"
 
 
-def _encoder(hp: Hparams, positions: Transform) -> tuple[Rule, ...]:
+def _encoder(hp: Hparams, positions: Transform) -> tuple[TensorRule, ...]:
     rules = (
-        Rule("embeddings.word_embeddings.weight", "token_embd.weight"),
-        Rule("embeddings.position_embeddings.weight", "position_embd.weight", positions),
-        Rule("embeddings.token_type_embeddings.weight", "token_types.weight", optional=True),
+        TensorRule("embeddings.word_embeddings.weight", "token_embd.weight"),
+        TensorRule("embeddings.position_embeddings.weight", "position_embd.weight", positions),
+        TensorRule("embeddings.token_type_embeddings.weight", "token_types.weight", optional=True),
         *_norm(hp, "embeddings.LayerNorm", "token_embd_norm"),
         *tensor(f"{_LAYER}.attention.self.query", "blk.{bid}.attn_q"),
         *tensor(f"{_LAYER}.attention.self.key", "blk.{bid}.attn_k"),
@@ -38,21 +38,21 @@ def _encoder(hp: Hparams, positions: Transform) -> tuple[Rule, ...]:
     )
 
 
-def _norm(hp: Hparams, source: str, target: str) -> tuple[Rule, ...]:
+def _norm(hp: Hparams, source: str, target: str) -> tuple[TensorRule, ...]:
     """A LayerNorm; the oldest checkpoints call its weight gamma and its bias beta."""
     if any(name.endswith("LayerNorm.gamma") for name in hp.shapes):
         return (
-            Rule(f"{source}.gamma", f"{target}.weight"),
-            Rule(f"{source}.beta", f"{target}.bias"),
+            TensorRule(f"{source}.gamma", f"{target}.weight"),
+            TensorRule(f"{source}.beta", f"{target}.bias"),
         )
     return biased(source, target)
 
 
-def _bert(hp: Hparams) -> tuple[Rule, ...]:
+def _bert(hp: Hparams) -> tuple[TensorRule, ...]:
     return _encoder(hp, IDENTITY)
 
 
-def _roberta(hp: Hparams) -> tuple[Rule, ...]:
+def _roberta(hp: Hparams) -> tuple[TensorRule, ...]:
     return _encoder(hp, Span(_first_position(hp), int(hp["max_position_embeddings"])))
 
 

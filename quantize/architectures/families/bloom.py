@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, biased, tensor
+from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.transforms.rows import Ungroup
@@ -16,7 +16,7 @@ def _n_embd(hp: Hparams) -> int:
     return int(hp.first("hidden_size", "n_embed"))
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     by_head = Ungroup(_n_head(hp), (1, 1, 1))
     return (
         *tensor("word_embeddings", "token_embd"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.formats import kv
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,
@@ -26,7 +26,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
 _LAYER = "encoder.layers.{bid}"
 
 
-def _chatglm(hp: Hparams) -> tuple[Rule, ...]:
+def _chatglm(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("embedding.word_embeddings", "token_embd"),
         *tensor("encoder.final_layernorm", "output_norm"),

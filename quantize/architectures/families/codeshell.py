@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, biased, tensor
+from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, string, u32
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("wte", "token_embd", optional=True),
         *biased("ln_f", "output_norm"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantize.architectures.family import Family, Rule, tensor
+from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.transforms.base import chain
@@ -23,7 +23,7 @@ def _ffn(hp: Hparams, key: str) -> Any:
     return {**_FFN, **hp["ffn_config"]}[key]
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     block, ffn = "blocks.{bid}.norm_attn_norm", "blocks.{bid}.ffn"
     experts = Reshape((_ffn(hp, "moe_num_experts"), _ffn(hp, "ffn_hidden_size"), -1))
     down = chain(experts, Transpose((0, 2, 1)))
@@ -36,9 +36,9 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *tensor(f"{block}.attn.Wqkv", "blk.{bid}.attn_qkv"),
         *tensor(f"{block}.attn.out_proj", "blk.{bid}.attn_output"),
         *tensor(f"{ffn}.router.layer", "blk.{bid}.ffn_gate_inp"),
-        Rule(f"{ffn}.experts.mlp.w1", "blk.{bid}.ffn_gate_exps.weight", experts),
-        Rule(f"{ffn}.experts.mlp.v1", "blk.{bid}.ffn_up_exps.weight", experts),
-        Rule(f"{ffn}.experts.mlp.w2", "blk.{bid}.ffn_down_exps.weight", down),
+        TensorRule(f"{ffn}.experts.mlp.w1", "blk.{bid}.ffn_gate_exps.weight", experts),
+        TensorRule(f"{ffn}.experts.mlp.v1", "blk.{bid}.ffn_up_exps.weight", experts),
+        TensorRule(f"{ffn}.experts.mlp.w2", "blk.{bid}.ffn_down_exps.weight", down),
     )
 
 

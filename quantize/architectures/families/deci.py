@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, f32, u32
 from quantize.errors import UnsupportedError
@@ -49,8 +49,8 @@ def _mlp_sizes(hp: Hparams) -> list[int]:
     return [-(-int(2 * multiplier * hp.n_embd / 3) // 256) * 256 for multiplier in multipliers]
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
-    blocks: list[Rule] = []
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
+    blocks: list[TensorRule] = []
     sizes = zip(_heads(hp), _heads_kv(hp), _mlp_sizes(hp), strict=True)
     for bid, (heads, heads_kv, mlp) in enumerate(sizes):
         if heads_kv:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, on_blocks
+from quantize.architectures.family import Family, TensorRule, on_blocks
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, string, u32
 from quantize.transforms.base import PermuteRope
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks = range(hp.block_count)
     n_dense = int(hp["first_k_dense_replace"])
     return (

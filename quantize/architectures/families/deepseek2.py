@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32
 from quantize.transforms.base import Span, chain
@@ -19,7 +19,7 @@ from quantize.transforms.shapes import Reshape, Transpose
 _ATTN = "layers.{bid}.self_attn"
 
 
-def _queries(hp: Hparams) -> tuple[Rule, ...]:
+def _queries(hp: Hparams) -> tuple[TensorRule, ...]:
     if hp.get("q_lora_rank") is None:
         return tensor(f"{_ATTN}.q_proj", "blk.{bid}.attn_q")
     return (
@@ -29,7 +29,7 @@ def _queries(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _keys_and_values(hp: Hparams) -> tuple[Rule, ...]:
+def _keys_and_values(hp: Hparams) -> tuple[TensorRule, ...]:
     nope, rank = int(hp["qk_nope_head_dim"]), int(hp["kv_lora_rank"])
     heads = Reshape((hp.n_head_kv, nope + int(hp["v_head_dim"]), rank))
     k_b = chain(heads, Span(0, nope, dim=1), Transpose((0, 2, 1)))
@@ -37,12 +37,12 @@ def _keys_and_values(hp: Hparams) -> tuple[Rule, ...]:
     return (
         *tensor(f"{_ATTN}.kv_a_proj_with_mqa", "blk.{bid}.attn_kv_a_mqa"),
         *tensor(f"{_ATTN}.kv_a_layernorm", "blk.{bid}.attn_kv_a_norm"),
-        Rule(f"{_ATTN}.kv_b_proj.weight", "blk.{bid}.attn_k_b.weight", k_b),
-        Rule(f"{_ATTN}.kv_b_proj.weight", "blk.{bid}.attn_v_b.weight", v_b),
+        TensorRule(f"{_ATTN}.kv_b_proj.weight", "blk.{bid}.attn_k_b.weight", k_b),
+        TensorRule(f"{_ATTN}.kv_b_proj.weight", "blk.{bid}.attn_v_b.weight", v_b),
     )
 
 
-def rules(hp: Hparams, n_block: int) -> tuple[Rule, ...]:
+def rules(hp: Hparams, n_block: int) -> tuple[TensorRule, ...]:
     """The rules with this number of blocks, which may be more than predict the next token."""
     blocks = range(n_block)
     n_dense = int(hp["first_k_dense_replace"])
@@ -55,7 +55,7 @@ def rules(hp: Hparams, n_block: int) -> tuple[Rule, ...]:
     )
     moe = (
         *decoder.MOE,
-        Rule(correction, "blk.{bid}.exp_probs_b.bias", optional=True),
+        TensorRule(correction, "blk.{bid}.exp_probs_b.bias", optional=True),
         *(decoder.SHARED_EXPERTS if hp.get("n_shared_experts") else ()),
     )
     return (
@@ -68,7 +68,7 @@ def rules(hp: Hparams, n_block: int) -> tuple[Rule, ...]:
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return rules(hp, hp.block_count)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from quantize.architectures import decoder
 from quantize.architectures.families.qwen2 import QWEN2
 from quantize.architectures.families.qwen_moe import QWEN3_MOE
-from quantize.architectures.family import Family, Rule, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, u32
 from quantize.architectures.pooling import POOLING
@@ -19,7 +19,7 @@ _UNSHIFTED = boolean("diffusion.shift_logits", lambda hp: False)
 _BLOCK = "blocks.{bid}"
 
 
-def _llada(hp: Hparams) -> tuple[Rule, ...]:
+def _llada(hp: Hparams) -> tuple[TensorRule, ...]:
     n_head = hp.n_head
     return (
         *tensor("wte", "token_embd"),
@@ -37,7 +37,7 @@ def _llada(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _llada_moe(hp: Hparams) -> tuple[Rule, ...]:
+def _llada_moe(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from quantize.architectures.families.bert import ENCODER_KEYS
-from quantize.architectures.family import Family, Rule, biased
+from quantize.architectures.family import Family, TensorRule, biased
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32
 
 _LAYER = "layer.{bid}"
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     rules = (
-        Rule("embeddings.word_embeddings.weight", "token_embd.weight"),
-        Rule("embeddings.position_embeddings.weight", "position_embd.weight"),
+        TensorRule("embeddings.word_embeddings.weight", "token_embd.weight"),
+        TensorRule("embeddings.position_embeddings.weight", "position_embd.weight"),
         *biased("embeddings.LayerNorm", "token_embd_norm"),
         *biased(f"{_LAYER}.attention.q_lin", "blk.{bid}.attn_q"),
         *biased(f"{_LAYER}.attention.k_lin", "blk.{bid}.attn_k"),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from quantize.architectures import decoder
 from quantize.architectures.families.qwen_moe import MOE_KEYS
-from quantize.architectures.family import Family, Rule, class_defaults, on_blocks
+from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
 
 _CORRECTION = "layers.{bid}.mlp.gate.e_score_correction_bias"
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks = range(hp.block_count)
     n_dense = int(hp["first_k_dense_replace"])
     moe = (
         *decoder.MOE,
         *decoder.SHARED_EXPERTS,
-        Rule(_CORRECTION, "blk.{bid}.exp_probs_b.bias", optional=True),
+        TensorRule(_CORRECTION, "blk.{bid}.exp_probs_b.bias", optional=True),
     )
     return (
         *decoder.EMBEDDING,

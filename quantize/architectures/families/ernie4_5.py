@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantize.architectures import decoder
-from quantize.architectures.family import PREFIXES, Family, Rule, class_defaults, on_blocks
+from quantize.architectures.family import PREFIXES, Family, TensorRule, class_defaults, on_blocks
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32, without
 
@@ -18,16 +18,16 @@ _DECODER = (
 )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (*_DECODER, *decoder.MLP)
 
 
-_CORRECTION = Rule(
+_CORRECTION = TensorRule(
     "layers.{bid}.mlp.moe_statics.e_score_correction_bias", "blk.{bid}.exp_probs_b.bias"
 )
 
 
-def _moe_rules(hp: Hparams) -> tuple[Rule, ...]:
+def _moe_rules(hp: Hparams) -> tuple[TensorRule, ...]:
     step, start = int(hp["moe_layer_interval"]), int(hp["moe_layer_start_index"])
     end = int(hp.get("moe_layer_end_index", -1)) % hp.block_count
     moe = [bid for bid in range(start, end + 1) if (bid + 1) % step == 0]

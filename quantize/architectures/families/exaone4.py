@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults
+from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, array, sliding_layers, u32
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, biased, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, string, u32
 from quantize.transforms.rows import Ungroup
@@ -16,7 +16,7 @@ def _n_head_kv(hp: Hparams) -> int:
     return hp.n_head if found is None else int(found)
 
 
-def _norms(hp: Hparams) -> tuple[Rule, ...]:
+def _norms(hp: Hparams) -> tuple[TensorRule, ...]:
     """One norm for both branches, or, in most of the newer models, one for each."""
     if hp.get("new_decoder_architecture", False) and hp.get("num_ln_in_parallel_attn") != 1:
         return (
@@ -26,21 +26,21 @@ def _norms(hp: Hparams) -> tuple[Rule, ...]:
     return biased("h.{bid}.input_layernorm", "blk.{bid}.attn_norm")
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     groups = _n_head_kv(hp)
     return (
         *tensor("word_embeddings", "token_embd"),
         *biased("ln_f", "output_norm"),
         *tensor("lm_head", "output", optional=True),
         *_norms(hp),
-        Rule(
+        TensorRule(
             "h.{bid}.self_attention.query_key_value.weight",
             "blk.{bid}.attn_qkv.weight",
             Ungroup(groups, (hp.n_head // groups, 1, 1)),
         ),
-        Rule("h.{bid}.self_attention.dense.weight", "blk.{bid}.attn_output.weight"),
-        Rule("h.{bid}.mlp.dense_h_to_4h.weight", "blk.{bid}.ffn_up.weight"),
-        Rule("h.{bid}.mlp.dense_4h_to_h.weight", "blk.{bid}.ffn_down.weight"),
+        TensorRule("h.{bid}.self_attention.dense.weight", "blk.{bid}.attn_output.weight"),
+        TensorRule("h.{bid}.mlp.dense_h_to_4h.weight", "blk.{bid}.ffn_up.weight"),
+        TensorRule("h.{bid}.mlp.dense_4h_to_h.weight", "blk.{bid}.ffn_down.weight"),
     )
 
 

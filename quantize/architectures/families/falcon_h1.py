@@ -7,7 +7,7 @@ converter multiplies the weights before each place instead.
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, tensor
+from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.architectures.ssm import mamba2_mixer
@@ -25,7 +25,7 @@ def _in_proj(hp: Hparams) -> Transform:
     return chain(Scale(hp["ssm_in_multiplier"]), ScaleSpans(sizes, factors))
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     mixer = mamba2_mixer(
         _MAMBA,
         kernel=int(hp["mamba_d_conv"]),
@@ -47,7 +47,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *tensor("final_layernorm", "output_norm"),
         *tensor("lm_head", "output", Scale(hp["lm_head_multiplier"]), optional=True),
         *tensor("layers.{bid}.input_layernorm", "blk.{bid}.attn_norm"),
-        Rule("layers.{bid}.pre_ff_layernorm.weight", "blk.{bid}.ffn_norm"),
+        TensorRule("layers.{bid}.pre_ff_layernorm.weight", "blk.{bid}.ffn_norm"),
         *mixer,
         *attention,
         *tensor(f"{_FFN}.gate_proj", "blk.{bid}.ffn_gate", Scale(gate)),

@@ -11,7 +11,7 @@ from quantize.architectures.decoder import (
     attention,
     plus_one,
 )
-from quantize.architectures.family import Family, Rule, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.formats import kv
@@ -42,11 +42,11 @@ SANDWICH_NORMS = (
 )
 
 
-def _gemma(hp: Hparams) -> tuple[Rule, ...]:
+def _gemma(hp: Hparams) -> tuple[TensorRule, ...]:
     return plus_one((*EMBEDDING, *OUTPUT_NORM, *NORMS, *attention(), *MLP))
 
 
-def _gemma2(hp: Hparams) -> tuple[Rule, ...]:
+def _gemma2(hp: Hparams) -> tuple[TensorRule, ...]:
     return plus_one((*EMBEDDING, *OUTPUT_NORM, *SANDWICH_NORMS, *attention(), *MLP))
 
 

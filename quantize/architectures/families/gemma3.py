@@ -7,7 +7,7 @@ from typing import Any
 
 from quantize.architectures.decoder import HEAD, MLP, OUTPUT_NORM, QK_NORMS, attention, plus_one
 from quantize.architectures.families.gemma import NO_SPACE_PREFIX, SANDWICH_NORMS
-from quantize.architectures.family import OTHER_MODALITIES, Family, Rule
+from quantize.architectures.family import OTHER_MODALITIES, Family, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, u32
 from quantize.architectures.pooling import POOLING
@@ -27,12 +27,12 @@ _CLASS: Mapping[str, Any] = {
 }
 
 
-def embedding(hp: Hparams) -> Rule:
+def embedding(hp: Hparams) -> TensorRule:
     """Without rows beyond vocab_size: the list of tokens is padded to that, and no further."""
-    return Rule("embed_tokens.weight", "token_embd.weight", FirstRows(int(hp["vocab_size"])))
+    return TensorRule("embed_tokens.weight", "token_embd.weight", FirstRows(int(hp["vocab_size"])))
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks = (*SANDWICH_NORMS, *attention(), *QK_NORMS, *MLP)
     return (embedding(hp), *HEAD, *plus_one((*OUTPUT_NORM, *blocks)))
 

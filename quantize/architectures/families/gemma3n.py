@@ -10,7 +10,13 @@ import numpy as np
 from quantize.architectures.decoder import HEAD, MLP, OUTPUT_NORM, QK_NORMS, attention
 from quantize.architectures.families.gemma import NO_SPACE_PREFIX, SANDWICH_NORMS
 from quantize.architectures.families.gemma3 import GEMMA3
-from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, class_defaults, tensor
+from quantize.architectures.family import (
+    OTHER_MODALITIES,
+    Family,
+    TensorRule,
+    class_defaults,
+    tensor,
+)
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, sliding_layers, u32
 from quantize.transforms.base import Stack
@@ -20,16 +26,16 @@ _ALTUP = "layers.{bid}.altup"
 _LAUREL = "layers.{bid}.laurel"
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     # The tokens of images and sounds have ids, but no rows of their own.
     padded = PadRows(int(hp["vocab_size"]))
     return (
-        Rule("embed_tokens.weight", "token_embd.weight", padded),
-        Rule("embed_tokens_per_layer.weight", "per_layer_token_embd.weight", padded),
+        TensorRule("embed_tokens.weight", "token_embd.weight", padded),
+        TensorRule("embed_tokens_per_layer.weight", "per_layer_token_embd.weight", padded),
         *HEAD,
         *OUTPUT_NORM,
-        Rule("per_layer_model_projection.weight", "per_layer_model_proj.weight"),
-        Rule("per_layer_projection_norm.weight", "per_layer_proj_norm.weight"),
+        TensorRule("per_layer_model_projection.weight", "per_layer_model_proj.weight"),
+        TensorRule("per_layer_projection_norm.weight", "per_layer_proj_norm.weight"),
         _copies(hp, "altup_projections", "altup_proj"),
         _copies(hp, "altup_unembed_projections", "altup_unembd_proj"),
         *SANDWICH_NORMS,
@@ -37,7 +43,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *QK_NORMS,
         *MLP,
         *tensor(f"{_ALTUP}.correction_coefs", "blk.{bid}.altup_correct_coef"),
-        Rule(f"{_ALTUP}.correct_output_scale", "blk.{bid}.altup_correct_scale.weight"),
+        TensorRule(f"{_ALTUP}.correct_output_scale", "blk.{bid}.altup_correct_scale.weight"),
         *tensor(f"{_ALTUP}.prediction_coefs", "blk.{bid}.altup_predict_coef"),
         *tensor(f"{_ALTUP}.modality_router", "blk.{bid}.altup_router"),
         *tensor(f"{_ALTUP}.router_norm", "blk.{bid}.altup_router_norm"),
@@ -50,10 +56,10 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _copies(hp: Hparams, source: str, target: str) -> Rule:
+def _copies(hp: Hparams, source: str, target: str) -> TensorRule:
     """The projections of all copies but the first, which is the stream itself."""
     sources = tuple(f"{source}.{copy}.weight" for copy in range(hp["altup_num_inputs"] - 1))
-    return Rule(sources, f"{target}.weight", Stack())
+    return TensorRule(sources, f"{target}.weight", Stack())
 
 
 def _mlp_sizes(hp: Hparams) -> list[int]:

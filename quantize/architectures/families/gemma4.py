@@ -11,7 +11,7 @@ from quantize.architectures.family import (
     OTHER_MODALITIES,
     Family,
     Generated,
-    Rule,
+    TensorRule,
     class_defaults,
     on_blocks,
     tensor,
@@ -24,26 +24,26 @@ _ATTENTION = "layers.{bid}.self_attn"
 _ROUTER = "layers.{bid}.router"
 
 _PER_LAYER = (
-    Rule("embed_tokens_per_layer.weight", "per_layer_token_embd.weight"),
-    Rule("per_layer_model_projection.weight", "per_layer_model_proj.weight"),
-    Rule("per_layer_projection_norm.weight", "per_layer_proj_norm.weight"),
-    Rule("layers.{bid}.per_layer_input_gate.weight", "blk.{bid}.inp_gate.weight"),
-    Rule("layers.{bid}.per_layer_projection.weight", "blk.{bid}.proj.weight"),
-    Rule("layers.{bid}.post_per_layer_input_norm.weight", "blk.{bid}.post_norm.weight"),
+    TensorRule("embed_tokens_per_layer.weight", "per_layer_token_embd.weight"),
+    TensorRule("per_layer_model_projection.weight", "per_layer_model_proj.weight"),
+    TensorRule("per_layer_projection_norm.weight", "per_layer_proj_norm.weight"),
+    TensorRule("layers.{bid}.per_layer_input_gate.weight", "blk.{bid}.inp_gate.weight"),
+    TensorRule("layers.{bid}.per_layer_projection.weight", "blk.{bid}.proj.weight"),
+    TensorRule("layers.{bid}.post_per_layer_input_norm.weight", "blk.{bid}.post_norm.weight"),
 )
 _EXPERTS = (
-    Rule(f"{_ROUTER}.proj.weight", "blk.{bid}.ffn_gate_inp.weight"),
-    Rule(f"{_ROUTER}.scale", "blk.{bid}.ffn_gate_inp.scale"),
-    Rule(f"{_ROUTER}.per_expert_scale", "blk.{bid}.ffn_down_exps.scale"),
-    Rule("layers.{bid}.experts.gate_up_proj", "blk.{bid}.ffn_gate_up_exps.weight"),
-    Rule("layers.{bid}.experts.down_proj", "blk.{bid}.ffn_down_exps.weight"),
+    TensorRule(f"{_ROUTER}.proj.weight", "blk.{bid}.ffn_gate_inp.weight"),
+    TensorRule(f"{_ROUTER}.scale", "blk.{bid}.ffn_gate_inp.scale"),
+    TensorRule(f"{_ROUTER}.per_expert_scale", "blk.{bid}.ffn_down_exps.scale"),
+    TensorRule("layers.{bid}.experts.gate_up_proj", "blk.{bid}.ffn_gate_up_exps.weight"),
+    TensorRule("layers.{bid}.experts.down_proj", "blk.{bid}.ffn_down_exps.weight"),
     *tensor("layers.{bid}.pre_feedforward_layernorm_2", "blk.{bid}.pre_ffw_norm_2"),
     *tensor("layers.{bid}.post_feedforward_layernorm_1", "blk.{bid}.post_ffw_norm_1"),
     *tensor("layers.{bid}.post_feedforward_layernorm_2", "blk.{bid}.post_ffw_norm_2"),
 )
 
 
-def _keys_and_values(*, shared: bool) -> tuple[Rule, ...]:
+def _keys_and_values(*, shared: bool) -> tuple[TensorRule, ...]:
     """Keys may stand for values; a layer that shares another's may have neither."""
     return (
         *tensor(f"{_ATTENTION}.k_proj", "blk.{bid}.attn_k", optional=shared),
@@ -52,7 +52,7 @@ def _keys_and_values(*, shared: bool) -> tuple[Rule, ...]:
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     own = _own_layers(hp)
     return (
         embedding(hp),
@@ -65,7 +65,9 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *on_blocks(range(own, hp.block_count), _keys_and_values(shared=True)),
         *tensor(f"{_ATTENTION}.o_proj", "blk.{bid}.attn_output"),
         *MLP,
-        Rule("layers.{bid}.layer_scalar", "blk.{bid}.layer_output_scale.weight", optional=True),
+        TensorRule(
+            "layers.{bid}.layer_scalar", "blk.{bid}.layer_output_scale.weight", optional=True
+        ),
         *(_PER_LAYER if hp.get("hidden_size_per_layer_input") else ()),
         *(_EXPERTS if hp.get("enable_moe_block") else ()),
     )

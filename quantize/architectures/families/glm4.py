@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantize.architectures import decoder
-from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, class_defaults, tensor
+from quantize.architectures.family import (
+    OTHER_MODALITIES,
+    Family,
+    TensorRule,
+    class_defaults,
+    tensor,
+)
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.transforms.rows import Unpair
 
 
-def _attention(hp: Hparams) -> tuple[Rule, ...]:
+def _attention(hp: Hparams) -> tuple[TensorRule, ...]:
     """llama.cpp's multimodal RoPE wants the rows of a head in halves; the model has pairs."""
     if "mrope_section" not in hp.rope:
         return decoder.attention()
@@ -19,7 +25,7 @@ def _attention(hp: Hparams) -> tuple[Rule, ...]:
     return decoder.attention(Unpair(hp.n_head, rotary), Unpair(hp.n_head_kv, rotary))
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

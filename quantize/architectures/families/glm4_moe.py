@@ -7,7 +7,7 @@ from quantize.architectures.families.glm4 import rotary_dimensions
 from quantize.architectures.family import (
     OTHER_MODALITIES,
     Family,
-    Rule,
+    TensorRule,
     class_defaults,
     on_blocks,
     tensor,
@@ -30,7 +30,7 @@ def block_count(hp: Hparams) -> int:
     return hp.block_count + int(hp.get("num_nextn_predict_layers", 0))
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks = range(block_count(hp))
     n_dense = int(hp["first_k_dense_replace"])
     return (
@@ -51,7 +51,9 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
             blocks[n_dense:],
             (
                 *decoder.MOE,
-                Rule("layers.{bid}.mlp.gate.e_score_correction_bias", "blk.{bid}.exp_probs_b.bias"),
+                TensorRule(
+                    "layers.{bid}.mlp.gate.e_score_correction_bias", "blk.{bid}.exp_probs_b.bias"
+                ),
                 *(decoder.SHARED_EXPERTS if hp.get("n_shared_experts") else ()),
             ),
         ),

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from quantize.architectures.families import deepseek2
 from quantize.architectures.families.glm4_moe import GLM4_MOE, NEXTN, block_count
-from quantize.architectures.family import Rule, on_blocks
+from quantize.architectures.family import TensorRule, on_blocks
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import u32
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     count = block_count(hp)
     return (
         *deepseek2.rules(hp, count),

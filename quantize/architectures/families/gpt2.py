@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, biased, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.transforms.shapes import Transpose
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("wte", "token_embd"),
         *tensor("wpe", "position_embd"),

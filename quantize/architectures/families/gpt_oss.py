@@ -7,7 +7,7 @@ further and saved as floats, in (experts, inputs, outputs) order.
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, biased, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.transforms.base import IDENTITY, Transform, chain
@@ -22,17 +22,17 @@ def _outputs_first(hp: Hparams) -> Transform:
     return IDENTITY if encoding.get("quant_method") == "mxfp4" else Transpose((0, 2, 1))
 
 
-def _half(hp: Hparams, name: str, start: int) -> tuple[Rule, Rule]:
+def _half(hp: Hparams, name: str, start: int) -> tuple[TensorRule, TensorRule]:
     """Every second output of gate_up, from the first (gate) or from the second (up)."""
     weight = chain(_outputs_first(hp), Every(start, 2, dim=1))
     bias = chain(Refold((-1, 1)), Every(start, 2), Refold((hp.n_expert, -1)))
     return (
-        Rule(f"{_EXPERTS}.gate_up_proj", f"blk.{{bid}}.{name}.weight", weight),
-        Rule(f"{_EXPERTS}.gate_up_proj_bias", f"blk.{{bid}}.{name}.bias", bias),
+        TensorRule(f"{_EXPERTS}.gate_up_proj", f"blk.{{bid}}.{name}.weight", weight),
+        TensorRule(f"{_EXPERTS}.gate_up_proj_bias", f"blk.{{bid}}.{name}.bias", bias),
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,
@@ -43,12 +43,12 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *biased("layers.{bid}.self_attn.k_proj", "blk.{bid}.attn_k"),
         *biased("layers.{bid}.self_attn.v_proj", "blk.{bid}.attn_v"),
         *biased("layers.{bid}.self_attn.o_proj", "blk.{bid}.attn_output"),
-        Rule("layers.{bid}.self_attn.sinks", "blk.{bid}.attn_sinks.weight"),
+        TensorRule("layers.{bid}.self_attn.sinks", "blk.{bid}.attn_sinks.weight"),
         *biased("layers.{bid}.mlp.router", "blk.{bid}.ffn_gate_inp"),
         *_half(hp, "ffn_gate_exps", 0),
         *_half(hp, "ffn_up_exps", 1),
-        Rule(f"{_EXPERTS}.down_proj", "blk.{bid}.ffn_down_exps.weight", _outputs_first(hp)),
-        Rule(f"{_EXPERTS}.down_proj_bias", "blk.{bid}.ffn_down_exps.bias"),
+        TensorRule(f"{_EXPERTS}.down_proj", "blk.{bid}.ffn_down_exps.weight", _outputs_first(hp)),
+        TensorRule(f"{_EXPERTS}.down_proj_bias", "blk.{bid}.ffn_down_exps.bias"),
     )
 
 

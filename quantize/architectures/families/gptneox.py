@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, biased, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
 from quantize.transforms.rows import Ungroup
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     qkv = Ungroup(hp.n_head, (1, 1, 1))
     fused = "layers.{bid}.attention.query_key_value"
     return (
@@ -17,8 +17,8 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *tensor("embed_out", "output"),
         *biased("layers.{bid}.input_layernorm", "blk.{bid}.attn_norm"),
         *biased("layers.{bid}.post_attention_layernorm", "blk.{bid}.ffn_norm"),
-        Rule(f"{fused}.weight", "blk.{bid}.attn_qkv.weight", qkv),
-        Rule(f"{fused}.bias", "blk.{bid}.attn_qkv.bias", qkv),
+        TensorRule(f"{fused}.weight", "blk.{bid}.attn_qkv.weight", qkv),
+        TensorRule(f"{fused}.bias", "blk.{bid}.attn_qkv.bias", qkv),
         *biased("layers.{bid}.attention.dense", "blk.{bid}.attn_output"),
         *biased("layers.{bid}.mlp.dense_h_to_4h", "blk.{bid}.ffn_up"),
         *biased("layers.{bid}.mlp.dense_4h_to_h", "blk.{bid}.ffn_down"),

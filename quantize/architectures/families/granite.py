@@ -8,7 +8,7 @@ from typing import Any
 
 from quantize.architectures import decoder
 from quantize.architectures.families.llama import LLAMA
-from quantize.architectures.family import Rule, class_defaults, tensor
+from quantize.architectures.family import TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, u32, without
 from quantize.transforms.base import Part, PermuteRope
@@ -44,17 +44,17 @@ GRANITE = replace(
 )
 
 
-def _gate_and_up(source: str, suffix: str) -> tuple[Rule, ...]:
+def _gate_and_up(source: str, suffix: str) -> tuple[TensorRule, ...]:
     dim = 1 if suffix == "_exps" else 0
     return tuple(
-        Rule(source, f"blk.{{bid}}.ffn_{name}{suffix}.weight", Part(index, 2, dim))
+        TensorRule(source, f"blk.{{bid}}.ffn_{name}{suffix}.weight", Part(index, 2, dim))
         for index, name in enumerate(("gate", "up"))
     )
 
 
-def mlp_rules(hp: Hparams) -> tuple[Rule, ...]:
+def mlp_rules(hp: Hparams) -> tuple[TensorRule, ...]:
     """Experts, what they share, or both; without experts, what they would share is the MLP."""
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[TensorRule, ...] = ()
     if hp.n_expert:
         moe = "layers.{bid}.block_sparse_moe"
         rules += (
@@ -71,7 +71,7 @@ def mlp_rules(hp: Hparams) -> tuple[Rule, ...]:
     return rules
 
 
-def _moe_rules(hp: Hparams) -> tuple[Rule, ...]:
+def _moe_rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

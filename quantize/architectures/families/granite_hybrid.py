@@ -8,7 +8,7 @@ from typing import Any
 
 from quantize.architectures import decoder
 from quantize.architectures.families.granite import GRANITE_MOE, mlp_rules
-from quantize.architectures.family import Family, Rule, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, on_blocks, tensor
 from quantize.architectures.hparams import BLOCK_COUNT, Hparams
 from quantize.architectures.keys import boolean, u32
 from quantize.architectures.ssm import mamba2_mixer
@@ -33,7 +33,7 @@ def mamba_blocks(hp: Hparams) -> list[int]:
     return [bid for bid in range(hp.block_count) if bid not in attention]
 
 
-def _blocks(hp: Hparams) -> tuple[Rule, ...]:
+def _blocks(hp: Hparams) -> tuple[TensorRule, ...]:
     mixer = mamba2_mixer(
         "layers.{bid}.mamba", kernel=int(hp["mamba_d_conv"]), groups=int(hp["mamba_n_groups"])
     )
@@ -46,7 +46,7 @@ def _blocks(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _granite(hp: Hparams) -> tuple[Rule, ...]:
+def _granite(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,
@@ -57,7 +57,7 @@ def _granite(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _bamba(hp: Hparams) -> tuple[Rule, ...]:
+def _bamba(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *tensor("final_layernorm", "output_norm"),

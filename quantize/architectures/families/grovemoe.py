@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults
+from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, u32
 from quantize.transforms.base import Stack
@@ -13,19 +13,19 @@ _PER_GROUP = 2
 _GROUP_SCALE = 0.05
 
 
-def _adjugates(hp: Hparams) -> tuple[Rule, ...]:
+def _adjugates(hp: Hparams) -> tuple[TensorRule, ...]:
     """The small experts: "chunk experts" in llama.cpp."""
     groups = range(hp.n_expert // _PER_GROUP)
 
-    def stacked(kind: str) -> Rule:
+    def stacked(kind: str) -> TensorRule:
         source = f"layers.{{bid}}.mlp.chunk_experts.%d.{kind}_proj.weight"
         sources = tuple(source % group for group in groups)
-        return Rule(sources, f"blk.{{bid}}.ffn_{kind}_chexps.weight", Stack())
+        return TensorRule(sources, f"blk.{{bid}}.ffn_{kind}_chexps.weight", Stack())
 
     return (stacked("gate"), stacked("up"), stacked("down"))
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, Key, f32, string, u32, without
 
@@ -16,7 +16,7 @@ QK_NORMS = (
 )
 
 
-def head(hp: Hparams) -> tuple[Rule, ...]:
+def head(hp: Hparams) -> tuple[TensorRule, ...]:
     return () if hp.get("tie_word_embeddings") else decoder.HEAD
 
 
@@ -45,7 +45,7 @@ def alpha_scaling(alpha: float) -> tuple[Key, ...]:
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantize.architectures.families.llama import LLAMA
-from quantize.architectures.family import Family, Rule, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON
 from quantize.transforms.base import PermuteRope, Span, chain
@@ -14,22 +14,24 @@ from quantize.transforms.rows import Ungroup
 _LAYER = "layers.{bid}"
 
 
-def _attention(hp: Hparams) -> tuple[Rule, ...]:
+def _attention(hp: Hparams) -> tuple[TensorRule, ...]:
     """Each group has its query heads, a key head and a value head."""
     source = f"{_LAYER}.attention.wqkv.weight"
     head, groups = hp.n_embd // hp.n_head, hp.n_head_kv
     ungrouped = Ungroup(groups, (hp.n_head // groups, 1, 1))
     k, v = hp.n_head * head, (hp.n_head + groups) * head
     return (
-        Rule(
+        TensorRule(
             source, "blk.{bid}.attn_q.weight", chain(ungrouped, Span(0, k), PermuteRope(hp.n_head))
         ),
-        Rule(source, "blk.{bid}.attn_k.weight", chain(ungrouped, Span(k, v), PermuteRope(groups))),
-        Rule(source, "blk.{bid}.attn_v.weight", chain(ungrouped, Span(v, v + groups * head))),
+        TensorRule(
+            source, "blk.{bid}.attn_k.weight", chain(ungrouped, Span(k, v), PermuteRope(groups))
+        ),
+        TensorRule(source, "blk.{bid}.attn_v.weight", chain(ungrouped, Span(v, v + groups * head))),
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("tok_embeddings", "token_embd"),
         *tensor("norm", "output_norm"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, biased, tensor
+from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.transforms.base import Scale
@@ -19,7 +19,7 @@ def _head_scale(hp: Hparams) -> float:
     return float(hp["width_scale"])
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("wte", "token_embd", Scale(_embedding_scale(hp))),
         *biased("ln_f", "output_norm"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, biased, experts, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, biased, experts, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.transforms.base import NegExp
@@ -20,19 +20,19 @@ _MOE = (
 )
 
 
-def _mamba(hp: Hparams) -> tuple[Rule, ...]:
+def _mamba(hp: Hparams) -> tuple[TensorRule, ...]:
     conv = Reshape((-1, _kernel(hp)))
     return (
         *tensor(f"{_MAMBA}.in_proj", "blk.{bid}.ssm_in"),
-        Rule(f"{_MAMBA}.conv1d.weight", "blk.{bid}.ssm_conv1d.weight", conv),
-        Rule(f"{_MAMBA}.conv1d.bias", "blk.{bid}.ssm_conv1d.bias"),
+        TensorRule(f"{_MAMBA}.conv1d.weight", "blk.{bid}.ssm_conv1d.weight", conv),
+        TensorRule(f"{_MAMBA}.conv1d.bias", "blk.{bid}.ssm_conv1d.bias"),
         *tensor(f"{_MAMBA}.x_proj", "blk.{bid}.ssm_x"),
         *biased(f"{_MAMBA}.dt_proj", "blk.{bid}.ssm_dt"),
         *tensor(f"{_MAMBA}.dt_layernorm", "blk.{bid}.ssm_dt_norm"),
         *tensor(f"{_MAMBA}.b_layernorm", "blk.{bid}.ssm_b_norm"),
         *tensor(f"{_MAMBA}.c_layernorm", "blk.{bid}.ssm_c_norm"),
-        Rule(f"{_MAMBA}.A_log", "blk.{bid}.ssm_a", NegExp()),
-        Rule(f"{_MAMBA}.D", "blk.{bid}.ssm_d"),
+        TensorRule(f"{_MAMBA}.A_log", "blk.{bid}.ssm_a", NegExp()),
+        TensorRule(f"{_MAMBA}.D", "blk.{bid}.ssm_d"),
         *tensor(f"{_MAMBA}.out_proj", "blk.{bid}.ssm_out"),
     )
 
@@ -43,7 +43,7 @@ def _every(hp: Hparams, kind: str) -> range:
     return range(offset, hp.block_count, period)
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks, attention, moe = range(hp.block_count), _every(hp, "attn"), _every(hp, "expert")
     return (
         *decoder.EMBEDDING,

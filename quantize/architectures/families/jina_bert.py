@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from quantize.architectures.families.bert import ENCODER_KEYS, PREFIXES, UNUSED
-from quantize.architectures.family import Family, Rule, biased, tensor
+from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 
 _LAYER = "encoder.layer.{bid}"
 _ATTENTION = f"{_LAYER}.attention.self"
 
 
-def _v2_mlp() -> tuple[Rule, ...]:
+def _v2_mlp() -> tuple[TensorRule, ...]:
     return (
-        Rule(f"{_LAYER}.mlp.gated_layers.weight", "blk.{bid}.ffn_up.weight"),
+        TensorRule(f"{_LAYER}.mlp.gated_layers.weight", "blk.{bid}.ffn_up.weight"),
         *biased(f"{_LAYER}.mlp.wo", "blk.{bid}.ffn_down"),
         *biased(f"{_LAYER}.mlp.layernorm", "blk.{bid}.layer_output_norm"),
     )
 
 
-def _code_mlp() -> tuple[Rule, ...]:
+def _code_mlp() -> tuple[TensorRule, ...]:
     """Of the model for code: other names, and a norm more."""
     return (
-        Rule(f"{_LAYER}.mlp.up_gated_layer.weight", "blk.{bid}.ffn_up.weight"),
+        TensorRule(f"{_LAYER}.mlp.up_gated_layer.weight", "blk.{bid}.ffn_up.weight"),
         *biased(f"{_LAYER}.mlp.down_layer", "blk.{bid}.ffn_down"),
         *biased(f"{_LAYER}.layer_norm_1", "blk.{bid}.attn_norm_2"),
         *biased(f"{_LAYER}.layer_norm_2", "blk.{bid}.layer_output_norm"),
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     of_code = any(".mlp.up_gated_layer." in name for name in hp.shapes)
     return (
-        Rule("embeddings.word_embeddings.weight", "token_embd.weight"),
-        Rule("embeddings.token_type_embeddings.weight", "token_types.weight"),
+        TensorRule("embeddings.word_embeddings.weight", "token_embd.weight"),
+        TensorRule("embeddings.token_type_embeddings.weight", "token_types.weight"),
         *biased("embeddings.LayerNorm", "token_embd_norm"),
         *biased(f"{_ATTENTION}.query", "blk.{bid}.attn_q"),
         *biased(f"{_ATTENTION}.key", "blk.{bid}.attn_k"),

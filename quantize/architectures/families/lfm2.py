@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.transforms.shapes import Reshape
 
 
-def operator_rules(hp: Hparams) -> tuple[Rule, ...]:
+def operator_rules(hp: Hparams) -> tuple[TensorRule, ...]:
     """All of a block but the MLP, and what stands around the blocks."""
     types = hp["layer_types"]
     conv = [bid for bid, kind in enumerate(types) if kind == "conv"]
@@ -27,7 +27,9 @@ def operator_rules(hp: Hparams) -> tuple[Rule, ...]:
         *on_blocks(
             conv,
             (
-                Rule("layers.{bid}.conv.conv.weight", "blk.{bid}.shortconv.conv.weight", depthwise),
+                TensorRule(
+                    "layers.{bid}.conv.conv.weight", "blk.{bid}.shortconv.conv.weight", depthwise
+                ),
                 *tensor("layers.{bid}.conv.in_proj", "blk.{bid}.shortconv.in_proj"),
                 *tensor("layers.{bid}.conv.out_proj", "blk.{bid}.shortconv.out_proj"),
             ),
@@ -53,7 +55,7 @@ MLP = (
 )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (*operator_rules(hp), *MLP)
 
 

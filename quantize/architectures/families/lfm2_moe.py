@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from quantize.architectures.families.lfm2 import MLP, heads_kv, operator_rules
-from quantize.architectures.family import Family, Rule, class_defaults, experts, on_blocks, tensor
+from quantize.architectures.family import (
+    Family,
+    TensorRule,
+    class_defaults,
+    experts,
+    on_blocks,
+    tensor,
+)
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 
@@ -11,14 +18,14 @@ _FFN = "layers.{bid}.feed_forward"
 
 _MOE = (
     *tensor(f"{_FFN}.gate", "blk.{bid}.ffn_gate_inp"),
-    Rule(f"{_FFN}.expert_bias", "blk.{bid}.exp_probs_b.bias", optional=True),
+    TensorRule(f"{_FFN}.expert_bias", "blk.{bid}.exp_probs_b.bias", optional=True),
     experts(f"{_FFN}.experts.{{eid}}.w1", "blk.{bid}.ffn_gate_exps"),
     experts(f"{_FFN}.experts.{{eid}}.w2", "blk.{bid}.ffn_down_exps"),
     experts(f"{_FFN}.experts.{{eid}}.w3", "blk.{bid}.ffn_up_exps"),
 )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks, n_dense = range(hp.block_count), int(hp["num_dense_layers"])
     return (
         *operator_rules(hp),

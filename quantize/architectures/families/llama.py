@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, experts
+from quantize.architectures.family import OTHER_MODALITIES, Family, TensorRule, experts
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.formats import kv
@@ -16,14 +16,14 @@ from quantize.transforms.base import PermuteRope
 _MOE = "layers.{bid}.block_sparse_moe"
 
 MIXTRAL_MOE = (
-    Rule(f"{_MOE}.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
+    TensorRule(f"{_MOE}.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
     experts(f"{_MOE}.experts.{{eid}}.w1", "blk.{bid}.ffn_gate_exps"),
     experts(f"{_MOE}.experts.{{eid}}.w2", "blk.{bid}.ffn_down_exps"),
     experts(f"{_MOE}.experts.{{eid}}.w3", "blk.{bid}.ffn_up_exps"),
 )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 from quantize.architectures import decoder
 from quantize.architectures.families.llama import LLAMA
-from quantize.architectures.family import OTHER_MODALITIES, Rule, class_defaults, on_blocks, tensor
+from quantize.architectures.family import (
+    OTHER_MODALITIES,
+    TensorRule,
+    class_defaults,
+    on_blocks,
+    tensor,
+)
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import u32
 from quantize.transforms.base import Part, chain
@@ -17,9 +23,9 @@ _FFN = "layers.{bid}.feed_forward"
 _OUTPUTS_FIRST = Transpose((0, 2, 1))
 
 
-def _mlp(source: str, suffix: str = "") -> tuple[Rule, ...]:
+def _mlp(source: str, suffix: str = "") -> tuple[TensorRule, ...]:
     return tuple(
-        Rule(f"{source}.{name}_proj.weight", f"blk.{{bid}}.ffn_{name}{suffix}.weight")
+        TensorRule(f"{source}.{name}_proj.weight", f"blk.{{bid}}.ffn_{name}{suffix}.weight")
         for name in ("gate", "up", "down")
     )
 
@@ -27,19 +33,19 @@ def _mlp(source: str, suffix: str = "") -> tuple[Rule, ...]:
 _MOE = (
     *tensor(f"{_FFN}.router", "blk.{bid}.ffn_gate_inp"),
     *(
-        Rule(
+        TensorRule(
             f"{_FFN}.experts.gate_up_proj",
             f"blk.{{bid}}.ffn_{name}_exps.weight",
             chain(_OUTPUTS_FIRST, Part(index, 2, dim=1)),
         )
         for index, name in enumerate(("gate", "up"))
     ),
-    Rule(f"{_FFN}.experts.down_proj", "blk.{bid}.ffn_down_exps.weight", _OUTPUTS_FIRST),
+    TensorRule(f"{_FFN}.experts.down_proj", "blk.{bid}.ffn_down_exps.weight", _OUTPUTS_FIRST),
     *_mlp(f"{_FFN}.shared_expert", "_shexp"),
 )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     step = int(hp["interleave_moe_layer_step"])
     moe = hp.get("moe_layers") or (range(step - 1, hp.block_count, step) if step else ())
     dense = [bid for bid in range(hp.block_count) if bid not in moe]

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from quantize.architectures.families.llama import LLAMA
-from quantize.architectures.family import OTHER_MODALITIES, Rule
+from quantize.architectures.family import OTHER_MODALITIES, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.errors import UnsupportedError
 
 _LLAMA_TYPES = ("llama", "mistral", "mixtral")
 
 
-def _rules(hp: Hparams) -> Iterable[Rule]:
+def _rules(hp: Hparams) -> Iterable[TensorRule]:
     """Llama's, after a look at what the text part is: the outer name does not say it."""
     kind = hp.get("model_type")
     if kind not in _LLAMA_TYPES:

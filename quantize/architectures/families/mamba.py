@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, biased, tensor
+from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
 from quantize.transforms.base import NegExp
@@ -13,7 +13,7 @@ def _tied(hp: Hparams) -> bool:
     return bool(hp.get("tie_word_embeddings", True))
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     conv = "layers.{bid}.mixer.conv1d"
     return (
         *tensor("embeddings", "token_embd"),
@@ -21,12 +21,12 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *(() if _tied(hp) else tensor("lm_head", "output")),
         *tensor("layers.{bid}.norm", "blk.{bid}.attn_norm"),
         *tensor("layers.{bid}.mixer.in_proj", "blk.{bid}.ssm_in"),
-        Rule(f"{conv}.weight", "blk.{bid}.ssm_conv1d.weight", Reshape((-1, _kernel(hp)))),
-        Rule(f"{conv}.bias", "blk.{bid}.ssm_conv1d.bias"),
+        TensorRule(f"{conv}.weight", "blk.{bid}.ssm_conv1d.weight", Reshape((-1, _kernel(hp)))),
+        TensorRule(f"{conv}.bias", "blk.{bid}.ssm_conv1d.bias"),
         *tensor("layers.{bid}.mixer.x_proj", "blk.{bid}.ssm_x"),
         *biased("layers.{bid}.mixer.dt_proj", "blk.{bid}.ssm_dt"),
-        Rule("layers.{bid}.mixer.A_log", "blk.{bid}.ssm_a", NegExp()),
-        Rule("layers.{bid}.mixer.D", "blk.{bid}.ssm_d"),
+        TensorRule("layers.{bid}.mixer.A_log", "blk.{bid}.ssm_a", NegExp()),
+        TensorRule("layers.{bid}.mixer.D", "blk.{bid}.ssm_d"),
         *tensor("layers.{bid}.mixer.out_proj", "blk.{bid}.ssm_out"),
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, tensor
+from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.architectures.ssm import mamba2_mixer
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("embeddings", "token_embd"),
         *tensor("norm_f", "output_norm"),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from quantize.architectures import decoder
 from quantize.architectures.families.llama import MIXTRAL_MOE
-from quantize.architectures.family import Family, Rule, class_defaults
+from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 
 _CORRECTION = "layers.{bid}.block_sparse_moe.e_score_correction_bias"
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,
@@ -20,7 +20,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *decoder.QK_NORMS,
         *decoder.attention(),
         *MIXTRAL_MOE,
-        Rule(_CORRECTION, "blk.{bid}.exp_probs_b.bias", optional=True),
+        TensorRule(_CORRECTION, "blk.{bid}.exp_probs_b.bias", optional=True),
     )
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from quantize.architectures.families.llama import LLAMA
-from quantize.architectures.family import Rule
+from quantize.architectures.family import TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32
 from quantize.errors import UnsupportedError
 
 
-def _rules(hp: Hparams) -> Iterable[Rule]:
+def _rules(hp: Hparams) -> Iterable[TensorRule]:
     if hp.get("model_type") == "mistral4":
         raise UnsupportedError(
             "mistral4",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.architectures.families.bert import ENCODER_KEYS
-from quantize.architectures.family import Family, Rule, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import string, u32
 from quantize.formats import kv
@@ -25,9 +25,9 @@ _CLASS: Mapping[str, Any] = {
 }
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
-        Rule("embeddings.tok_embeddings.weight", "token_embd.weight"),
+        TensorRule("embeddings.tok_embeddings.weight", "token_embd.weight"),
         *tensor("embeddings.norm", "token_embd_norm"),
         *tensor("final_norm", "output_norm"),
         # The first block gets what the embedding's norm made.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from quantize.architectures.family import Family, Rule, tensor
+from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 
@@ -16,7 +16,7 @@ def _attention(hp: Hparams, key: str) -> Any:
     return {**_ATTENTION, **(hp.get("attn_config") or {})}.get(key)
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("wte", "token_embd"),
         *tensor("wpe", "position_embd", optional=True),

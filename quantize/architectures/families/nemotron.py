@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, biased, class_defaults
+from quantize.architectures.family import Family, TensorRule, biased, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, string, u32
 from quantize.formats import kv
 from quantize.transforms.base import Add
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *biased("norm", "output_norm", Add(1.0)),

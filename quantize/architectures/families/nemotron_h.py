@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from quantize.architectures.family import Family, Rule, experts, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, experts, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32, without
 from quantize.architectures.ssm import mamba2_mixer
@@ -21,7 +21,9 @@ _EXPERTS = ("E", "moe")
 
 _MOE = (
     *tensor(f"{_MIXER}.gate", "blk.{bid}.ffn_gate_inp"),
-    Rule(f"{_MIXER}.gate.e_score_correction_bias", "blk.{bid}.exp_probs_b.bias", optional=True),
+    TensorRule(
+        f"{_MIXER}.gate.e_score_correction_bias", "blk.{bid}.exp_probs_b.bias", optional=True
+    ),
     experts(f"{_MIXER}.experts.{{eid}}.up_proj", "blk.{bid}.ffn_up_exps"),
     experts(f"{_MIXER}.experts.{{eid}}.down_proj", "blk.{bid}.ffn_down_exps"),
     *tensor(f"{_MIXER}.shared_experts.up_proj", "blk.{bid}.ffn_up_shexp"),
@@ -36,7 +38,7 @@ def _blocks(hp: Hparams, kinds: tuple[str, ...]) -> list[int]:
     return [bid for bid, kind in enumerate(pattern) if kind in kinds]
 
 
-def _attention(hp: Hparams) -> tuple[Rule, ...]:
+def _attention(hp: Hparams) -> tuple[TensorRule, ...]:
     # Without RoPE the order within a head means nothing; llama.cpp's converter permutes anyway.
     return (
         *tensor(f"{_MIXER}.q_proj", "blk.{bid}.attn_q", PermuteRope(hp.n_head)),
@@ -46,7 +48,7 @@ def _attention(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     mamba = mamba2_mixer(_MIXER, kernel=int(hp["conv_kernel"]), groups=int(hp["n_groups"]))
     mlp = (
         *tensor(f"{_MIXER}.up_proj", "blk.{bid}.ffn_up"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantize.architectures.families.bert import ENCODER_KEYS
-from quantize.architectures.family import Family, Rule, tensor
+from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, string, u32
 from quantize.architectures.pooling import CLS
@@ -11,9 +11,9 @@ from quantize.architectures.pooling import CLS
 _LAYER = "transformer_encoder.{bid}"
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
-        Rule("encoder.weight", "token_embd.weight"),
+        TensorRule("encoder.weight", "token_embd.weight"),
         *tensor("layer_norm", "enc.output_norm"),
         *tensor(f"{_LAYER}.attention_norm", "blk.{bid}.attn_norm"),
         *tensor(f"{_LAYER}.qkv", "blk.{bid}.attn_qkv"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quantize.architectures.families.bert import ENCODER_KEYS, PREFIXES, UNUSED
-from quantize.architectures.family import Family, Rule, biased, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, biased, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import u32
 from quantize.errors import CheckpointError, UnsupportedError
@@ -40,10 +40,10 @@ _MOE = {
 _TRAINED = {8192: 2048, 2048: 512}
 
 
-def _encoder() -> tuple[Rule, ...]:
+def _encoder() -> tuple[TensorRule, ...]:
     return (
-        Rule("embeddings.word_embeddings.weight", "token_embd.weight"),
-        Rule("embeddings.token_type_embeddings.weight", "token_types.weight", optional=True),
+        TensorRule("embeddings.word_embeddings.weight", "token_embd.weight"),
+        TensorRule("embeddings.token_type_embeddings.weight", "token_types.weight", optional=True),
         *biased("emb_ln", "token_embd_norm"),
         *tensor(f"{_LAYER}.attn.Wqkv", "blk.{bid}.attn_qkv"),
         *tensor(f"{_LAYER}.attn.out_proj", "blk.{bid}.attn_output"),
@@ -52,7 +52,7 @@ def _encoder() -> tuple[Rule, ...]:
     )
 
 
-def _dense(hp: Hparams) -> tuple[Rule, ...]:
+def _dense(hp: Hparams) -> tuple[TensorRule, ...]:
     _check(hp, _DENSE)
     return (
         *_encoder(),
@@ -62,7 +62,7 @@ def _dense(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _moe(hp: Hparams) -> tuple[Rule, ...]:
+def _moe(hp: Hparams) -> tuple[TensorRule, ...]:
     """Experts in the second of every so many blocks, all of a block in one tensor."""
     _check(hp, _MOE)
     experts = f"{_LAYER}.mlp.experts.mlp"
@@ -74,8 +74,10 @@ def _moe(hp: Hparams) -> tuple[Rule, ...]:
     )
     moe = (
         *tensor(f"{_LAYER}.mlp.router.layer", "blk.{bid}.ffn_gate_inp"),
-        Rule(f"{experts}.w1", "blk.{bid}.ffn_up_exps.weight", stack),
-        Rule(f"{experts}.w2", "blk.{bid}.ffn_down_exps.weight", chain(stack, Transpose((0, 2, 1)))),
+        TensorRule(f"{experts}.w1", "blk.{bid}.ffn_up_exps.weight", stack),
+        TensorRule(
+            f"{experts}.w2", "blk.{bid}.ffn_down_exps.weight", chain(stack, Transpose((0, 2, 1)))
+        ),
     )
     return (
         *_encoder(),

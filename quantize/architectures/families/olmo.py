@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults
+from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32
 from quantize.transforms.base import PermuteRope
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.HEAD,

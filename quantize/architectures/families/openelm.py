@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, tensor
+from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, f32, u32
 from quantize.transforms.base import Part
@@ -10,7 +10,7 @@ from quantize.transforms.base import Part
 _LAYER = "layers.{bid}"
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     gate_up = f"{_LAYER}.ffn.proj_1.weight"
     return (
         *tensor("token_embeddings", "token_embd"),
@@ -21,8 +21,8 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *tensor(f"{_LAYER}.attn.k_norm", "blk.{bid}.attn_k_norm"),
         *tensor(f"{_LAYER}.attn.out_proj", "blk.{bid}.attn_output"),
         *tensor(f"{_LAYER}.ffn_norm", "blk.{bid}.ffn_norm"),
-        Rule(gate_up, "blk.{bid}.ffn_gate.weight", Part(0, 2)),
-        Rule(gate_up, "blk.{bid}.ffn_up.weight", Part(1, 2)),
+        TensorRule(gate_up, "blk.{bid}.ffn_gate.weight", Part(0, 2)),
+        TensorRule(gate_up, "blk.{bid}.ffn_up.weight", Part(1, 2)),
         *tensor(f"{_LAYER}.ffn.proj_2", "blk.{bid}.ffn_down"),
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, biased
+from quantize.architectures.family import Family, TensorRule, biased
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, string, u32
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *biased("norm", "output_norm"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults
+from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     head = () if hp.get("tie_word_embeddings") else decoder.HEAD
     return (
         *decoder.EMBEDDING,

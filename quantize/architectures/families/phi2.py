@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from quantize.architectures.decoder import EMBEDDING
 from quantize.architectures.families.phi3 import rotary_dims
-from quantize.architectures.family import Family, Rule, biased, class_defaults
+from quantize.architectures.family import Family, TensorRule, biased, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.formats import kv
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *EMBEDDING,
         *biased("final_layernorm", "output_norm"),

@@ -11,7 +11,7 @@ from quantize.architectures.family import (
     OTHER_MODALITIES,
     Family,
     Generated,
-    Rule,
+    TensorRule,
     class_defaults,
     tensor,
 )
@@ -20,7 +20,7 @@ from quantize.architectures.keys import f32, u32
 from quantize.errors import CheckpointError
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *EMBEDDING,
         *OUTPUT_NORM,

@@ -7,12 +7,12 @@ from dataclasses import replace
 from quantize.architectures import decoder
 from quantize.architectures.families.llama import MIXTRAL_MOE
 from quantize.architectures.families.phi3 import PHI3
-from quantize.architectures.family import Rule, biased
+from quantize.architectures.family import TensorRule, biased
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import u32
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *biased("norm", "output_norm"),

@@ -12,17 +12,23 @@ from quantize.architectures.decoder import (
     OUTPUT_NORM,
     attention,
 )
-from quantize.architectures.family import OTHER_MODALITIES, Family, Rule, class_defaults, tensor
+from quantize.architectures.family import (
+    OTHER_MODALITIES,
+    Family,
+    TensorRule,
+    class_defaults,
+    tensor,
+)
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON
 from quantize.architectures.pooling import POOLING
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (*EMBEDDING, *OUTPUT_NORM, *HEAD, *NORMS, *attention(), *MLP)
 
 
-def _kormo(hp: Hparams) -> tuple[Rule, ...]:
+def _kormo(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *EMBEDDING,
         *OUTPUT_NORM,

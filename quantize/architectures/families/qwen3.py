@@ -11,13 +11,13 @@ from quantize.architectures.decoder import (
     QK_NORMS,
     attention,
 )
-from quantize.architectures.family import Family, Rule, class_defaults
+from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON
 from quantize.architectures.pooling import POOLING
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (*EMBEDDING, *OUTPUT_NORM, *HEAD, *NORMS, *attention(), *QK_NORMS, *MLP)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from quantize.architectures.decoder import MLP
 from quantize.architectures.families.qwen3next import QWEN3_NEXT, rules
 from quantize.architectures.families.qwen_moe import SHARED_EXPERT, experts_of
-from quantize.architectures.family import OTHER_MODALITIES, Rule, tensor
+from quantize.architectures.family import OTHER_MODALITIES, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array
 from quantize.transforms.base import NegExp, Transform, chain
@@ -32,7 +32,7 @@ def _tiled(before: int, keys: int, per_key: int, size: int) -> Blocks:
     return Blocks((*range(before // unit), *moved))
 
 
-def _delta_net(hp: Hparams) -> tuple[Rule, ...]:
+def _delta_net(hp: Hparams) -> tuple[TensorRule, ...]:
     keys, values = int(hp["linear_num_key_heads"]), int(hp["linear_num_value_heads"])
     size, per_key = int(hp["linear_value_head_dim"]), values // keys
     before = 2 * keys * int(hp["linear_key_head_dim"])
@@ -46,19 +46,19 @@ def _delta_net(hp: Hparams) -> tuple[Rule, ...]:
         *tensor(f"{_DELTA}.in_proj_z", "blk.{bid}.attn_gate", _tiled(0, keys, per_key, size)),
         *tensor(f"{_DELTA}.in_proj_a", "blk.{bid}.ssm_alpha", by_head),
         *tensor(f"{_DELTA}.in_proj_b", "blk.{bid}.ssm_beta", by_head),
-        Rule(f"{_DELTA}.conv1d.weight", "blk.{bid}.ssm_conv1d.weight", conv),
-        Rule(f"{_DELTA}.A_log", "blk.{bid}.ssm_a", chain(by_head, NegExp())),
-        Rule(f"{_DELTA}.dt_bias", "blk.{bid}.ssm_dt.bias", by_head),
-        Rule(f"{_DELTA}.norm.weight", "blk.{bid}.ssm_norm.weight"),
-        Rule(f"{_DELTA}.out_proj.weight", "blk.{bid}.ssm_out.weight", columns),
+        TensorRule(f"{_DELTA}.conv1d.weight", "blk.{bid}.ssm_conv1d.weight", conv),
+        TensorRule(f"{_DELTA}.A_log", "blk.{bid}.ssm_a", chain(by_head, NegExp())),
+        TensorRule(f"{_DELTA}.dt_bias", "blk.{bid}.ssm_dt.bias", by_head),
+        TensorRule(f"{_DELTA}.norm.weight", "blk.{bid}.ssm_norm.weight"),
+        TensorRule(f"{_DELTA}.out_proj.weight", "blk.{bid}.ssm_out.weight", columns),
     )
 
 
-def _dense(hp: Hparams) -> tuple[Rule, ...]:
+def _dense(hp: Hparams) -> tuple[TensorRule, ...]:
     return rules(hp, _delta_net(hp), MLP)
 
 
-def _mixture(hp: Hparams) -> tuple[Rule, ...]:
+def _mixture(hp: Hparams) -> tuple[TensorRule, ...]:
     return rules(hp, _delta_net(hp), (*experts_of(hp), *SHARED_EXPERT))
 
 

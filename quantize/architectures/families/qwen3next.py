@@ -15,7 +15,7 @@ from quantize.architectures.decoder import (
     plus_one,
 )
 from quantize.architectures.families.qwen_moe import MOE_KEYS, SHARED_EXPERT, experts_of
-from quantize.architectures.family import Family, Rule, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, u32
 from quantize.transforms.base import Add, NegExp, Span, chain
@@ -30,7 +30,7 @@ NORMS = (
 ATTENTION = (*attention(), *QK_NORMS)
 
 
-def _delta_net(hp: Hparams) -> tuple[Rule, ...]:
+def _delta_net(hp: Hparams) -> tuple[TensorRule, ...]:
     """q, k, v and the gate z are one tensor, in turn for each key head."""
     groups = int(hp["linear_num_key_heads"])
     key = int(hp["linear_key_head_dim"])
@@ -39,22 +39,24 @@ def _delta_net(hp: Hparams) -> tuple[Rule, ...]:
     cut, end = groups * (2 * key + value), groups * 2 * (key + value)
     qkvz = f"{_DELTA}.in_proj_qkvz.weight"
     return (
-        Rule(qkvz, "blk.{bid}.attn_qkv.weight", chain(ordered, Span(0, cut))),
-        Rule(qkvz, "blk.{bid}.attn_gate.weight", chain(ordered, Span(cut, end))),
-        Rule(f"{_DELTA}.in_proj_ba.weight", "blk.{bid}.ssm_ba.weight"),
-        Rule(
+        TensorRule(qkvz, "blk.{bid}.attn_qkv.weight", chain(ordered, Span(0, cut))),
+        TensorRule(qkvz, "blk.{bid}.attn_gate.weight", chain(ordered, Span(cut, end))),
+        TensorRule(f"{_DELTA}.in_proj_ba.weight", "blk.{bid}.ssm_ba.weight"),
+        TensorRule(
             f"{_DELTA}.conv1d.weight",
             "blk.{bid}.ssm_conv1d.weight",
             Reshape((-1, int(hp["linear_conv_kernel_dim"]))),
         ),
-        Rule(f"{_DELTA}.A_log", "blk.{bid}.ssm_a", NegExp()),
-        Rule(f"{_DELTA}.dt_bias", "blk.{bid}.ssm_dt.bias"),
-        Rule(f"{_DELTA}.norm.weight", "blk.{bid}.ssm_norm.weight"),
-        Rule(f"{_DELTA}.out_proj.weight", "blk.{bid}.ssm_out.weight"),
+        TensorRule(f"{_DELTA}.A_log", "blk.{bid}.ssm_a", NegExp()),
+        TensorRule(f"{_DELTA}.dt_bias", "blk.{bid}.ssm_dt.bias"),
+        TensorRule(f"{_DELTA}.norm.weight", "blk.{bid}.ssm_norm.weight"),
+        TensorRule(f"{_DELTA}.out_proj.weight", "blk.{bid}.ssm_out.weight"),
     )
 
 
-def rules(hp: Hparams, delta_net: tuple[Rule, ...], mlp: tuple[Rule, ...]) -> tuple[Rule, ...]:
+def rules(
+    hp: Hparams, delta_net: tuple[TensorRule, ...], mlp: tuple[TensorRule, ...]
+) -> tuple[TensorRule, ...]:
     """A model whose blocks have `mlp` each, and `delta_net` or attention."""
     recurrent = [bid for bid, delta in enumerate(recurrent_blocks(hp)) if delta]
     full = [bid for bid in range(hp.block_count) if bid not in recurrent]
@@ -74,11 +76,11 @@ def rules(hp: Hparams, delta_net: tuple[Rule, ...], mlp: tuple[Rule, ...]) -> tu
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return rules(hp, _delta_net(hp), (*experts_of(hp), *SHARED_EXPERT))
 
 
-def at_predictor(rules: Iterable[Rule], index: int, bid: int) -> list[Rule]:
+def at_predictor(rules: Iterable[TensorRule], index: int, bid: int) -> list[TensorRule]:
     """The rules of a block, for predictor `index` as block `bid`."""
     return [
         replace(
@@ -90,16 +92,16 @@ def at_predictor(rules: Iterable[Rule], index: int, bid: int) -> list[Rule]:
     ]
 
 
-def joint(index: int, hp: Hparams) -> tuple[Rule, ...]:
+def joint(index: int, hp: Hparams) -> tuple[TensorRule, ...]:
     """What only the first predictor has: the way from the last hidden state and the next token."""
     nextn = f"blk.{hp.block_count}.nextn"
     if index:
         return ()
     return (
-        Rule("mtp.fc.weight", f"{nextn}.eh_proj.weight"),
-        Rule("mtp.pre_fc_norm_embedding.weight", f"{nextn}.enorm.weight", Add()),
-        Rule("mtp.pre_fc_norm_hidden.weight", f"{nextn}.hnorm.weight", Add()),
-        Rule("mtp.norm.weight", f"{nextn}.shared_head_norm.weight", Add()),
+        TensorRule("mtp.fc.weight", f"{nextn}.eh_proj.weight"),
+        TensorRule("mtp.pre_fc_norm_embedding.weight", f"{nextn}.enorm.weight", Add()),
+        TensorRule("mtp.pre_fc_norm_hidden.weight", f"{nextn}.hnorm.weight", Add()),
+        TensorRule("mtp.norm.weight", f"{nextn}.shared_head_norm.weight", Add()),
     )
 
 

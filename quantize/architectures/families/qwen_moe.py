@@ -12,7 +12,7 @@ from quantize.architectures.decoder import (
     UNTIED_HEAD,
     attention,
 )
-from quantize.architectures.family import Family, Rule, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.transforms.base import Part
@@ -25,7 +25,7 @@ SHARED_EXPERT = (
     *tensor(f"{_MLP}.shared_expert.gate_proj", "blk.{bid}.ffn_gate_shexp"),
     *tensor(f"{_MLP}.shared_expert.up_proj", "blk.{bid}.ffn_up_shexp"),
     *tensor(f"{_MLP}.shared_expert.down_proj", "blk.{bid}.ffn_down_shexp"),
-    Rule(f"{_MLP}.shared_expert_gate.weight", "blk.{bid}.ffn_gate_inp_shexp.weight"),
+    TensorRule(f"{_MLP}.shared_expert_gate.weight", "blk.{bid}.ffn_gate_inp_shexp.weight"),
 )
 MOE_KEYS = (
     *COMMON,
@@ -34,24 +34,24 @@ MOE_KEYS = (
 )
 
 
-def experts_of(hp: Hparams) -> tuple[Rule, ...]:
+def experts_of(hp: Hparams) -> tuple[TensorRule, ...]:
     """The router and the experts, each a tensor of its own or all of a layer together."""
     if not any(name.endswith("mlp.experts.gate_up_proj") for name in hp.shapes):
         return MOE
     return (
-        Rule(f"{_MLP}.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
-        Rule(_FUSED, "blk.{bid}.ffn_gate_exps.weight", Part(0, 2, dim=1)),
-        Rule(_FUSED, "blk.{bid}.ffn_up_exps.weight", Part(1, 2, dim=1)),
-        Rule(f"{_MLP}.experts.down_proj", "blk.{bid}.ffn_down_exps.weight"),
+        TensorRule(f"{_MLP}.gate.weight", "blk.{bid}.ffn_gate_inp.weight"),
+        TensorRule(_FUSED, "blk.{bid}.ffn_gate_exps.weight", Part(0, 2, dim=1)),
+        TensorRule(_FUSED, "blk.{bid}.ffn_up_exps.weight", Part(1, 2, dim=1)),
+        TensorRule(f"{_MLP}.experts.down_proj", "blk.{bid}.ffn_down_exps.weight"),
     )
 
 
-def _qwen2(hp: Hparams) -> tuple[Rule, ...]:
+def _qwen2(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks = (*NORMS, *attention(), *experts_of(hp), *SHARED_EXPERT)
     return (*EMBEDDING, *OUTPUT_NORM, *UNTIED_HEAD, *blocks)
 
 
-def _qwen3(hp: Hparams) -> tuple[Rule, ...]:
+def _qwen3(hp: Hparams) -> tuple[TensorRule, ...]:
     blocks = (*NORMS, *attention(), *QK_NORMS, *experts_of(hp))
     return (*EMBEDDING, *OUTPUT_NORM, *HEAD, *blocks)
 

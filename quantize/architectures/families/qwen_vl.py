@@ -8,7 +8,7 @@ from quantize.architectures.decoder import EMBEDDING, HEAD, NORMS, OUTPUT_NORM, 
 from quantize.architectures.families.qwen2 import QWEN2
 from quantize.architectures.families.qwen3 import QWEN3
 from quantize.architectures.families.qwen_moe import QWEN3_MOE, experts_of
-from quantize.architectures.family import OTHER_MODALITIES, Rule, class_defaults
+from quantize.architectures.family import OTHER_MODALITIES, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.transforms.base import chain
@@ -20,7 +20,7 @@ def _deepstack(hp: Hparams) -> int:
     return len((hp.get("vision_config") or {}).get("deepstack_visual_indexes") or ())
 
 
-def _moe_rules(hp: Hparams) -> tuple[Rule, ...]:
+def _moe_rules(hp: Hparams) -> tuple[TensorRule, ...]:
     """Experts as in Qwen 3, but the tensors that hold all of a layer have inputs first."""
     experts = tuple(
         replace(rule, transform=chain(Transpose((0, 2, 1)), rule.transform))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from quantize.architectures.family import Family, Rule, tensor
+from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.transforms.base import Part, Span
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     head = hp.n_embd // hp.n_head
     gate_up, kv_heads = "h.{bid}.mlp.gate_up_proj.weight", "h.{bid}.attn.kv.weight"
     return (
@@ -17,12 +17,12 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *tensor("lm_head", "output", optional=True),
         *tensor("h.{bid}.ln_1", "blk.{bid}.attn_norm"),
         *tensor("h.{bid}.ln_2", "blk.{bid}.ffn_norm"),
-        Rule("h.{bid}.attn.q.weight", "blk.{bid}.attn_q.weight"),
-        Rule(kv_heads, "blk.{bid}.attn_k.weight", Span(0, head)),
-        Rule(kv_heads, "blk.{bid}.attn_v.weight", Span(head, 2 * head)),
+        TensorRule("h.{bid}.attn.q.weight", "blk.{bid}.attn_q.weight"),
+        TensorRule(kv_heads, "blk.{bid}.attn_k.weight", Span(0, head)),
+        TensorRule(kv_heads, "blk.{bid}.attn_v.weight", Span(head, 2 * head)),
         *tensor("h.{bid}.attn.c_proj", "blk.{bid}.attn_output"),
-        Rule(gate_up, "blk.{bid}.ffn_gate.weight", Part(0, 2)),
-        Rule(gate_up, "blk.{bid}.ffn_up.weight", Part(1, 2)),
+        TensorRule(gate_up, "blk.{bid}.ffn_gate.weight", Part(0, 2)),
+        TensorRule(gate_up, "blk.{bid}.ffn_up.weight", Part(1, 2)),
         *tensor("h.{bid}.mlp.c_proj", "blk.{bid}.ffn_down"),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, biased, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, biased, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.transforms.base import IDENTITY, Join, Scale, Transform, chain
@@ -22,21 +22,23 @@ _CHANNEL = "blk.{bid}.channel_mix"
 VECTOR = Refold((-1,))
 
 
-def _time_mixing(source: str, order: Transform = IDENTITY) -> tuple[Rule, ...]:
+def _time_mixing(source: str, order: Transform = IDENTITY) -> tuple[TensorRule, ...]:
     """How a token is mixed with the one before, and the decay. `order`: of the five low ranks."""
     fused = tuple(f"{source}.time_maa_{letter}" for letter in "wkvrg")
     return (
-        Rule(f"{source}.time_maa_x", f"{_MIX}_lerp_x.weight", VECTOR),
-        Rule(fused, f"{_MIX}_lerp_fused.weight", chain(Join(), Reshape((5, 1, 1, -1)))),
-        Rule(f"{source}.time_maa_w1", f"{_MIX}_w1.weight", chain(Transpose(), order)),
-        Rule(f"{source}.time_maa_w2", f"{_MIX}_w2.weight", chain(Transpose((0, 2, 1)), order)),
-        Rule(f"{source}.time_decay", f"{_MIX}_decay.weight", VECTOR),
-        Rule(f"{source}.time_decay_w1", f"{_MIX}_decay_w1.weight", Transpose()),
-        Rule(f"{source}.time_decay_w2", f"{_MIX}_decay_w2.weight", Transpose()),
+        TensorRule(f"{source}.time_maa_x", f"{_MIX}_lerp_x.weight", VECTOR),
+        TensorRule(fused, f"{_MIX}_lerp_fused.weight", chain(Join(), Reshape((5, 1, 1, -1)))),
+        TensorRule(f"{source}.time_maa_w1", f"{_MIX}_w1.weight", chain(Transpose(), order)),
+        TensorRule(
+            f"{source}.time_maa_w2", f"{_MIX}_w2.weight", chain(Transpose((0, 2, 1)), order)
+        ),
+        TensorRule(f"{source}.time_decay", f"{_MIX}_decay.weight", VECTOR),
+        TensorRule(f"{source}.time_decay_w1", f"{_MIX}_decay_w1.weight", Transpose()),
+        TensorRule(f"{source}.time_decay_w2", f"{_MIX}_decay_w2.weight", Transpose()),
     )
 
 
-def _rwkv6(hp: Hparams) -> tuple[Rule, ...]:
+def _rwkv6(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("embeddings", "token_embd"),
         *biased("blocks.0.pre_ln", "token_embd_norm"),
@@ -45,21 +47,21 @@ def _rwkv6(hp: Hparams) -> tuple[Rule, ...]:
         *biased("blocks.{bid}.ln1", "blk.{bid}.attn_norm"),
         *biased("blocks.{bid}.ln2", "blk.{bid}.attn_norm_2"),
         *_time_mixing(_ATTENTION),
-        Rule(f"{_ATTENTION}.time_faaaa", f"{_MIX}_first.weight"),
+        TensorRule(f"{_ATTENTION}.time_faaaa", f"{_MIX}_first.weight"),
         *tensor(f"{_ATTENTION}.receptance", f"{_MIX}_receptance"),
         *tensor(f"{_ATTENTION}.key", f"{_MIX}_key"),
         *tensor(f"{_ATTENTION}.value", f"{_MIX}_value"),
         *tensor(f"{_ATTENTION}.gate", f"{_MIX}_gate"),
         *biased(f"{_ATTENTION}.ln_x", f"{_MIX}_ln"),
-        Rule(f"{_FFN}.time_maa_k", f"{_CHANNEL}_lerp_k.weight", VECTOR),
-        Rule(f"{_FFN}.time_maa_r", f"{_CHANNEL}_lerp_r.weight", VECTOR),
+        TensorRule(f"{_FFN}.time_maa_k", f"{_CHANNEL}_lerp_k.weight", VECTOR),
+        TensorRule(f"{_FFN}.time_maa_r", f"{_CHANNEL}_lerp_r.weight", VECTOR),
         *tensor(f"{_FFN}.key", f"{_CHANNEL}_key"),
         *tensor(f"{_FFN}.receptance", f"{_CHANNEL}_receptance"),
         *(rule for bid in range(hp.block_count) for rule in _rescaled(hp, bid)),
     )
 
 
-def _rescaled(hp: Hparams, bid: int) -> tuple[Rule, ...]:
+def _rescaled(hp: Hparams, bid: int) -> tuple[TensorRule, ...]:
     """What goes into the stream is halved every so many blocks, against overflow in float16."""
     every = int(hp["rescale_every"])
     scale: Transform = Scale(0.5 ** (bid // every)) if every > 0 else IDENTITY
@@ -100,7 +102,7 @@ RWKV6 = Family(
 )
 
 
-def _qwen(hp: Hparams) -> tuple[Rule, ...]:
+def _qwen(hp: Hparams) -> tuple[TensorRule, ...]:
     source = "layers.{bid}.self_attn"
     return (
         *decoder.EMBEDDING,

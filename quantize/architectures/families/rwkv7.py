@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quantize.architectures.families.rwkv6 import ENDLESS, NO_HEADS, VECTOR
-from quantize.architectures.family import Family, Rule, biased, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, biased, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.transforms.base import Stack
@@ -19,26 +19,26 @@ def _is_fla(hp: Hparams) -> bool:
     return any("_lora.lora." in name for name in hp.shapes)
 
 
-def _low_rank(hp: Hparams, source: str, letter: str, target: str | None = None) -> list[Rule]:
+def _low_rank(hp: Hparams, source: str, letter: str, target: str | None = None) -> list[TensorRule]:
     """The two factors of a low-rank projection and its constant; the gate has none."""
     goal = f"{_MIX}_{target or letter}"
     if _is_fla(hp):
         lora = f"{source}.{letter}_lora.lora"
         rules = [
-            Rule(f"{lora}.0.weight", f"{goal}1.weight"),
-            Rule(f"{lora}.2.weight", f"{goal}2.weight"),
-            Rule(f"{lora}.2.bias", f"{goal}0.weight"),
+            TensorRule(f"{lora}.0.weight", f"{goal}1.weight"),
+            TensorRule(f"{lora}.2.weight", f"{goal}2.weight"),
+            TensorRule(f"{lora}.2.bias", f"{goal}0.weight"),
         ]
     else:
         rules = [
-            Rule(f"{source}.{letter}1", f"{goal}1.weight", Transpose()),
-            Rule(f"{source}.{letter}2", f"{goal}2.weight", Transpose()),
-            Rule(f"{source}.{letter}0", f"{goal}0.weight", VECTOR),
+            TensorRule(f"{source}.{letter}1", f"{goal}1.weight", Transpose()),
+            TensorRule(f"{source}.{letter}2", f"{goal}2.weight", Transpose()),
+            TensorRule(f"{source}.{letter}0", f"{goal}0.weight", VECTOR),
         ]
     return rules[:2] if letter == "g" else rules
 
 
-def _time_mixing(hp: Hparams, source: str) -> tuple[Rule, ...]:
+def _time_mixing(hp: Hparams, source: str) -> tuple[TensorRule, ...]:
     fla = _is_fla(hp)
     names = ("r_proj", "k_proj", "v_proj", "o_proj") if fla else (
         "receptance", "key", "value", "output",
@@ -46,7 +46,7 @@ def _time_mixing(hp: Hparams, source: str) -> tuple[Rule, ...]:
     targets = ("receptance", "key", "value", "output")
     lerp = tuple(f"{source}.x_{letter}" for letter in "rwkvag")
     return (
-        Rule(lerp, f"{_MIX}_lerp_fused.weight", Stack()),
+        TensorRule(lerp, f"{_MIX}_lerp_fused.weight", Stack()),
         *_low_rank(hp, source, "w"),
         *_low_rank(hp, source, "a"),
         *_low_rank(hp, source, "g"),
@@ -54,9 +54,9 @@ def _time_mixing(hp: Hparams, source: str) -> tuple[Rule, ...]:
         # and its converter gives it those of a.
         *on_blocks((0,), _low_rank(hp, source, "a", "v")),
         *on_blocks(range(1, hp.block_count), _low_rank(hp, source, "v")),
-        Rule(f"{source}.k_k", f"{_MIX}_k_k.weight", VECTOR),
-        Rule(f"{source}.k_a", f"{_MIX}_k_a.weight", VECTOR),
-        Rule(f"{source}.r_k", f"{_MIX}_r_k.weight", VECTOR),
+        TensorRule(f"{source}.k_k", f"{_MIX}_k_k.weight", VECTOR),
+        TensorRule(f"{source}.k_a", f"{_MIX}_k_a.weight", VECTOR),
+        TensorRule(f"{source}.r_k", f"{_MIX}_r_k.weight", VECTOR),
         *(
             rule
             for name, target in zip(names, targets, strict=True)
@@ -66,7 +66,7 @@ def _time_mixing(hp: Hparams, source: str) -> tuple[Rule, ...]:
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     if _is_fla(hp):
         layer, attention, ffn = "layers.{bid}", "attn", "ffn"
         norms = ("layers.0.pre_norm", "attn_norm", "ffn_norm", "norm", "lm_head")
@@ -82,7 +82,7 @@ def _rules(hp: Hparams) -> tuple[Rule, ...]:
         *biased(last, "output_norm"),
         *tensor(head, "output"),
         *_time_mixing(hp, f"{layer}.{attention}"),
-        Rule(f"{layer}.{ffn}.x_k", f"{_CHANNEL}_lerp_k.weight", VECTOR),
+        TensorRule(f"{layer}.{ffn}.x_k", f"{_CHANNEL}_lerp_k.weight", VECTOR),
         *tensor(f"{layer}.{ffn}.key", f"{_CHANNEL}_key"),
         *tensor(f"{layer}.{ffn}.value", f"{_CHANNEL}_value"),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, class_defaults, experts, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, experts, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32, without
 
 _MOE = "layers.{bid}.block_sparse_moe"
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,

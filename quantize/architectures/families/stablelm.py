@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, Rule, biased, class_defaults, tensor
+from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
 from quantize.transforms.base import Join, chain
 from quantize.transforms.shapes import Refold
 
 
-def _head_norms(letter: str, n_head: int) -> Rule:
+def _head_norms(letter: str, n_head: int) -> TensorRule:
     """One norm a head, each a tensor of its own, as the rows of a table."""
     norms = f"layers.{{bid}}.self_attn.{letter}_layernorm.norms"
-    return Rule(
+    return TensorRule(
         tuple(f"{norms}.{head}.weight" for head in range(n_head)),
         f"blk.{{bid}}.attn_{letter}_norm.weight",
         chain(Join(), Refold((n_head, -1))),
@@ -21,7 +21,7 @@ def _head_norms(letter: str, n_head: int) -> Rule:
     )
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *decoder.EMBEDDING,
         *biased("norm", "output_norm"),

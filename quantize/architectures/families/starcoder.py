@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantize.architectures.families.gpt2 import GPT2
-from quantize.architectures.family import Rule, biased, tensor
+from quantize.architectures.family import TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 
 
-def _rules(hp: Hparams) -> tuple[Rule, ...]:
+def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (
         *tensor("wte", "token_embd"),
         *tensor("wpe", "position_embd"),

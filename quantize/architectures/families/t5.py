@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from quantize.architectures.family import Family, Rule, on_blocks, tensor
+from quantize.architectures.family import Family, TensorRule, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 
@@ -17,7 +17,7 @@ _CLASS: Mapping[str, Any] = {
 }
 
 
-def _attention(source: str, target: str) -> tuple[Rule, ...]:
+def _attention(source: str, target: str) -> tuple[TensorRule, ...]:
     return (
         *tensor(f"{source}.q", f"{target}_q"),
         *tensor(f"{source}.k", f"{target}_k"),
@@ -28,7 +28,7 @@ def _attention(source: str, target: str) -> tuple[Rule, ...]:
     )
 
 
-def _mlp(source: str, target: str, *, gated: bool) -> tuple[Rule, ...]:
+def _mlp(source: str, target: str, *, gated: bool) -> tuple[TensorRule, ...]:
     up = (
         (*tensor(f"{source}.wi_0", f"{target}_gate"), *tensor(f"{source}.wi_1", f"{target}_up"))
         if gated
@@ -41,10 +41,10 @@ def _is_gated(hp: Hparams) -> bool:
     return any(name.endswith(".DenseReluDense.wi_0.weight") for name in hp.shapes)
 
 
-def _encoder(hp: Hparams) -> tuple[Rule, ...]:
+def _encoder(hp: Hparams) -> tuple[TensorRule, ...]:
     layer, target = "encoder.block.{bid}.layer", "enc.blk.{bid}"
     return (
-        Rule(_embedding(hp), "token_embd.weight"),
+        TensorRule(_embedding(hp), "token_embd.weight"),
         *tensor("encoder.final_layer_norm", "enc.output_norm"),
         *tensor(f"{layer}.0.layer_norm", f"{target}.attn_norm"),
         *_attention(f"{layer}.0.SelfAttention", f"{target}.attn"),
@@ -53,7 +53,7 @@ def _encoder(hp: Hparams) -> tuple[Rule, ...]:
     )
 
 
-def _decoder(hp: Hparams) -> tuple[Rule, ...]:
+def _decoder(hp: Hparams) -> tuple[TensorRule, ...]:
     layer, target = "decoder.block.{bid}.layer", "dec.blk.{bid}"
     blocks = (
         *tensor(f"{layer}.0.layer_norm", f"{target}.attn_norm"),
@@ -83,7 +83,7 @@ def _other_embeddings(hp: Hparams) -> tuple[str, ...]:
     return tuple(name for name in _EMBEDDINGS if name != _embedding(hp))
 
 
-def _both(hp: Hparams) -> tuple[Rule, ...]:
+def _both(hp: Hparams) -> tuple[TensorRule, ...]:
     return (*_encoder(hp), *_decoder(hp))
 
 

@@ -163,8 +163,10 @@ def _with(
         found.get("magnitude"),
     )
     parts = (*weight.parts, a, b)
-    held = weight.held + held_by(b if swapped else a, rank, weight.shape[-1])
-    return replace(weight, layout=layout, parts=parts, grid=None, moved=False, held=held)
+    held = weight.fixed_nbytes + held_by(b if swapped else a, rank, weight.shape[-1])
+    return replace(
+        weight, layout=layout, parts=parts, exact_type=None, always_kept=False, fixed_nbytes=held
+    )
 
 
 def _tokens(adapter: Adapter, module: str, weight: Weight, tensor: StoredTensor) -> Weight:
@@ -175,7 +177,7 @@ def _tokens(adapter: Adapter, module: str, weight: Weight, tensor: StoredTensor)
                 raise _mismatch(adapter, module, weight.shape, tensor.shape)
             layout = ReplacedRows(weight, adapter.files, tensor, indices)
             parts = (*weight.parts, tensor)
-            return replace(weight, layout=layout, parts=parts, grid=None, moved=False)
+            return replace(weight, layout=layout, parts=parts, exact_type=None, always_kept=False)
     raise _mismatch(adapter, module, weight.shape, tensor.shape)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quantize.checkpoints.adapters.layouts import AdapterFiles
-from quantize.checkpoints.adapters.settings import FILE, Settings, read_settings
+from quantize.checkpoints.adapters.settings import FILE, AdapterSettings, read_settings
 from quantize.errors import CheckpointError
 from quantize.formats.safetensors import read_header
 from quantize.storage.source import ByteSource
@@ -43,7 +43,7 @@ class Adapter:
 
     name: str
     files: AdapterFiles
-    settings: Settings
+    settings: AdapterSettings
     modules: dict[str, dict[str, StoredTensor]] = field(default_factory=dict)
     saved: dict[str, StoredTensor] = field(default_factory=dict)
     factor: float = 1.0

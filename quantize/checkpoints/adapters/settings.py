@@ -12,7 +12,7 @@ from quantize.errors import CheckpointError, UnsupportedError
 
 FILE = "adapter_config.json"
 
-# Settings that change what the tensors mean; value: what would be merged wrongly.
+# AdapterSettings that change what the tensors mean; value: what would be merged wrongly.
 OTHER_ARITHMETIC = {
     "layer_replication": "layers of the base that are used more than once",
     "target_parameters": "parameters that are no modules",
@@ -29,7 +29,7 @@ _CHANGED_BASES = ("pissa", "olora", "corda", "loftq", "lora_ga")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AdapterSettings:
     """`base` is what base_model_name_or_path names, "" where it names nothing."""
 
     rank: int
@@ -54,7 +54,7 @@ class Settings:
         return int(_of_pattern(self.rank_pattern, module, self.rank))
 
 
-def read_settings(config: Any, where: str) -> Settings:
+def read_settings(config: Any, where: str) -> AdapterSettings:
     """Understand a parsed adapter_config.json. Raises CheckpointError, UnsupportedError."""
     if not isinstance(config, Mapping):
         raise CheckpointError(
@@ -73,7 +73,7 @@ def read_settings(config: Any, where: str) -> Settings:
         tokens = config.get("trainable_token_indices") or {}
         if isinstance(tokens, list):
             tokens = {"embed_tokens": tokens}
-        return Settings(
+        return AdapterSettings(
             rank=int(config["r"]),
             alpha=float(config["lora_alpha"]),
             base=str(config.get("base_model_name_or_path") or ""),

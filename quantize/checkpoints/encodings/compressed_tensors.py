@@ -100,7 +100,7 @@ class CompressedTensors:
         if scale.dtype == "U8":
             check_part(scale, ("U8",), (rows, cols // BLOCK))
             layout = MXFP4Layout(self.name)
-            return Weight(name, (rows, cols), "BF16", layout, (codes, scale), grid="MXFP4")
+            return Weight(name, (rows, cols), "BF16", layout, (codes, scale), exact_type="MXFP4")
         check_part(scale, ("F8_E4M3",), (rows, cols // _NVFP4_GROUP))
         common = check_part(modules.need(module, ".weight_global_scale"), ("F32",), (1,), ())
         factor = Quotient(Numbers(scale), Single(common))
@@ -147,7 +147,7 @@ class CompressedTensors:
         on_grid = zero is None and index is None and len(scale.shape) == 2
         grid = grid_of(bits, cols, group, scale.dtype) if on_grid else None
         name = f"{module}.weight"
-        return Weight(name, (rows, cols), scale.dtype, layout, tuple(parts), grid=grid)
+        return Weight(name, (rows, cols), scale.dtype, layout, tuple(parts), exact_type=grid)
 
     def _bits(self, module: str) -> int:
         bits = self._settings(module).get("num_bits")

@@ -103,7 +103,9 @@ class GPTQ:
             groups=index,
             middle=1 << (packing.bits - 1),
         )
-        return Weight(f"{module}.weight", (rows, cols), scales.dtype, layout, parts, grid=grid)
+        return Weight(
+            f"{module}.weight", (rows, cols), scales.dtype, layout, parts, exact_type=grid
+        )
 
     def _zeros(self, tensor: StoredTensor, packing: Packing) -> Matrix:
         if self._version == 2:

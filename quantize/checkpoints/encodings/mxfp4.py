@@ -49,4 +49,6 @@ class MXFP4:
             )
         shape = (*scales.shape[:-1], scales.shape[-1] * BLOCK)
         layout = MXFP4Layout(self.name)
-        return Weight(base, shape, "BF16", layout, (blocks, scales), grid="MXFP4", moved=True)
+        return Weight(
+            base, shape, "BF16", layout, (blocks, scales), exact_type="MXFP4", always_kept=True
+        )

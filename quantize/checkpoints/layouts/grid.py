@@ -50,7 +50,7 @@ class OnGrid(Affine):
         blocks = levels.reshape(-1, _BLOCK)
         per_block = scales[:, np.arange(0, cols, _BLOCK) // group].reshape(-1)
         exact = _as_f16(weight, per_block, blocks)
-        return _BLOCKS[str(weight.grid)](blocks, exact).reshape(hi - lo, -1)
+        return _BLOCKS[str(weight.exact_type)](blocks, exact).reshape(hi - lo, -1)
 
 
 def _as_f16(weight: Weight, scales: F32Array, blocks: NDArray[Any]) -> NDArray[np.float16]:
@@ -83,8 +83,8 @@ _BLOCKS = {"Q4_0": _q4_0, "Q8_0": _q8_0}
 def _off_grid(weight: Weight, reason: str) -> CheckpointError:
     return CheckpointError(
         "off-grid",
-        f"the values are not those of {weight.grid} blocks",
+        f"the values are not those of {weight.exact_type} blocks",
         where=weight.name,
         reason=f"{reason}, though quantization_config tells otherwise",
-        hint="leave out --keep-grid, and give a --type",
+        hint="leave out --keep-quantized, and give a --type",
     )

@@ -41,7 +41,7 @@ def scaled_weight(
     layout = OnGrid(encoding, stored, matrix, group, count=cols // group, zero=zeros)
     signed = codes.dtype == "I8" and zero is None and len(scale.shape) == 2
     grid = grid_of(8, cols, group, scale.dtype) if signed else None
-    return Weight(name, codes.shape, value_dtype(scale.dtype), layout, parts, grid=grid)
+    return Weight(name, codes.shape, value_dtype(scale.dtype), layout, parts, exact_type=grid)
 
 
 def spread(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from quantize.cli import options as opt
-from quantize.cli.output import Output, session
+from quantize.cli.output import Printer, session
 from quantize.errors import EXIT_VERIFICATION
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def convert(  # noqa: PLR0913 (one for each option)
     prune_layers: opt.PruneLayers = None,
     split_max_size: opt.SplitMaxSize = None,
     keep_split: opt.KeepSplit = False,
-    keep_grid: opt.KeepGrid = False,
+    keep_quantized: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
     adapter_only: opt.AdapterOnly = False,
     base: opt.Base = None,
@@ -95,7 +95,7 @@ def convert(  # noqa: PLR0913 (one for each option)
             edits=opt.edited(override_kv, prune_layers, exclude_weights, include_weights),
             split=opt.split(split_max_size, keep=keep_split),
             imatrix=imatrix,
-            keep_grid=keep_grid,
+            keep_quantized=keep_quantized,
             lora=lora,
             adapter_only=adapter_only,
             base=base,
@@ -144,7 +144,7 @@ def convert(  # noqa: PLR0913 (one for each option)
             _into_ollama(out, done, ollama)
 
 
-def _into_ollama(out: Output, done: Converted, name: str) -> None:
+def _into_ollama(out: Printer, done: Converted, name: str) -> None:
     """A model for each type: the first has the plain name, the others have theirs as a tag."""
     from quantize import api
     from quantize.cli.views.converted import ollama_models

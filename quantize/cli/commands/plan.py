@@ -30,7 +30,7 @@ def plan(  # noqa: PLR0913 (one for each option)
     prune_layers: opt.PruneLayers = None,
     split_max_size: opt.SplitMaxSize = None,
     keep_split: opt.KeepSplit = False,
-    keep_grid: opt.KeepGrid = False,
+    keep_quantized: opt.KeepGrid = False,
     lora: opt.Lora = [],  # noqa: B006 (as above)
     adapter_only: opt.AdapterOnly = False,
     base: opt.Base = None,
@@ -69,7 +69,7 @@ def plan(  # noqa: PLR0913 (one for each option)
             edits=opt.edited(override_kv, prune_layers, exclude_weights, include_weights),
             split=opt.split(split_max_size, keep=keep_split),
             imatrix=imatrix,
-            keep_grid=keep_grid,
+            keep_quantized=keep_quantized,
             lora=lora,
             adapter_only=adapter_only,
             base=base,

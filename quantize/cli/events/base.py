@@ -102,7 +102,7 @@ class PlanEvent(TypedDict):
     file: Annotated[str, "the first file"]
     size: Annotated[int, "bytes of all files, exactly"]
     files: Annotated[dict[str, int], "all of them, with their sizes"]
-    weights: int
+    n_params: int
     bits_per_weight: float
     nbytes_by_type: dict[str, int]
     digest: str
@@ -145,7 +145,7 @@ class OverviewEvent(TypedDict):
     event: Literal["overview"]
     name: str
     arch: str
-    weights: int
+    n_params: int
     repo: Annotated[str | None, "of the Hub"]
     commit: str | None
     source: Annotated[int, "bytes to read"]
@@ -258,7 +258,7 @@ class ErrorEvent(TypedDict):
     """The last line of a command that failed. stderr has the same for people."""
 
     event: Literal["error"]
-    reference: Annotated[str, "a stable name, see docs/errors.md"]
+    code: Annotated[str, "a stable name, see docs/errors.md"]
     message: str
     where: str | None
     reason: str | None

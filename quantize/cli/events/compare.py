@@ -15,7 +15,7 @@ class SideEvent(TypedDict):
     kind: Annotated[str, "checkpoint or gguf"]
     arch: str
     tensors: int
-    weights: int
+    n_params: int
     nbytes: Annotated[int, "bytes of its tensors"]
     bits_per_weight: float
     nbytes_by_type: Annotated[dict[str, int], "ggml types, dtypes, or names of encodings"]
@@ -78,7 +78,7 @@ class QualityTotalEvent(Measures):
     by: Annotated[str, "type, kind, layer or all"]
     of: Annotated[str, "which type, kind or layer"]
     tensors: int
-    weights: int
+    n_params: int
 
 
 class ReportEvent(Measures):
@@ -86,7 +86,7 @@ class ReportEvent(Measures):
 
     event: Literal["report"]
     path: Annotated[str, "the GGUF file"]
-    weights: int
+    n_params: int
     html: Annotated[str, "the page"]
     json: Annotated[str, "the same as JSON: what `compare --json` prints, as one document"]
 

@@ -63,7 +63,7 @@ DryRun = Annotated[
 KeepGrid = Annotated[
     bool,
     typer.Option(
-        "--keep-grid",
+        "--keep-quantized",
         help="Move quantized weights as they are into a type that holds them exactly.",
         rich_help_panel=_PANEL,
     ),

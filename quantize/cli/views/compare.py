@@ -76,7 +76,7 @@ def _facts(found: Comparison, quality: TensorQuality) -> Iterator[tuple[str, str
 
 def _side_text(side: SideFacts) -> str:
     return (
-        f"{side.kind}, {side.arch}, {format_count(side.weights)} weights, "
+        f"{side.kind}, {side.arch}, {format_count(side.n_params)} weights, "
         f"{format_bytes(side.nbytes)}, {side.bits_per_weight:.2f} bits per weight"
     )
 

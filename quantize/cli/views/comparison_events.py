@@ -74,7 +74,7 @@ def _side(role: str, side: SideFacts) -> SideEvent:
         kind=side.kind,
         arch=side.arch,
         tensors=side.tensors,
-        weights=side.weights,
+        n_params=side.n_params,
         nbytes=side.nbytes,
         bits_per_weight=side.bits_per_weight,
         nbytes_by_type=dict(side.nbytes_by_type),
@@ -121,7 +121,7 @@ def _totals(found: Comparison) -> Iterator[QualityTotalEvent]:
             by=by,
             of=of,
             tensors=one.tensors,
-            weights=one.weights,
+            n_params=one.weights,
             **measures(one.quality, one.measured),
         )
 

@@ -113,7 +113,7 @@ def converted_events(done: Converted) -> Iterator[Event]:
         yield ReportEvent(
             event="report",
             path=str(file.path),
-            weights=everything.weights,
+            n_params=everything.weights,
             html=str(html),
             json=str(document),
             **measures(everything.quality, everything.measured),

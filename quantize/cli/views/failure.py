@@ -10,7 +10,7 @@ from quantize.errors import QuantizeError
 
 
 def failure_view(error: QuantizeError) -> RenderableType:
-    head = Text.assemble(("error", "bold red"), f"[{error.reference}]: ", (error.message, "bold"))
+    head = Text.assemble(("error", "bold red"), f"[{error.code}]: ", (error.message, "bold"))
     rows = (("where", error.where), ("why", error.reason), ("try", error.hint))
     known = [(name, value) for name, value in rows if value]
     return Group(head, facts(known)) if known else head

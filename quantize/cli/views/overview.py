@@ -17,7 +17,7 @@ from quantize.units import format_bytes, format_count, format_seconds
 
 
 def overview_view(source: SourceFacts, found: Overview) -> Iterator[RenderableType]:
-    weights = format_count(source.weights)
+    weights = format_count(source.n_params)
     yield Text.assemble((source.name, "bold"), f"  {source.arch}, {weights} weights")
     yield ""
     table = plain_table(
@@ -72,7 +72,7 @@ def overview_events(source: SourceFacts, found: Overview) -> Iterator[Event]:
         event="overview",
         name=source.name,
         arch=source.arch,
-        weights=source.weights,
+        n_params=source.n_params,
         repo=source.repo,
         commit=source.commit,
         source=source.nbytes,

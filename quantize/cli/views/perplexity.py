@@ -10,7 +10,7 @@ from rich.text import Text
 from quantize.cli.events.base import Event
 from quantize.cli.events.perplexity import DivergenceEvent, PerplexityEvent
 from quantize.cli.views.tables import facts
-from quantize.evaluation.likelihood import Comparison, Estimate
+from quantize.evaluation.likelihood import Estimate, LikelihoodComparison
 from quantize.verbs.perplexity import Measured
 
 
@@ -23,7 +23,7 @@ def perplexity_view(found: Measured) -> Iterator[RenderableType]:
     yield facts(rows)
 
 
-def _comparison_rows(found: Comparison) -> list[tuple[str, str]]:
+def _comparison_rows(found: LikelihoodComparison) -> list[tuple[str, str]]:
     divergence = found.divergence
     return [
         ("of the base", _text(found.base_perplexity, 4)),
@@ -59,7 +59,7 @@ def perplexity_events(found: Measured) -> Iterator[Event]:
         yield _divergence_event(str(found.base), found.comparison)
 
 
-def _divergence_event(base: str, found: Comparison) -> DivergenceEvent:
+def _divergence_event(base: str, found: LikelihoodComparison) -> DivergenceEvent:
     divergence = found.divergence
     return DivergenceEvent(
         event="divergence",

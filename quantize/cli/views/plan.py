@@ -28,7 +28,7 @@ _BLOCKS_WIDTH = 16
 def plan_view(planned: Planned, *, every: bool) -> Iterator[RenderableType]:
     """All plans, by type and reason; with `every`, a line for each tensor in the file's order."""
     source = planned.source
-    weights = format_count(source.weights)
+    weights = format_count(source.n_params)
     yield Text.assemble((source.name, "bold"), f"  {source.arch}, {weights} weights")
     for plan in planned.plans:
         yield ""
@@ -126,11 +126,11 @@ def plan_events(planned: Planned) -> Iterator[Event]:
             event="plan",
             name=plan.name,
             arch=plan.arch,
-            type=plan.ftype,
+            type=plan.recipe_name,
             file=plan.file_names[0],
             size=plan.size,
             files={name: file.size for name, file in zip(plan.file_names, plan.files, strict=True)},
-            weights=plan.weights,
+            n_params=plan.n_params,
             bits_per_weight=plan.bits_per_weight,
             nbytes_by_type=dict(plan.nbytes_by_type),
             digest=plan.digest,

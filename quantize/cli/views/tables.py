@@ -16,7 +16,7 @@ from quantize.tensors import Shape
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
-class Row(Protocol):
+class TableRow(Protocol):
     """A tensor as a plan or a file lists it."""
 
     @property
@@ -49,9 +49,9 @@ class Group:
         return f"{len(self.numbers)} of them"
 
 
-def grouped(tensors: Iterable[Row]) -> list[Group]:
+def grouped(tensors: Iterable[TableRow]) -> list[Group]:
     """Tensors of one kind of name, shape and type together, in order of first appearance."""
-    found: dict[tuple[str, Shape, str], list[Row]] = {}
+    found: dict[tuple[str, Shape, str], list[TableRow]] = {}
     for tensor in tensors:
         pattern = _NUMBER.sub("*", tensor.name)
         found.setdefault((pattern, tensor.shape, tensor.type), []).append(tensor)

@@ -205,7 +205,7 @@ def _upload(
 def _with_line(error: NetworkError, line: str) -> NetworkError:
     hint = f"start Ollama, then: {line}"
     return NetworkError(
-        error.reference, error.message, where=error.where, reason=error.reason, hint=hint
+        error.code, error.message, where=error.where, reason=error.reason, hint=hint
     )
 
 

@@ -13,11 +13,11 @@ from quantize.errors import UsageError
 from quantize.execution import Settings
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
 from quantize.measuring.type_losses import Trial, sampled_losses
-from quantize.planning.model import Model, Output, in_one_file
+from quantize.planning.model import Model, OutputTensor, in_one_file
 from quantize.planning.plan import Plan
 from quantize.planning.planner import choices_of, facts_of, make_plans, writable
 from quantize.progress import Progress
-from quantize.recipes import FileType, Recipe, Rule, Steering, plain
+from quantize.recipes import FileType, Recipe, Steering, TypeRule, plain
 from quantize.recipes.budget import Budget, Option, spend
 from quantize.recipes.categories import OUTPUT, category
 from quantize.recipes.choosing import IN_NEED_OF_IMATRIX
@@ -154,7 +154,7 @@ def _free(model: Model, base: Recipe) -> list[int]:
         if choice == unsteered
         and GGML_TYPES[choice.type].block_size > 1
         and (anew or GGML_TYPES[output.stored].block_size == 1)
-        and output.grid is None
+        and output.exact_type is None
     ]
 
 
@@ -162,7 +162,7 @@ def _limit(plan: Plan, budget: Budget) -> int:
     """How large the file may be, in bytes."""
     if budget.size is not None:
         return budget.size
-    return len(plan.header) + math.floor((budget.bits or 0) * plan.weights / 8)
+    return len(plan.header) + math.floor((budget.bits or 0) * plan.n_params / 8)
 
 
 def _room(plan: Plan, place: int, type_name: str) -> int:
@@ -188,18 +188,18 @@ def _types(model: Model, place: int, others: Iterable[str]) -> list[str]:
     return sorted(tried.union(others))
 
 
-def _may(output: Output, type_name: str) -> bool:
+def _may(output: OutputTensor, type_name: str) -> bool:
     return output.imatrix is not None or type_name not in IN_NEED_OF_IMATRIX
 
 
-def _rules(budget: Budget, names: Sequence[str], types: Sequence[str]) -> tuple[Rule, ...]:
+def _rules(budget: Budget, names: Sequence[str], types: Sequence[str]) -> tuple[TypeRule, ...]:
     """One rule for each type, that with the most bits first."""
     by_type: dict[str, list[str]] = {}
     for name, type in zip(names, types, strict=True):
         by_type.setdefault(type, []).append(name)
     ordered = sorted(by_type, key=lambda type: -GGML_TYPES[type].bits_per_weight)
     return tuple(
-        Rule(type, budget.said, tensors=tuple(by_type[type]), optional=True) for type in ordered
+        TypeRule(type, budget.said, tensors=tuple(by_type[type]), optional=True) for type in ordered
     )
 
 

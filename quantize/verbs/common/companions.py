@@ -86,12 +86,12 @@ def write_manifest(
     text = manifest(
         source_record(prepared.opened, plans[0], prepared.adapters, of_weights),
         {
-            "types": [plan.ftype for plan in plans],
+            "types": [plan.recipe_name for plan in plans],
             "recipes": _recipes(prepared) or None,
             "imatrix": imatrix_record(prepared.imatrix),
             "edits": options.edits.record(),
             "split": options.split.record(),
-            "keep_grid": options.keep_grid or None,
+            "keep_quantized": options.keep_quantized or None,
             "arch": options.arch,
             "pre": options.pre,
             "name": options.name,

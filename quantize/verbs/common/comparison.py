@@ -23,7 +23,7 @@ class SideFacts:
     kind: str
     arch: str
     tensors: int
-    weights: int
+    n_params: int
     nbytes_by_type: Mapping[str, int]
 
     @property
@@ -32,7 +32,7 @@ class SideFacts:
 
     @property
     def bits_per_weight(self) -> float:
-        return 8 * self.nbytes / max(self.weights, 1)
+        return 8 * self.nbytes / max(self.n_params, 1)
 
 
 @dataclass(frozen=True, slots=True)

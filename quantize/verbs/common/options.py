@@ -22,14 +22,14 @@ class Options:
 
     A type is the text of one, TYPE[,OPTION[=VALUE]]..., or a recipe; "auto" is chosen by the
     source. `steering` is for all of them, after their own. A `budget` has the types of single
-    tensors measured and chosen instead. `edits` change the model itself. `keep_grid`: weights that
-    are quantized already and that a ggml type holds exactly become that type, whatever the others
-    become. `lora`: adapters to merge, FOLDER or Hub id, each with "=SCALE" behind it if it is not
-    to be taken as it is. `stream`: read the weights of a repository over HTTP and keep none of
-    them. `adapter_only`: the source is an adapter, to become a GGUF adapter; `base` is where its
-    base's config.json is, if not where the adapter says. `chosen` is for the Modelfile. `imatrix`
-    is a file that says how much the columns of each tensor matter; the key-values call it by its
-    path, as llama-quantize does, or by `imatrix_name`.
+    tensors measured and chosen instead. `edits` change the model itself. `keep_quantized`: weights
+    that are quantized already and that a ggml type holds exactly become that type, whatever the
+    others become. `lora`: adapters to merge, FOLDER or Hub id, each with "=SCALE" behind it if
+    it is not to be taken as it is. `stream`: read the weights of a repository over HTTP and
+    keep none of them. `adapter_only`: the source is an adapter, to become a GGUF adapter;
+    `base` is where its base's config.json is, if not where the adapter says. `chosen` is for
+    the Modelfile. `imatrix` is a file that says how much the columns of each tensor matter; the
+    key-values call it by its path, as llama-quantize does, or by `imatrix_name`.
     """
 
     types: tuple[str | Recipe, ...] = (AUTOMATIC,)
@@ -39,7 +39,7 @@ class Options:
     split: Split = WHOLE
     imatrix: Path | None = None
     imatrix_name: str | None = None
-    keep_grid: bool = False
+    keep_quantized: bool = False
     lora: tuple[str, ...] = ()
     adapter_only: bool = False
     base: str | None = None
@@ -62,10 +62,10 @@ def recipes_of(options: Options) -> tuple[Recipe, ...]:
 
     Raises UnsupportedError and UsageError for types and options that make no sense.
     """
-    if options.keep_grid and options.steering.allow_requantize:
+    if options.keep_quantized and options.steering.allow_requantize:
         raise UsageError(
             "keep-or-requantize",
-            "--keep-grid and --allow-requantize say opposite things",
+            "--keep-quantized and --allow-requantize say opposite things",
             reason="the one moves what is quantized already, the other quantizes it anew",
             hint="leave out one of them",
         )

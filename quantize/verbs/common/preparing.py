@@ -55,7 +55,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class OpenedInputs:
     """What the options name, opened: weights can be read of it. `recipes` may be none yet."""
 
     opened: Opened
@@ -69,20 +69,20 @@ def prepare(source: str, options: Options, progress: Progress | None = None) -> 
     return plan_sources(open_sources(source, options), options, progress or NullProgress())
 
 
-def open_sources(source: str, options: Options) -> Sources:
+def open_sources(source: str, options: Options) -> OpenedInputs:
     # Before anything is read: a mistyped type must not cost a download.
     recipes = recipes_of(options)
     if options.adapter_only:
         _check_for_adapter(options)
         found = open_adapter(source, options.token)
         opened = opened_alone(found, open_alone(found, options.base, options.token))
-        return Sources(opened, recipes or (plain("F32"),), (found,))
+        return OpenedInputs(opened, recipes or (plain("F32"),), (found,))
     imatrix = None if options.imatrix is None else read_imatrix(options.imatrix)
     opened = open_source(source, options.token)
     adapters = tuple(open_adapter(text, options.token) for text in options.lora)
     if adapters:
         opened = merge_into(opened, adapters)
-    return Sources(opened, recipes, adapters, imatrix)
+    return OpenedInputs(opened, recipes, adapters, imatrix)
 
 
 def _check_for_adapter(options: Options) -> None:
@@ -113,7 +113,7 @@ def _check_for_adapter(options: Options) -> None:
         )
 
 
-def plan_sources(sources: Sources, options: Options, progress: Progress) -> Prepared:
+def plan_sources(sources: OpenedInputs, options: Options, progress: Progress) -> Prepared:
     """Weights are read for a budget only, and of those a few."""
     origin = sources.opened.source
     if isinstance(origin, LoneAdapter):
@@ -145,7 +145,7 @@ def plan_sources(sources: Sources, options: Options, progress: Progress) -> Prep
     return Prepared(opened, facts, recipes, plans, notes, adapters, model, imatrix)
 
 
-def _plan_adapter(sources: Sources, adapter: LoneAdapter, options: Options) -> Prepared:
+def _plan_adapter(sources: OpenedInputs, adapter: LoneAdapter, options: Options) -> Prepared:
     opened, recipes = sources.opened, sources.recipes
     model = model_of_adapter(adapter, arch=options.arch, name=options.name)
     plans = plan_adapter(model, recipes)
@@ -163,7 +163,7 @@ def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts
         repo=opened.repo,
         commit=opened.commit,
         nbytes=sum(weights[name].nbytes for name in used),
-        weights=plans[0].weights,
+        n_params=plans[0].n_params,
         downloads=to_download(opened, plans[0]),
     )
 
@@ -173,12 +173,12 @@ def _model(opened: Opened, options: Options) -> Model:
         return model_of_gguf(
             opened.source,
             name=options.name,
-            keep_grid=options.keep_grid,
+            keep_quantized=options.keep_quantized,
             keep_split=options.split.keep,
         )
     if options.split.keep:
         raise not_split(opened.location)
-    keep = options.keep_grid or is_automatic(options.types)
+    keep = options.keep_quantized or is_automatic(options.types)
     return model_of(
-        opened.source, arch=options.arch, pre=options.pre, name=options.name, keep_grid=keep
+        opened.source, arch=options.arch, pre=options.pre, name=options.name, keep_quantized=keep
     )

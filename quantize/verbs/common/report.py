@@ -45,7 +45,7 @@ def _report(prepared: Prepared, reference: SideFacts, plan: Plan, written: Writt
         "gguf",
         plan.arch,
         len(plan.tensors),
-        plan.weights,
+        plan.n_params,
         plan.nbytes_by_type,
     )
     differences = kv_differences(prepared.model.kvs, plan.kvs, (reference.kind, file.kind))
@@ -62,5 +62,5 @@ def _source(prepared: Prepared) -> SideFacts:
     at = f"{opened.repo}@{opened.commit}" if opened.repo else Path(opened.location).name
     kind = "gguf" if isinstance(opened.source, GGUFFile) else "checkpoint"
     return SideFacts(
-        opened.source.name, at, kind, plan.arch, len(plan.tensors), plan.weights, sizes
+        opened.source.name, at, kind, plan.arch, len(plan.tensors), plan.n_params, sizes
     )

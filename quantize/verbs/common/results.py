@@ -26,7 +26,7 @@ class SourceFacts:
     repo: str | None
     commit: str | None
     nbytes: int
-    weights: int
+    n_params: int
     downloads: Mapping[str, int]
 
 

@@ -13,7 +13,7 @@ from quantize.errors import CheckpointError
 from quantize.formats.tensor_names import unknown_tensors
 from quantize.ollama.doctor.checks.base import Pair, Problem, error, warning
 from quantize.ollama.modelfile.facts import Facts
-from quantize.planning.model import Model, Output
+from quantize.planning.model import Model, OutputTensor
 from quantize.planning.shapes import check_shapes
 
 _AGAIN = "convert it again with a current converter"
@@ -86,7 +86,7 @@ def _incomplete(file: Facts, blocks: Mapping[int, set[str]]) -> Iterator[Problem
 
 
 def _misshapen(file: Facts) -> Iterator[Problem]:
-    outputs = [Output(tensor.name, tensor.shape) for tensor in file.tensors.values()]
+    outputs = [OutputTensor(tensor.name, tensor.shape) for tensor in file.tensors.values()]
     try:
         check_shapes(Model(file.path.stem, file.arch, tuple(file.kvs.values()), outputs))
     except CheckpointError as problem:
