@@ -7,6 +7,7 @@ The names of `quantize.api` are names of this package too. They load on first us
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,9 +17,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    api = import_module("quantize.api")
-    if name in api.__all__:
-        return getattr(api, name)
+    # `from quantize import errors` asks for the attribute before it looks for the module.
+    if find_spec(f"quantize.{name}") is None:
+        api = import_module("quantize.api")
+        if name in api.__all__:
+            return getattr(api, name)
     raise AttributeError(f"module 'quantize' has no attribute {name!r}")
 
 

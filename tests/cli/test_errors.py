@@ -42,7 +42,7 @@ def test_an_error_says_what_where_why_and_what_next(
     def fail() -> None:
         raise kind("some-thing", "[x] is wrong", where="a.json: b", reason="because", hint="try y")
 
-    monkeypatch.setattr(api, "types", fail)
+    monkeypatch.setattr(api, "list_types", fail)
     ran = cli("types", *mode)
     assert ran.code == CLASSES[kind]
     assert ran.err == (
@@ -71,7 +71,7 @@ def test_what_is_not_known_is_not_printed(cli: Cli, monkeypatch: pytest.MonkeyPa
     def fail() -> None:
         raise errors.DiskError("no-room", "the disk is full")
 
-    monkeypatch.setattr(api, "types", fail)
+    monkeypatch.setattr(api, "list_types", fail)
     assert cli("types").err == "error[no-room]: the disk is full\n"
 
 
@@ -79,7 +79,7 @@ def test_a_bug_keeps_its_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     def fail() -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(api, "types", fail)
+    monkeypatch.setattr(api, "list_types", fail)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         cli("types")
 
