@@ -10,7 +10,7 @@ import numpy as np
 
 from quantize.architectures.family import Generated, TensorRule, experts, tensor
 from quantize.architectures.hparams import Hparams
-from quantize.transforms.base import IDENTITY, Add, Transform
+from quantize.transforms import IDENTITY, Add, Transform
 
 EMBEDDING = (TensorRule("embed_tokens.weight", "token_embd.weight"),)
 OUTPUT_NORM = tensor("norm", "output_norm")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import Key
-from quantize.transforms.base import IDENTITY, Stack, Transform
+from quantize.transforms import IDENTITY, Stack, Transform
 
 PREFIXES = (
     "model.language_model.", "language_model.model.", "language_model.", "model.text_model.",

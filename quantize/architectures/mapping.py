@@ -11,7 +11,7 @@ from quantize.architectures.family import UNUSED, Family, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.errors import CheckpointError
 from quantize.tensors import Shape
-from quantize.transforms.base import Transform
+from quantize.transforms import Transform
 
 _SHOWN = 8
 

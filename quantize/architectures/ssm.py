@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from quantize.architectures.family import TensorRule, tensor
-from quantize.transforms.base import IDENTITY, NegExp, Transform, chain
-from quantize.transforms.shapes import Refold, Reshape
+from quantize.transforms import IDENTITY, NegExp, Refold, Reshape, Transform, chain
 
 # llama.cpp has A and D as tables of one column.
 _COLUMN = Reshape((-1, 1))

@@ -160,7 +160,7 @@ class _Job:
                 return lane, task, qualities
 
     def _memory(self, task: Task) -> int:
-        return task_memory(self.source, self.tensors[0][task.index], task, self.limits.step)
+        return task_memory(self.source, self.tensors[0][task.index], task.rows, self.limits.step)
 
     def _lane(self, number: int) -> Lane:
         def report(task: Task | None, error: BaseException | None, found: Qualities) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from quantize.checkpoints.source import Source
 from quantize.errors import UsageError
 from quantize.execution.settings import PROCESSES, Settings, choose_kernels
-from quantize.planning.plan import Plan, PlannedTensor, Task, tasks
+from quantize.planning.plan import Plan, PlannedTensor, RowRange, Task, tasks
 from quantize.tensors import count
 from quantize.units import format_bytes
 
@@ -107,10 +107,10 @@ def limits_of(settings: Settings, weights: int) -> Limits:
     return Limits(jobs, min(step, LARGEST_STEP), bound - base, base, processes)
 
 
-def task_memory(source: Source, tensor: PlannedTensor, task: Task, step: int) -> int:
-    """Bytes that a task holds while it is in flight."""
+def task_memory(source: Source, tensor: PlannedTensor, rows: RowRange, step: int) -> int:
+    """Bytes that a task for these rows holds while it is in flight."""
     sources = [count(source.weights[name].shape) for name in tensor.sources]
-    return _memory(tensor, task, step, sum(sources))
+    return _memory(tensor, rows, step, sum(sources))
 
 
 def check_memory(
@@ -119,7 +119,7 @@ def check_memory(
     """Raise UsageError for a task that would not fit into the bound even alone."""
     for task in cut:
         tensor = tensors[task.index]
-        check_needed(tensor.name, task_memory(source, tensor, task, limits.step), limits)
+        check_needed(tensor.name, task_memory(source, tensor, task.rows, limits.step), limits)
 
 
 def check_needed(name: str, needed: int, limits: Limits) -> None:
@@ -139,7 +139,7 @@ def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
     limits = limits_of(settings, plans[0].n_params)
     tensors = plans[0].tensors
     held = [
-        _memory(tensors[task.index], task, limits.step, count(tensors[task.index].full_shape))
+        _memory(tensors[task.index], task.rows, limits.step, count(tensors[task.index].full_shape))
         for task in tasks(plans[0], limits.step)
     ]
     most = sum(sorted(held)[-limits.jobs * IN_FLIGHT :])
@@ -148,9 +148,9 @@ def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
     return Needs(memory, sum(plan.size for plan in plans))
 
 
-def _memory(tensor: PlannedTensor, task: Task, step: int, sources: int) -> int:
-    elements = (task.hi - task.lo) * tensor.cols
-    if not tensor.transform.whole:
+def _memory(tensor: PlannedTensor, rows: RowRange, step: int, sources: int) -> int:
+    elements = (rows.hi - rows.lo) * tensor.cols
+    if not tensor.transform.needs_whole_tensor:
         return elements * _PER_ELEMENT + tensor.fixed_nbytes
     mixed = max(sources // tensor.slices, elements) * _PER_WHOLE_ELEMENT
     return mixed + step * _PER_ELEMENT + tensor.fixed_nbytes

@@ -13,7 +13,7 @@ from quantize.checkpoints.base import Weight
 from quantize.checkpoints.source import Source
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.tensors import as_rows
-from quantize.transforms.base import halves
+from quantize.transforms import split_at_whole
 
 
 def in_source_order(
@@ -29,10 +29,10 @@ def _place(source: Source, tensor: PlannedTensor, task: Task) -> tuple[str, int]
         return "", 0
     shapes = [weight.shape for weight in weights]
     transform, lo = tensor.transform, task.lo
-    if transform.whole:
+    if transform.needs_whole_tensor:
         if tensor.slices == 1:
             return max(_offset(weight, 0) for weight in weights)
-        transform = halves(transform)[0]
+        transform = split_at_whole(transform)[0]
         lo = lo * as_rows(transform.shape(shapes))[0] // tensor.rows
     index, rows = transform.rows(shapes, lo, lo + min(1, task.hi - task.lo))[0]
     return _offset(weights[max(index, 0)], int(rows[0]) if len(rows) else 0)

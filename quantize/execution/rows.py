@@ -12,7 +12,7 @@ from quantize.checkpoints.base import F32Array, U8Array
 from quantize.checkpoints.source import Element, Source, gather_rows
 from quantize.planning.plan import PlannedTensor
 from quantize.tensors import Shape, as_rows
-from quantize.transforms.base import ZEROS, Transform, halves
+from quantize.transforms import ZEROS, RowTransform, WholeTensorTransform, split_at_whole
 
 
 def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:
@@ -26,13 +26,16 @@ def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: 
         return values[lo:hi]
     # What overflows is refused with its place, which says more than a warning.
     with np.errstate(over="ignore", invalid="ignore"):
-        if tensor.transform.whole:
-            return _mixed(source, tensor, lo, hi, step)
-        return tensor.transform.values(_decoded(source, tensor, tensor.transform, lo, hi))
+        transform = tensor.transform
+        if transform.needs_whole_tensor:
+            return _mixed(source, tensor, transform, lo, hi, step)
+        return transform.values(_decoded(source, tensor, transform, lo, hi))
 
 
 def stored_blocks(source: Source, tensor: PlannedTensor, lo: int, hi: int) -> U8Array:
     """Rows lo..hi of a repacked tensor: uint8 (hi - lo, row_nbytes) of its type."""
+    if tensor.transform.needs_whole_tensor:
+        raise TypeError(f"{tensor.name}: blocks can be moved by rows only")
     return _gathered(source, source.repack_rows, tensor, tensor.transform, lo, hi)
 
 
@@ -46,7 +49,7 @@ def _gathered(
     source: Source,
     read: Callable[[str, int, int], NDArray[Element]],
     tensor: PlannedTensor,
-    transform: Transform,
+    transform: RowTransform,
     lo: int,
     hi: int,
 ) -> NDArray[Element]:
@@ -65,9 +68,16 @@ def _zeros(read: Callable[[int, int], NDArray[Element]], count: int) -> NDArray[
     return np.repeat(np.zeros_like(read(0, 1)), count, axis=0)
 
 
-def _mixed(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:
+def _mixed(
+    source: Source,
+    tensor: PlannedTensor,
+    transform: WholeTensorTransform,
+    lo: int,
+    hi: int,
+    step: int,
+) -> F32Array:
     """Rows lo..hi of a tensor whose columns are mixed, out of the slices that hold them."""
-    moving, mixing = halves(tensor.transform)
+    moving, mixing = split_at_whole(transform)
     shape = moving.shape(_shapes(source, tensor))
     rows, cols = as_rows(shape)
     slice_shape = (shape[0] // tensor.slices, *shape[1:])
@@ -84,7 +94,7 @@ def _mixed(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -
 
 
 def _decoded(
-    source: Source, tensor: PlannedTensor, transform: Transform, lo: int, hi: int
+    source: Source, tensor: PlannedTensor, transform: RowTransform, lo: int, hi: int
 ) -> F32Array:
     return _gathered(source, source.decode_rows, tensor, transform, lo, hi)
 

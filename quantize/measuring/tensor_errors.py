@@ -13,7 +13,7 @@ from quantize.execution.error_sums import TensorQuality, measure
 from quantize.execution.memory import check_needed, limits_of, task_memory
 from quantize.execution.rows import planned_rows, row_ranges
 from quantize.execution.settings import Settings
-from quantize.planning.plan import PlannedTensor, Task
+from quantize.planning.plan import PlannedTensor, RowRange
 from quantize.progress import Progress
 from quantize.tensors import as_rows, count
 
@@ -128,15 +128,15 @@ def _height(tensor: PlannedTensor) -> int:
     rows = as_rows(tensor.shape)[0]
     if as_rows(tensor.full_shape) != as_rows(tensor.shape):
         return rows
-    return rows // tensor.slices if tensor.transform.whole else 1
+    return rows // tensor.slices if tensor.transform.needs_whole_tensor else 1
 
 
 def _memory(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> int:
     if as_rows(tensor.full_shape) != as_rows(tensor.shape):
         lo, hi = 0, tensor.rows
-    elif not tensor.transform.whole:
+    elif not tensor.transform.needs_whole_tensor:
         hi = min(hi, lo + max(1, step // max(tensor.cols, 1)))
-    return task_memory(source, tensor, Task(0, lo, hi), step)
+    return task_memory(source, tensor, RowRange(lo, hi), step)
 
 
 def _rows(source: Source, tensor: PlannedTensor, job: Job, step: int) -> Rows:

@@ -22,7 +22,7 @@ from quantize.execution.memory import check_needed, limits_of, task_memory
 from quantize.execution.rows import planned_rows
 from quantize.execution.settings import Settings, choose_kernels
 from quantize.measuring.tensor_errors import run_within
-from quantize.planning.plan import PlannedTensor, Task
+from quantize.planning.plan import PlannedTensor, RowRange
 from quantize.progress import Progress
 from quantize.quantizers import load
 from quantize.tensors import count
@@ -46,7 +46,7 @@ class _Job:
     """The trial of one tensor: ranges of its rows, one after another, and the bytes they take."""
 
     trial: Trial
-    ranges: Sequence[Task]
+    ranges: Sequence[RowRange]
     memory: int
 
 
@@ -92,22 +92,22 @@ def _job(source: Source, trial: Trial, step: int) -> _Job:
     return _Job(trial, ranges, memory)
 
 
-def _ranges(tensor: PlannedTensor) -> Iterator[Task]:
+def _ranges(tensor: PlannedTensor) -> Iterator[RowRange]:
     """Rows at equal distances, each range in one matrix of a stack.
 
     Slices that must be made complete are taken so; then they hold more than a sample.
     """
     matrix = tensor.full_shape[-2]
-    if tensor.transform.whole:
+    if tensor.transform.needs_whole_tensor:
         slice_rows = tensor.rows // tensor.slices
         for part in range(min(_PLACES, tensor.slices)):
             lo = tensor.slices * part // min(_PLACES, tensor.slices) * slice_rows
-            yield Task(0, lo, lo + min(slice_rows, matrix))
+            yield RowRange(lo, lo + min(slice_rows, matrix))
         return
     height = max(1, _SAMPLE // _PLACES // tensor.cols)
     starts = sorted({tensor.rows * part // _PLACES for part in range(_PLACES)})
     for lo, following in pairwise([*starts, tensor.rows]):
-        yield Task(0, lo, min(lo + height, following, (lo // matrix + 1) * matrix))
+        yield RowRange(lo, min(lo + height, following, (lo // matrix + 1) * matrix))
 
 
 def _weighted_square(values: F32Array, weights: F32Array | None) -> float:

@@ -23,7 +23,7 @@ from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
 from quantize.tensors import as_rows
-from quantize.transforms.base import RoundToF16, Transform, chain
+from quantize.transforms import RoundToF16, Transform, chain
 from quantize.vocab.build import VocabHints, build
 
 
@@ -175,7 +175,9 @@ def _hints(family: Family, hp: Hparams, pre: str | None) -> VocabHints:
 def _in_source_precision(checkpoint: Checkpoint, tensor: Mapped) -> Transform:
     """llama.cpp's converter computes in float32, but in float16 where that is stored."""
     dtypes = {checkpoint.weights[name].dtype for name in tensor.sources}
-    if dtypes == {"F16"} and not (tensor.transform.moves_rows_only or tensor.transform.whole):
+    if dtypes == {"F16"} and not (
+        tensor.transform.moves_rows_only or tensor.transform.needs_whole_tensor
+    ):
         return chain(tensor.transform, RoundToF16())
     return tensor.transform
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV, with_last
 from quantize.tensors import Shape
-from quantize.transforms.base import IDENTITY, Transform
+from quantize.transforms import IDENTITY, Transform
 
 
 @dataclass(frozen=True, slots=True)

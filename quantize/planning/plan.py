@@ -16,7 +16,7 @@ from quantize.formats.gguf_split import part_names
 from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KV
 from quantize.tensors import GGML_TYPES, Shape, as_rows, count
-from quantize.transforms.base import Transform, halves
+from quantize.transforms import Transform, split_at_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,9 @@ class PlannedTensor:
     @property
     def slices(self) -> int:
         """How many parts of `full_shape` are made one by one where columns are mixed."""
-        by_slice = self.transform.whole and halves(self.transform)[1].by_slice
-        return self.full_shape[0] if by_slice else 1
+        if self.transform.needs_whole_tensor and split_at_whole(self.transform)[1].slicewise:
+            return self.full_shape[0]
+        return 1
 
     @property
     def row_nbytes(self) -> int:
@@ -144,12 +145,24 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class RowRange:
+    """Rows lo..hi of a tensor."""
+
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """Rows lo..hi of the tensor at `index` of the plan."""
 
     index: int
     lo: int
     hi: int
+
+    @property
+    def rows(self) -> RowRange:
+        return RowRange(self.lo, self.hi)
 
 
 def tasks(plan: Plan, max_elements: int) -> Iterator[Task]:
@@ -159,7 +172,7 @@ def tasks(plan: Plan, max_elements: int) -> Iterator[Task]:
     """
     for index, tensor in enumerate(plan.tensors):
         step = max(1, max_elements // max(tensor.cols, 1))
-        if tensor.transform.whole or tensor.values is not None:
+        if tensor.transform.needs_whole_tensor or tensor.values is not None:
             step = max(tensor.rows // tensor.slices, 1)
         for lo in range(0, tensor.rows, step):
             yield Task(index, lo, min(lo + step, tensor.rows))

@@ -29,8 +29,7 @@ from quantize.storage.hub.files import HubFiles
 from quantize.storage.hub.repository import Snapshot, parse_hub_id, pin_or_cached
 from quantize.storage.local import LocalFolder
 from quantize.tensors import Shape
-from quantize.transforms.base import IDENTITY, Stack, Transform
-from quantize.transforms.shapes import Transpose
+from quantize.transforms import IDENTITY, Stack, Transform, Transpose
 
 TYPES = ("F32", "F16", "BF16")
 _LARGEST_CONFIG = 10_000_000

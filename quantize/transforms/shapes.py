@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from quantize.tensors import Shape, as_rows
-from quantize.transforms.base import F32Array, Transform
+from quantize.transforms.base import F32Array, RowTransform, WholeTensorTransform
 
 
 @dataclass(frozen=True, slots=True)
-class Reshape(Transform):
+class Reshape(RowTransform):
     """Another shape over the same elements in the same order, rows of the same length.
 
     `dims` may hold one -1. Squeezing or splitting dimensions before the last one is free; where
@@ -31,14 +31,10 @@ class Reshape(Transform):
 
 
 @dataclass(frozen=True, slots=True)
-class Refold(Transform):
+class Refold(WholeTensorTransform):
     """Another shape over the same elements in the same order, with rows of another length."""
 
     dims: Shape
-
-    @property
-    def whole(self) -> bool:
-        return True
 
     def shape(self, shapes: Sequence[Shape]) -> Shape:
         (shape,) = shapes
@@ -59,17 +55,13 @@ def _resolve(dims: Shape, shape: Shape) -> Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Transpose(Transform):
+class Transpose(WholeTensorTransform):
     """Dimensions in another order, such as the Conv1D weights of GPT-2 (inputs first)."""
 
     axes: Shape = (1, 0)
 
     @property
-    def whole(self) -> bool:
-        return True
-
-    @property
-    def by_slice(self) -> bool:
+    def slicewise(self) -> bool:
         return len(self.axes) > 2 and self.axes[0] == 0
 
     def shape(self, shapes: Sequence[Shape]) -> Shape:

@@ -27,7 +27,7 @@ from quantize.errors import CheckpointError
 from quantize.formats.kv import KV
 from quantize.storage.local import LocalFolder
 from quantize.tensors import Shape, as_rows
-from quantize.transforms.base import complete
+from quantize.transforms import apply_whole
 from quantize.vocab import LOADERS
 from tests.support.kit_models import MODELS
 
@@ -50,7 +50,7 @@ class Model:
     def tensors(self) -> Iterator[tuple[str, F32Array]]:
         for tensor in map_tensors(self.family, self.hparams):
             sources = [self._decoded(name) for name in tensor.sources]
-            made = complete(tensor.transform, sources)
+            made = apply_whole(tensor.transform, sources)
             assert made.shape == tensor.shape, f"{tensor.name}: the plan's shape is not the data's"
             yield tensor.name, made
         for extra in self.family.generated(self.hparams):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quantize.errors import CheckpointError
-from quantize.transforms.base import complete
+from quantize.transforms import apply_whole
 from tests.support.variants import Variant
 
 
@@ -65,7 +65,7 @@ def test_granite_shared_mlp(variant: Callable[[str], Variant], n_expert: int) ->
     assert tensors[f"blk.0.ffn_down{suffix}.weight"].shape == (256, 512)
     assert ("blk.0.ffn_up_exps.weight" in tensors) == bool(n_expert)
     fused = np.arange(1024 * 256, dtype=np.float32).reshape(1024, 256)
-    up = complete(tensors[f"blk.0.ffn_up{suffix}.weight"].transform, [fused])
+    up = apply_whole(tensors[f"blk.0.ffn_up{suffix}.weight"].transform, [fused])
     np.testing.assert_array_equal(up, fused[512:])
 
 
@@ -97,7 +97,7 @@ def test_stablelm_norms_of_heads_become_the_rows_of_a_table(
     norm = model.tensors()["blk.1.attn_q_norm.weight"]
     assert norm.shape == (4, 64)
     heads = [np.full(64, head, dtype=np.float32) for head in range(4)]
-    np.testing.assert_array_equal(complete(norm.transform, heads), np.stack(heads))
+    np.testing.assert_array_equal(apply_whole(norm.transform, heads), np.stack(heads))
 
 
 def test_olmo3_windows_three_layers_of_four_unless_told_otherwise(
@@ -206,5 +206,5 @@ def test_gpt_oss_experts_are_the_same_from_both_layouts(variant: Callable[[str],
         ("blk.0.ffn_down_exps.weight", down, down),
     ):
         inputs_first = np.ascontiguousarray(source.transpose(0, 2, 1))
-        np.testing.assert_array_equal(complete(packed[name].transform, [source]), expected)
-        np.testing.assert_array_equal(complete(floats[name].transform, [inputs_first]), expected)
+        np.testing.assert_array_equal(apply_whole(packed[name].transform, [source]), expected)
+        np.testing.assert_array_equal(apply_whole(floats[name].transform, [inputs_first]), expected)

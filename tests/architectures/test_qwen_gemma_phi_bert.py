@@ -12,7 +12,7 @@ import pytest
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import key_values
 from quantize.errors import CheckpointError, UnsupportedError
-from quantize.transforms.base import complete
+from quantize.transforms import apply_whole
 from tests.support.variants import Variant
 
 
@@ -35,7 +35,7 @@ def test_experts_in_one_tensor_are_the_same_as_one_by_one(kit: Path, name: str) 
     both = np.arange(count * 2 * size * embd, dtype=np.float32).reshape(count, 2 * size, embd)
     for part, rows in (("gate", slice(None, size)), ("up", slice(size, None))):
         transform = tensors[f"blk.0.ffn_{part}_exps.weight"].transform
-        np.testing.assert_array_equal(complete(transform, [both]), both[:, rows])
+        np.testing.assert_array_equal(apply_whole(transform, [both]), both[:, rows])
 
 
 def _seeing(model: Variant, architecture: str, prefix: str, mrope: list[int]) -> Variant:
@@ -104,7 +104,7 @@ def test_qwen3_vl_experts_have_inputs_first(kit: Path) -> None:
     tensors = model.tensors()
     assert {name: tensor.shape for name, tensor in tensors.items()} == expected
     both = np.arange(4 * 256 * 384, dtype=np.float32).reshape(4, 256, 384)
-    up = complete(tensors["blk.1.ffn_up_exps.weight"].transform, [both])
+    up = apply_whole(tensors["blk.1.ffn_up_exps.weight"].transform, [both])
     np.testing.assert_array_equal(up, both[:, :, 192:].swapaxes(1, 2))
 
 
@@ -290,7 +290,7 @@ def test_roberta_positions_start_behind_the_padding_token(
     model = Variant(kit, "xlmr")
     model.config["pad_token_id"] = padding
     positions = np.arange(514 * 256, dtype=np.float32).reshape(514, 256)
-    made = complete(model.tensors()["position_embd.weight"].transform, [positions])
+    made = apply_whole(model.tensors()["position_embd.weight"].transform, [positions])
     np.testing.assert_array_equal(made, positions[first:])
     assert model.facts()["context_length"] == 514 - first
 

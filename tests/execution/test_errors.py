@@ -173,9 +173,11 @@ def test_a_tensor_that_is_needed_whole_must_fit(
 ) -> None:
     plan = plan_of(OUTPUTS, "Q8_0")
     limits = memory.limits_of(NUMPY, plan.n_params)
-    (whole,) = [t for t in tasks(plan, limits.step) if plan.tensors[t.index].transform.whole]
+    (whole,) = [
+        t for t in tasks(plan, limits.step) if plan.tensors[t.index].transform.needs_whole_tensor
+    ]
     tensor = plan.tensors[whole.index]
-    needed = memory.task_memory(source, tensor, whole, limits.step)
+    needed = memory.task_memory(source, tensor, whole.rows, limits.step)
     # Source, result and what is between them, in float32.
     assert needed >= 3 * 4 * 512 * 256
     monkeypatch.setattr(

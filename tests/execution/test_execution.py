@@ -20,7 +20,7 @@ from quantize.planning.model import OutputTensor
 from quantize.planning.plan import tasks
 from quantize.quantizers import QUANTIZERS
 from quantize.storage.sink import partial_path
-from quantize.transforms.base import Scale
+from quantize.transforms import Scale
 from tests.support.execution_models import (
     NUMPY,
     OUTPUTS,

@@ -16,7 +16,7 @@ from tests.support.process_memory import measure
 PROGRAM = """
 import sys
 from pathlib import Path
-from quantize.transforms.base import Stack
+from quantize.transforms import Stack
 from quantize.execution import Settings, run
 from quantize.planning.model import OutputTensor
 from quantize.progress import NullProgress

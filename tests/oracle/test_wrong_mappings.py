@@ -13,8 +13,7 @@ import pytest
 from quantize.architectures import ARCHITECTURES
 from quantize.architectures.family import TensorRule
 from quantize.architectures.hparams import Hparams
-from quantize.transforms.base import IDENTITY, Add, PermuteRope, Transform
-from quantize.transforms.rows import Ungroup
+from quantize.transforms import IDENTITY, Add, PermuteRope, Transform, Ungroup
 from tests.oracle.parity import Reference, compare
 
 

@@ -20,16 +20,7 @@ from quantize.quantizers import QUANTIZERS
 from quantize.recipes import Choice, plain
 from quantize.storage.local import LocalFolder
 from quantize.tensors import as_rows
-from quantize.transforms.base import (
-    Add,
-    Join,
-    Part,
-    PermuteRope,
-    Stack,
-    chain,
-    complete,
-)
-from quantize.transforms.shapes import Transpose
+from quantize.transforms import Add, Join, Part, PermuteRope, Stack, Transpose, apply_whole, chain
 
 VALUES = np.linspace(1, 8, 16, dtype="<f4")
 
@@ -109,7 +100,7 @@ def expected(plan: Plan, source: Checkpoint) -> bytes:
         file[one.start : one.start + len(one.header)] = one.header
     for tensor in plan.tensors:
         if tensor.values is None:
-            made = complete(tensor.transform, [_whole(source, name) for name in tensor.sources])
+            made = apply_whole(tensor.transform, [_whole(source, name) for name in tensor.sources])
         else:
             made = np.frombuffer(tensor.values, "<f4").copy()
         rows = made.reshape(tensor.rows, tensor.cols)

@@ -7,8 +7,16 @@ import pytest
 from numpy.typing import NDArray
 
 from quantize.tensors import Shape, as_rows
-from quantize.transforms.base import ZEROS, Stack, Transform, complete
-from quantize.transforms.rows import Blocks, Every, PadRows, Ungroup
+from quantize.transforms import (
+    ZEROS,
+    Every,
+    PadRows,
+    PermuteBlocks,
+    RowTransform,
+    Stack,
+    Ungroup,
+    apply_whole,
+)
 
 
 def numbered(shape: Shape) -> NDArray[np.float32]:
@@ -25,7 +33,7 @@ def slice_of(array: NDArray[np.float32], dim: int, start: int, step: int) -> NDA
 )
 def test_every_takes_one_index_of_each_step(shape: Shape, dim: int, start: int) -> None:
     source = numbered(shape)
-    made = complete(Every(start, 3, dim), [source])
+    made = apply_whole(Every(start, 3, dim), [source])
     np.testing.assert_array_equal(made, slice_of(source, dim, start, 3))
 
 
@@ -43,7 +51,7 @@ def test_ungroup_gathers_q_k_and_v(n_head: int, n_head_kv: int, cols: Shape) -> 
     heads = source.reshape(n_head_kv, per_group + 2, head_dim, *cols)
     parts = [heads[:, :-2], heads[:, -2:-1], heads[:, -1:]]
     expected = np.concatenate([part.reshape(-1, *cols) for part in parts])
-    made = complete(Ungroup(n_head_kv, (per_group, 1, 1)), [source])
+    made = apply_whole(Ungroup(n_head_kv, (per_group, 1, 1)), [source])
     np.testing.assert_array_equal(made, expected)
 
 
@@ -57,13 +65,13 @@ def test_ungroup_refuses_rows_that_are_no_whole_groups() -> None:
     [
         (Every(1, 2, 1), (3, 8, 5)),
         (Every(0, 4), (16, 5)),
-        (Blocks((1, 0)), (4, 3, 5)),
+        (PermuteBlocks((1, 0)), (4, 3, 5)),
         (Ungroup(2, (3, 1, 1)), (40, 5)),
     ],
 )
-def test_any_range_of_rows_is_that_part_of_the_whole(transform: Transform, shape: Shape) -> None:
+def test_any_range_of_rows_is_that_part_of_the_whole(transform: RowTransform, shape: Shape) -> None:
     source = numbered(shape)
-    whole = complete(transform, [source]).reshape(as_rows(transform.shape([shape])))
+    whole = apply_whole(transform, [source]).reshape(as_rows(transform.shape([shape])))
     table = source.reshape(as_rows(shape))
     for lo in range(len(whole)):
         for hi in range(lo + 1, len(whole) + 1):
@@ -74,7 +82,7 @@ def test_any_range_of_rows_is_that_part_of_the_whole(transform: Transform, shape
 @pytest.mark.parametrize("shape", [(3, 4), (5, 4), (2, 3, 4)])
 def test_padding_adds_rows_of_zeros(shape: Shape) -> None:
     source = numbered(shape)
-    made = complete(PadRows(5), [source])
+    made = apply_whole(PadRows(5), [source])
     assert made.shape == (5, *shape[1:])
     np.testing.assert_array_equal(made[: shape[0]], source)
     assert not made[shape[0] :].any()
@@ -89,10 +97,10 @@ def test_padding_in_ranges_reads_each_row_once() -> None:
 
 def test_blocks_come_in_the_order_that_is_asked_for() -> None:
     source = numbered((6, 4, 5))
-    made = complete(Blocks((2, 0, 1)), [source])
+    made = apply_whole(PermuteBlocks((2, 0, 1)), [source])
     np.testing.assert_array_equal(made, source[[4, 5, 0, 1, 2, 3]])
     with pytest.raises(ValueError, match="3 equal blocks"):
-        Blocks((2, 0, 1)).shape([(4, 5)])
+        PermuteBlocks((2, 0, 1)).shape([(4, 5)])
 
 
 def test_stack_refuses_vectors() -> None:

@@ -12,40 +12,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import quantize.transforms
 from quantize.checkpoints.base import Weight
 from quantize.checkpoints.layouts.plain import PlainLayout
 from quantize.execution.rows import planned_rows
 from quantize.planning.plan import PlannedTensor
 from quantize.tensors import Shape, as_rows
-from quantize.transforms.base import (
+from quantize.transforms import (
     IDENTITY,
     ZEROS,
     Add,
-    Chain,
+    Every,
+    FirstRows,
     Identity,
     Join,
     NegExp,
+    PadRows,
     Part,
+    PermuteBlocks,
     PermuteRope,
+    Refold,
+    Reshape,
     RoundToF16,
+    RowChain,
+    RowTransform,
     Scale,
     ScaleSpans,
     Span,
     Stack,
     Transform,
-    chain,
-    complete,
-    halves,
-)
-from quantize.transforms.rows import (
-    Blocks,
-    Every,
-    FirstRows,
-    PadRows,
+    Transpose,
     Ungroup,
     Unpair,
+    WholeTensorTransform,
+    apply_whole,
+    chain,
+    split_at_whole,
 )
-from quantize.transforms.shapes import Refold, Reshape, Transpose
 
 F32Array = NDArray[np.float32]
 
@@ -121,9 +124,11 @@ CASES = {
         ((12, 3),),
         lambda a: np.concatenate([a[0:4], a[6:10], a[4:6], a[10:12]]),
     ),
-    "blocks in another order": Case(Blocks((2, 0, 1)), ((6, 2),), lambda a: a[[4, 5, 0, 1, 2, 3]]),
-    "blocks of a bias": Case(Blocks((1, 0)), ((6,),), lambda a: a[[3, 4, 5, 0, 1, 2]]),
-    "blocks of tables": Case(Blocks((1, 0)), ((4, 3, 2),), lambda a: a[[2, 3, 0, 1]]),
+    "blocks in another order": Case(
+        PermuteBlocks((2, 0, 1)), ((6, 2),), lambda a: a[[4, 5, 0, 1, 2, 3]]
+    ),
+    "blocks of a bias": Case(PermuteBlocks((1, 0)), ((6,),), lambda a: a[[3, 4, 5, 0, 1, 2]]),
+    "blocks of tables": Case(PermuteBlocks((1, 0)), ((4, 3, 2),), lambda a: a[[2, 3, 0, 1]]),
     "first rows": Case(FirstRows(3), ((5, 2),), lambda a: a[:3]),
     "fewer than the first rows": Case(FirstRows(9), ((5, 2),), lambda a: a),
     "padded with rows": Case(
@@ -158,28 +163,27 @@ CASES = {
         lambda a: a.reshape(2, 3, 4)[:, :2].swapaxes(1, 2) + np.float32(1),
     ),
 }
-BY_ROWS = {name: case for name, case in CASES.items() if not case.transform.whole}
-MIXING = {name: case for name, case in CASES.items() if case.transform.whole}
+BY_ROWS = {name: case for name, case in CASES.items() if not case.transform.needs_whole_tensor}
+MIXING = {name: case for name, case in CASES.items() if case.transform.needs_whole_tensor}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_the_whole_is_what_numpy_says(case: Case) -> None:
     expected = case.expected(*numbered(*case.shapes))
     assert case.transform.shape(case.shapes) == expected.shape
-    made = complete(case.transform, numbered(*case.shapes))
+    made = apply_whole(case.transform, numbered(*case.shapes))
     assert made.dtype == np.float32
     np.testing.assert_array_equal(made, expected)
 
 
 def test_every_transform_has_a_case() -> None:
-    """By name: a dataclass with slots is a copy of its class, and both are subclasses."""
-
-    def kinds(base: type[Transform]) -> set[str]:
-        return {base.__name__}.union(*map(kinds, base.__subclasses__()))
-
-    assert {type(case.transform).__name__ for case in CASES.values()} == kinds(Transform) - {
-        "Transform"
+    bases = {RowTransform, WholeTensorTransform}
+    kinds = {
+        kind
+        for kind in vars(quantize.transforms).values()
+        if isinstance(kind, type) and issubclass(kind, tuple(bases))
     }
+    assert {type(case.transform) for case in CASES.values()} == kinds - bases
 
 
 @given(st.data())
@@ -235,11 +239,27 @@ def test_a_task_gets_its_rows_however_they_are_made(case: Case, data: st.DataObj
 
 def test_stacked_experts_are_turned_one_by_one() -> None:
     """Of those that mix columns; a slice of an expert then needs the memory of one."""
-    by_slice = {name for name, case in MIXING.items() if halves(case.transform)[1].by_slice}
+    by_slice = {
+        name
+        for name, case in MIXING.items()
+        if case.transform.needs_whole_tensor and split_at_whole(case.transform)[1].slicewise
+    }
     assert by_slice == {"transpose experts", "halves of turned experts", "a chain with columns"}
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_slicewise_transform_makes_each_slice_of_one_slice(case: Case) -> None:
+    if case.transform.slicewise:
+        (source,) = numbered(*case.shapes)
+        slices = [
+            apply_whole(case.transform, [source[i : i + 1].copy()]) for i in range(len(source))
+        ]
+        whole = apply_whole(case.transform, [source.copy()])
+        np.testing.assert_array_equal(np.concatenate(slices), whole)
+
+
 def rows_of(transform: Transform, shapes: Sequence[Shape], lo: int, hi: int) -> F32Array:
+    assert not transform.needs_whole_tensor
     tables = [array.reshape(as_rows(array.shape)) for array in numbered(*shapes)]
     cols = tables[0].shape[1]
     pieces = [
@@ -272,10 +292,10 @@ def test_a_chain_does_its_links_one_after_another(
     drawn: tuple[Transform, tuple[Shape, ...]], data: st.DataObject
 ) -> None:
     transform, shapes = drawn
-    links = (transform.first, *transform.then) if isinstance(transform, Chain) else (transform,)
-    whole = complete(links[0], numbered(*shapes))
+    links = transform.links if isinstance(transform, RowChain) else (transform,)
+    whole = apply_whole(links[0], numbered(*shapes))
     for link in links[1:]:
-        whole = complete(link, [whole])
+        whole = apply_whole(link, [whole])
     lo = data.draw(st.integers(0, len(whole) - 1), "lo")
     hi = data.draw(st.integers(lo + 1, len(whole)), "hi")
     np.testing.assert_array_equal(rows_of(transform, shapes, lo, hi), whole[lo:hi])
@@ -293,7 +313,7 @@ def test_transforms_travel_between_processes_unchanged(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_only_transforms_without_arithmetic_move_rows(case: Case) -> None:
     """What `moves_rows_only` says decides whether stored blocks are moved as they are."""
-    made = complete(case.transform, numbered(*case.shapes))
+    made = apply_whole(case.transform, numbered(*case.shapes))
     tables = [array.reshape(as_rows(array.shape)) for array in numbered(*case.shapes)]
     stored = {row.tobytes() for table in tables for row in table}
     moved = all(row.tobytes() in stored for row in made.reshape(as_rows(made.shape)))

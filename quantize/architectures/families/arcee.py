@@ -9,7 +9,7 @@ from quantize.architectures.families.llama import LLAMA
 from quantize.architectures.family import TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.pooling import POOLING
-from quantize.transforms.base import PermuteRope
+from quantize.transforms import PermuteRope
 
 
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:

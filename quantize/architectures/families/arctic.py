@@ -7,7 +7,7 @@ from quantize.architectures.families.llama import MIXTRAL_MOE
 from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
-from quantize.transforms.base import PermuteRope
+from quantize.transforms import PermuteRope
 
 _MLP = "layers.{bid}.residual_mlp"
 

@@ -7,7 +7,7 @@ from quantize.architectures.family import Family, TensorRule, class_defaults, on
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32
 from quantize.errors import UnsupportedError
-from quantize.transforms.base import PermuteRope, Span, chain
+from quantize.transforms import PermuteRope, Span, chain
 
 _ATTENTION = "layers.{bid}.attention"
 _QKV = f"{_ATTENTION}.query_key_value"

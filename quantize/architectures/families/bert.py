@@ -6,7 +6,7 @@ from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, array, boolean, u32
 from quantize.architectures.pooling import POOLING
-from quantize.transforms.base import IDENTITY, Span, Transform
+from quantize.transforms import IDENTITY, Span, Transform
 
 PREFIXES = ("bert.", "roberta.", "model.")
 # llama.cpp pools by itself; the heads of pre-training predict tokens.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.transforms.rows import Ungroup
+from quantize.transforms import Ungroup
 
 
 def _n_head(hp: Hparams) -> int:

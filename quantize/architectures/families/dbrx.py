@@ -7,8 +7,7 @@ from typing import Any
 from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.transforms.base import chain
-from quantize.transforms.shapes import Reshape, Transpose
+from quantize.transforms import Reshape, Transpose, chain
 
 # What DbrxAttentionConfig and DbrxFFNConfig fill in.
 _ATTENTION = {"kv_n_heads": 1, "rope_theta": 10000.0, "clip_qkv": None}

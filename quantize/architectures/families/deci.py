@@ -10,7 +10,7 @@ from quantize.architectures.family import Family, TensorRule, class_defaults, on
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, f32, u32
 from quantize.errors import UnsupportedError
-from quantize.transforms.base import PermuteRope
+from quantize.transforms import PermuteRope
 
 _LAYER = "layers.{bid}"
 _MLP = (*tensor(f"{_LAYER}.post_attention_layernorm", "blk.{bid}.ffn_norm"), *decoder.MLP)

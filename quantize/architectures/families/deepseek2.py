@@ -13,8 +13,7 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32
-from quantize.transforms.base import Span, chain
-from quantize.transforms.shapes import Reshape, Transpose
+from quantize.transforms import Reshape, Span, Transpose, chain
 
 _ATTN = "layers.{bid}.self_attn"
 

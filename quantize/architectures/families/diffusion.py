@@ -12,7 +12,7 @@ from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, u32
 from quantize.architectures.pooling import POOLING
 from quantize.formats import kv
-from quantize.transforms.base import PermuteRope
+from quantize.transforms import PermuteRope
 
 _NOT_CAUSAL = boolean("attention.causal", lambda hp: False)
 _UNSHIFTED = boolean("diffusion.shift_logits", lambda hp: False)

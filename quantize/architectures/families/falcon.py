@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, string, u32
-from quantize.transforms.rows import Ungroup
+from quantize.transforms import Ungroup
 
 
 def _n_head_kv(hp: Hparams) -> int:

@@ -11,7 +11,7 @@ from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.architectures.ssm import mamba2_mixer
-from quantize.transforms.base import Scale, ScaleSpans, Transform, chain
+from quantize.transforms import Scale, ScaleSpans, Transform, chain
 
 _MAMBA = "layers.{bid}.mamba"
 _FFN = "layers.{bid}.feed_forward"

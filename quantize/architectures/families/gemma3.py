@@ -11,7 +11,7 @@ from quantize.architectures.family import OTHER_MODALITIES, Family, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, u32
 from quantize.architectures.pooling import POOLING
-from quantize.transforms.rows import FirstRows
+from quantize.transforms import FirstRows
 
 # Gemma3TextConfig; the multimodal checkpoints leave out most of it.
 _CLASS: Mapping[str, Any] = {

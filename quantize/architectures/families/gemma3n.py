@@ -19,8 +19,7 @@ from quantize.architectures.family import (
 )
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, sliding_layers, u32
-from quantize.transforms.base import Stack
-from quantize.transforms.rows import PadRows
+from quantize.transforms import PadRows, Stack
 
 _ALTUP = "layers.{bid}.altup"
 _LAUREL = "layers.{bid}.laurel"

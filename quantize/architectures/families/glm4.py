@@ -14,7 +14,7 @@ from quantize.architectures.family import (
 )
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
-from quantize.transforms.rows import Unpair
+from quantize.transforms import Unpair
 
 
 def _attention(hp: Hparams) -> tuple[TensorRule, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.transforms.shapes import Transpose
+from quantize.transforms import Transpose
 
 
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:

@@ -10,9 +10,7 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
-from quantize.transforms.base import IDENTITY, Transform, chain
-from quantize.transforms.rows import Every
-from quantize.transforms.shapes import Refold, Transpose
+from quantize.transforms import IDENTITY, Every, Refold, Transform, Transpose, chain
 
 _EXPERTS = "layers.{bid}.mlp.experts"
 

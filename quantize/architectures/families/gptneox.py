@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
-from quantize.transforms.rows import Ungroup
+from quantize.transforms import Ungroup
 
 
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:

@@ -11,7 +11,7 @@ from quantize.architectures.families.llama import LLAMA
 from quantize.architectures.family import TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, u32, without
-from quantize.transforms.base import Part, PermuteRope
+from quantize.transforms import Part, PermuteRope
 
 
 def _unless_zero(name: str) -> Callable[[Hparams], Any]:

@@ -12,7 +12,7 @@ from quantize.architectures.family import Family, TensorRule, on_blocks, tensor
 from quantize.architectures.hparams import BLOCK_COUNT, Hparams
 from quantize.architectures.keys import boolean, u32
 from quantize.architectures.ssm import mamba2_mixer
-from quantize.transforms.base import PermuteRope
+from quantize.transforms import PermuteRope
 
 
 def attention_blocks(config: Mapping[str, Any]) -> list[int]:

@@ -6,7 +6,7 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, u32
-from quantize.transforms.base import Stack
+from quantize.transforms import Stack
 
 # Of the model's code; config.json is silent about them.
 _PER_GROUP = 2

@@ -8,8 +8,7 @@ from quantize.architectures.families.llama import LLAMA
 from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON
-from quantize.transforms.base import PermuteRope, Span, chain
-from quantize.transforms.rows import Ungroup
+from quantize.transforms import PermuteRope, Span, Ungroup, chain
 
 _LAYER = "layers.{bid}"
 

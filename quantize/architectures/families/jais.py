@@ -5,8 +5,7 @@ from __future__ import annotations
 from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.transforms.base import Scale
-from quantize.transforms.shapes import Transpose
+from quantize.transforms import Scale, Transpose
 
 
 def _embedding_scale(hp: Hparams) -> float:

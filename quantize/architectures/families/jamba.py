@@ -6,8 +6,7 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, biased, experts, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.transforms.base import NegExp
-from quantize.transforms.shapes import Reshape
+from quantize.transforms import NegExp, Reshape
 
 _MAMBA = "layers.{bid}.mamba"
 _FFN = "layers.{bid}.feed_forward"

@@ -9,7 +9,7 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
-from quantize.transforms.shapes import Reshape
+from quantize.transforms import Reshape
 
 
 def operator_rules(hp: Hparams) -> tuple[TensorRule, ...]:

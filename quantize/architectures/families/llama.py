@@ -11,7 +11,7 @@ from quantize.architectures.family import OTHER_MODALITIES, Family, TensorRule, 
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
 from quantize.formats import kv
-from quantize.transforms.base import PermuteRope
+from quantize.transforms import PermuteRope
 
 _MOE = "layers.{bid}.block_sparse_moe"
 

@@ -15,8 +15,7 @@ from quantize.architectures.family import (
 )
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import u32
-from quantize.transforms.base import Part, chain
-from quantize.transforms.shapes import Transpose
+from quantize.transforms import Part, Transpose, chain
 
 _FFN = "layers.{bid}.feed_forward"
 # The experts are stored with their inputs first.

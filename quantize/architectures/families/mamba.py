@@ -5,8 +5,7 @@ from __future__ import annotations
 from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
-from quantize.transforms.base import NegExp
-from quantize.transforms.shapes import Reshape
+from quantize.transforms import NegExp, Reshape
 
 
 def _tied(hp: Hparams) -> bool:

@@ -9,7 +9,7 @@ from quantize.architectures.family import Family, TensorRule, biased, class_defa
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, string, u32
 from quantize.formats import kv
-from quantize.transforms.base import Add
+from quantize.transforms import Add
 
 
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:

@@ -10,7 +10,7 @@ from quantize.architectures.family import Family, TensorRule, experts, on_blocks
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32, without
 from quantize.architectures.ssm import mamba2_mixer
-from quantize.transforms.base import PermuteRope
+from quantize.transforms import PermuteRope
 
 _MIXER = "layers.{bid}.mixer"
 # The letters of hybrid_override_pattern, the words of layers_block_type.

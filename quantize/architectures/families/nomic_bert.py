@@ -9,8 +9,7 @@ from quantize.architectures.family import Family, TensorRule, biased, on_blocks,
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import u32
 from quantize.errors import CheckpointError, UnsupportedError
-from quantize.transforms.base import chain
-from quantize.transforms.shapes import Reshape, Transpose
+from quantize.transforms import Reshape, Transpose, chain
 
 _LAYER = "encoder.layers.{bid}"
 

@@ -6,7 +6,7 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32
-from quantize.transforms.base import PermuteRope
+from quantize.transforms import PermuteRope
 
 
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:

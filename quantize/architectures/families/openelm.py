@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, f32, u32
-from quantize.transforms.base import Part
+from quantize.transforms import Part
 
 _LAYER = "layers.{bid}"
 

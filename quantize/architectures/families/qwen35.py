@@ -15,21 +15,19 @@ from quantize.architectures.families.qwen_moe import SHARED_EXPERT, experts_of
 from quantize.architectures.family import OTHER_MODALITIES, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array
-from quantize.transforms.base import NegExp, Transform, chain
-from quantize.transforms.rows import Blocks
-from quantize.transforms.shapes import Refold, Reshape, Transpose
+from quantize.transforms import NegExp, PermuteBlocks, Refold, Reshape, Transform, Transpose, chain
 
 _DELTA = "layers.{bid}.linear_attn"
 
 
-def _tiled(before: int, keys: int, per_key: int, size: int) -> Blocks:
+def _tiled(before: int, keys: int, per_key: int, size: int) -> PermuteBlocks:
     """Value heads of `size` rows in llama.cpp's order, after `before` rows that stay."""
     unit = math.gcd(before, size)
     heads = [key * per_key + index for index in range(per_key) for key in range(keys)]
     moved = [
         (before + head * size) // unit + part for head in heads for part in range(size // unit)
     ]
-    return Blocks((*range(before // unit), *moved))
+    return PermuteBlocks((*range(before // unit), *moved))
 
 
 def _delta_net(hp: Hparams) -> tuple[TensorRule, ...]:

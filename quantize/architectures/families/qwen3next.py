@@ -18,9 +18,7 @@ from quantize.architectures.families.qwen_moe import MOE_KEYS, SHARED_EXPERT, ex
 from quantize.architectures.family import Family, TensorRule, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, u32
-from quantize.transforms.base import Add, NegExp, Span, chain
-from quantize.transforms.rows import Ungroup
-from quantize.transforms.shapes import Reshape
+from quantize.transforms import Add, NegExp, Reshape, Span, Ungroup, chain
 
 _DELTA = "layers.{bid}.linear_attn"
 NORMS = (

@@ -15,7 +15,7 @@ from quantize.architectures.decoder import (
 from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
-from quantize.transforms.base import Part
+from quantize.transforms import Part
 
 _MLP = "layers.{bid}.mlp"
 # transformers 5 writes the experts of a layer as two tensors.

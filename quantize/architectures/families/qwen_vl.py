@@ -11,8 +11,7 @@ from quantize.architectures.families.qwen_moe import QWEN3_MOE, experts_of
 from quantize.architectures.family import OTHER_MODALITIES, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32
-from quantize.transforms.base import chain
-from quantize.transforms.shapes import Transpose
+from quantize.transforms import Transpose, chain
 
 
 def _deepstack(hp: Hparams) -> int:

@@ -9,9 +9,17 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, biased, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.transforms.base import IDENTITY, Join, Scale, Transform, chain
-from quantize.transforms.rows import Blocks
-from quantize.transforms.shapes import Refold, Reshape, Transpose
+from quantize.transforms import (
+    IDENTITY,
+    Join,
+    PermuteBlocks,
+    Refold,
+    Reshape,
+    Scale,
+    Transform,
+    Transpose,
+    chain,
+)
 
 _ATTENTION = "blocks.{bid}.attention"
 _FFN = "blocks.{bid}.feed_forward"
@@ -110,7 +118,7 @@ def _qwen(hp: Hparams) -> tuple[TensorRule, ...]:
         *decoder.UNTIED_HEAD,
         *decoder.NORMS,
         # Low ranks stand as r, k, v, w, g; llama.cpp wants RWKV 6's w, k, v, r, g.
-        *_time_mixing(source, Blocks((3, 1, 2, 0, 4))),
+        *_time_mixing(source, PermuteBlocks((3, 1, 2, 0, 4))),
         *tensor(f"{source}.q_proj", f"{_MIX}_receptance"),
         *tensor(f"{source}.k_proj", f"{_MIX}_key"),
         *tensor(f"{source}.v_proj", f"{_MIX}_value"),

@@ -8,8 +8,7 @@ from quantize.architectures.families.rwkv6 import ENDLESS, NO_HEADS, VECTOR
 from quantize.architectures.family import Family, TensorRule, biased, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
-from quantize.transforms.base import Stack
-from quantize.transforms.shapes import Transpose
+from quantize.transforms import Stack, Transpose
 
 _MIX = "blk.{bid}.time_mix"
 _CHANNEL = "blk.{bid}.channel_mix"

@@ -6,8 +6,7 @@ from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import boolean, f32, u32
-from quantize.transforms.base import Join, chain
-from quantize.transforms.shapes import Refold
+from quantize.transforms import Join, Refold, chain
 
 
 def _head_norms(letter: str, n_head: int) -> TensorRule:
