@@ -13,6 +13,7 @@ from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight, read_st
 from quantize.checkpoints.stored import read_rows, widen
 from quantize.formats.gguf_read import read_header
 from quantize.formats.gguf_split import PREFIX, check_parts
+from quantize.formats.kv import KeyValues
 from quantize.quantizers import QUANTIZERS
 from quantize.storage.source import ByteSource
 from quantize.tensors import GGML_TYPES, StoredTensor, as_rows
@@ -57,7 +58,7 @@ class GGUFFile:
         }
         check_parts(self.headers)
         first = self.headers[self.file]
-        self.kvs = tuple(kv for kv in first.kvs if not kv.key.startswith(PREFIX))
+        self.kvs = KeyValues(kv for kv in first.kvs if not kv.key.startswith(PREFIX))
         self.tensors = {
             tensor.name: tensor
             for header in self.headers.values()

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from quantize.errors import CheckpointError, UnsupportedError
 from quantize.formats.gguf import MAGIC, MAX_DIMS, alignment_of, pad
-from quantize.formats.kv import ARRAY_ID, KV, SCALAR_IDS, STRUCT_CODES
+from quantize.formats.kv import ARRAY_ID, KV, SCALAR_IDS, STRUCT_CODES, KeyValues
 from quantize.tensors import GGML_TYPES_BY_ID, Shape, StoredTensor, tensor_nbytes
 
 Read = Callable[[int, int], bytes]
@@ -36,7 +36,7 @@ class GGUFHeader:
     A string that is no UTF-8 is given as bytes.
     """
 
-    kvs: tuple[KV, ...]
+    kvs: KeyValues
     tensors: dict[str, StoredTensor]
     alignment: int
     data_start: int
@@ -75,7 +75,7 @@ def read_header(read: Read, size: int, where: str) -> GGUFHeader:
         for nbytes in (tensor_nbytes(info.type, info.shape),)
     }
     _check_data(tensors, data_start, alignment, cursor)
-    return GGUFHeader(tuple(kvs.values()), tensors, alignment, data_start)
+    return GGUFHeader(KeyValues(kvs.values()), tensors, alignment, data_start)
 
 
 @dataclass(frozen=True, slots=True)

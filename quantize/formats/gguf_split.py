@@ -41,16 +41,16 @@ def check_parts(headers: Mapping[str, GGUFHeader]) -> None:
     found = sum(len(header.tensors) for header in headers.values())
     names: set[str] = set()
     for number, (file, header) in enumerate(headers.items()):
-        values = {kv.key: kv.value for kv in header.kvs}
-        count = values.get(COUNT, 1)
+        kvs = header.kvs
+        count = kvs.value(COUNT, 1)
         if count != len(headers):
             raise _mismatch(file, f"{COUNT} is {count}, and the names are those of {len(headers)}")
         if len(headers) == 1:
             return
-        if values.get(NO) != number:
-            raise _mismatch(file, f"its {NO} is {values.get(NO)}, not {number}")
-        if values.get(TENSORS, found) != found:
-            raise _mismatch(file, f"{values[TENSORS]} tensors are named, {found} are there")
+        if kvs.value(NO) != number:
+            raise _mismatch(file, f"its {NO} is {kvs.value(NO)}, not {number}")
+        if kvs.value(TENSORS, found) != found:
+            raise _mismatch(file, f"{kvs.value(TENSORS)} tensors are named, {found} are there")
         for name in header.tensors:
             if name in names:
                 raise _mismatch(f"{file}: {name}", "another part has a tensor of the same name")

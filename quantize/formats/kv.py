@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 # gguf.md of the ggml project, gguf_metadata_value_type.
@@ -55,11 +56,60 @@ def string(key: str, value: str | bytes) -> KV:
     return KV(key, "STRING", value)
 
 
-def with_last(kvs: Iterable[KV], last: Sequence[KV]) -> tuple[KV, ...]:
-    """`kvs` with `last` behind them, in place of others of the same keys."""
-    keys = {kv.key for kv in last}
-    return (*(kv for kv in kvs if kv.key not in keys), *last)
-
-
 def array(key: str, element: str, values: Iterable[Any]) -> KV:
     return KV(key, f"ARRAY[{element}]", tuple(values))
+
+
+class KeyValues(tuple[KV, ...]):  # noqa: SLOT001 (it keeps its index)
+    """Key-values in the order of a file, looked up by key. The first of equal keys counts.
+
+    >>> kvs = KeyValues([string("general.architecture", "llama"), u32("llama.block_count", 2)])
+    >>> kvs.arch, kvs.hparam("block_count"), kvs.value("general.name")
+    ('llama', 2, None)
+    """
+
+    @classmethod
+    def merged(cls, kvs: Iterable[KV]) -> KeyValues:
+        """One entry a key: the place of the first, the value of the last, as llama.cpp writes."""
+        return cls({kv.key: kv for kv in kvs}.values())
+
+    @cached_property
+    def _by_key(self) -> dict[str, KV]:
+        return {kv.key: kv for kv in reversed(self)}
+
+    def __reduce__(self) -> tuple[type[KeyValues], tuple[tuple[KV, ...]]]:
+        return KeyValues, (tuple(self),)
+
+    def find(self, key: str) -> KV | None:
+        """The key-value of this key."""
+        return self._by_key.get(key)
+
+    def value(self, key: str, default: Any = None) -> Any:
+        """The value of a key, or `default`."""
+        kv = self._by_key.get(key)
+        return default if kv is None else kv.value
+
+    def hparam(self, name: str, default: Any = None) -> Any:
+        """The value of `ARCHITECTURE.name`, or `default`."""
+        return self.value(f"{self.arch}.{name}", default)
+
+    @property
+    def hparams(self) -> dict[str, Any]:
+        """All values of the architecture's own keys, without its name before them."""
+        prefix = f"{self.arch}."
+        return {kv.key.removeprefix(prefix): kv.value for kv in self if kv.key.startswith(prefix)}
+
+    @property
+    def arch(self) -> str:
+        """The architecture; "" where the file does not name it."""
+        return str(self.value("general.architecture") or "")
+
+    @property
+    def is_embedder(self) -> bool:
+        """Whether llama.cpp and Ollama make embeddings of texts with the model, and no text."""
+        return self.hparam("pooling_type") is not None
+
+    def with_last(self, last: Sequence[KV]) -> KeyValues:
+        """These key-values, then `last`, which replace others of the same keys."""
+        keys = {kv.key for kv in last}
+        return KeyValues((*(kv for kv in self if kv.key not in keys), *last))

@@ -52,8 +52,8 @@ def overview_of(
     type fits into `limit` bytes.
     """
     if context is None:
-        context = min(_CONTEXT, longest_context(model.arch, model.written_kvs) or _CONTEXT)
-    beside = context_memory(model.arch, model.written_kvs, context)
+        context = min(_CONTEXT, longest_context(model.written_kvs) or _CONTEXT)
+    beside = context_memory(model.written_kvs, context)
     found = sizes(model, steering)
     fits = None if limit is None else best_that_fits(found, stored, beside, limit)
     elements = [row.elements for row in found]

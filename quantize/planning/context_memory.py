@@ -8,21 +8,20 @@ alone it is not counted, so the figure is then too large, never too small.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from quantize.formats.kv import KV
+from quantize.formats.kv import KeyValues
 
 _F16, _F32 = 2, 4
 _STEP = 256  # llama.cpp pads contexts to this
 _BATCH = 512  # tokens that a window has room for beside its own
 
 
-def context_memory(arch: str, kvs: Sequence[KV], context: int) -> int:
+def context_memory(kvs: KeyValues, context: int) -> int:
     """Bytes for `context` tokens, from the key-values of a GGUF file."""
-    prefix = f"{arch}."
-    facts = {kv.key.removeprefix(prefix): kv.value for kv in kvs if kv.key.startswith(prefix)}
-    if facts.get("attention.causal") is False or "pooling_type" in facts:
+    facts = kvs.hparams
+    if facts.get("attention.causal") is False or kvs.is_embedder:
         return 0
     layers = int(facts.get("block_count", 0))
     keys, values = _widths(facts)
@@ -36,9 +35,9 @@ def context_memory(arch: str, kvs: Sequence[KV], context: int) -> int:
     return total
 
 
-def longest_context(arch: str, kvs: Sequence[KV]) -> int | None:
+def longest_context(kvs: KeyValues) -> int | None:
     """How many tokens the model was made for."""
-    found = next((kv.value for kv in kvs if kv.key == f"{arch}.context_length"), None)
+    found = kvs.hparam("context_length")
     return found if isinstance(found, int) and found > 0 else None
 
 

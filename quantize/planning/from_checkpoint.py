@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,7 +18,7 @@ from quantize.architectures.keys import key_values
 from quantize.architectures.mapping import Mapped, map_tensors
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
-from quantize.formats.kv import KV
+from quantize.formats.kv import KeyValues
 from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
@@ -73,7 +73,7 @@ def model_of(
         *keys,
         *vocabulary,
     )
-    return Model(name or checkpoint.name, family.arch, _last_wins(kvs), outputs)
+    return Model(name or checkpoint.name, family.arch, KeyValues.merged(kvs), outputs)
 
 
 # What a rule or a row may raise on numbers that no model has, such as zero heads.
@@ -208,14 +208,6 @@ def _check_duplicates(outputs: Sequence[OutputTensor]) -> None:
                 f"{after.name} would be written twice",
                 where=", ".join((*before.sources, *after.sources)),
             )
-
-
-def _last_wins(kvs: Iterable[KV]) -> tuple[KV, ...]:
-    """A key that comes again changes the value and keeps its place, as in llama.cpp's writer."""
-    found: dict[str, KV] = {}
-    for kv in kvs:
-        found[kv.key] = kv
-    return tuple(found.values())
 
 
 def _parameter_counts(outputs: Sequence[OutputTensor]) -> ParameterCounts:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import CheckpointError, UsageError
-from quantize.formats.kv import KV, string
+from quantize.formats.kv import KeyValues, string
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
 from quantize.tensors import StoredTensor
@@ -46,7 +44,7 @@ def model_of_gguf(
         )
         for tensor in sorted(source.tensors.values(), key=place)
     ]
-    return Model(name or source.name, _arch(source), tuple(_renamed(source.kvs, name)), outputs)
+    return Model(name or source.name, _arch(source), _renamed(source.kvs, name), outputs)
 
 
 def not_split(where: str) -> UsageError:
@@ -59,7 +57,7 @@ def not_split(where: str) -> UsageError:
 
 
 def _arch(source: GGUFFile) -> str:
-    arch = next((kv.value for kv in source.kvs if kv.key == "general.architecture"), None)
+    arch = source.kvs.value("general.architecture")
     if not isinstance(arch, str):
         raise CheckpointError(
             "no-architecture",
@@ -70,7 +68,7 @@ def _arch(source: GGUFFile) -> str:
     return arch
 
 
-def _renamed(kvs: Sequence[KV], name: str | None) -> Sequence[KV]:
+def _renamed(kvs: KeyValues, name: str | None) -> KeyValues:
     if name is None:
         return kvs
-    return [string(kv.key, name) if kv.key == "general.name" else kv for kv in kvs]
+    return KeyValues(string(kv.key, name) if kv.key == "general.name" else kv for kv in kvs)

@@ -6,13 +6,13 @@ their names and a matrix of another size ends the work.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PureWindowsPath
 
 from quantize.errors import UsageError
 from quantize.formats.imatrix import LARGEST, Imatrix, ImatrixEntry
-from quantize.formats.kv import KV, string, u32, with_last
+from quantize.formats.kv import KV, KeyValues, string, u32
 from quantize.planning.edits import Edits
 from quantize.planning.layout import written_shape
 from quantize.planning.model import Model, OutputTensor
@@ -81,7 +81,7 @@ def weigh(model: Model, imatrix: Imatrix, called: str) -> Model:
             reason=f"the first one is of {next(iter(imatrix.entries))}",
             hint="give the matrix that was made of this model",
         )
-    added = with_last(model.added, tuple(key_values(imatrix, called)))
+    added = KeyValues(model.added).with_last(tuple(key_values(imatrix, called)))
     return replace(model, outputs=outputs, added=added, has_imatrix=True)
 
 
@@ -95,16 +95,15 @@ def key_values(imatrix: Imatrix, called: str) -> Iterator[KV]:
         yield u32(_CHUNKS, imatrix.chunks)
 
 
-def recorded_imatrix(kvs: Iterable[KV]) -> str | None:
+def recorded_imatrix(kvs: KeyValues) -> str | None:
     """What these key-values say of a matrix, in words; without the folders of whoever made it."""
-    values = {kv.key: kv.value for kv in kvs}
-    if IMATRIX_FILE not in values:
+    if kvs.find(IMATRIX_FILE) is None:
         return None
-    text = f"`{_base_name(values[IMATRIX_FILE])}`"
-    if values.get(_CHUNKS):
-        text += f", {values[_CHUNKS]} chunks"
-    if values.get(_DATASET):
-        text += f" of `{_base_name(values[_DATASET])}`"
+    text = f"`{_base_name(kvs.value(IMATRIX_FILE))}`"
+    if chunks := kvs.value(_CHUNKS):
+        text += f", {chunks} chunks"
+    if dataset := kvs.value(_DATASET):
+        text += f" of `{_base_name(dataset)}`"
     return text
 
 

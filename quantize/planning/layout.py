@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
 from quantize.formats.imatrix import ImatrixEntry
-from quantize.formats.kv import KV, u32, with_last
+from quantize.formats.kv import KeyValues, u32
 from quantize.planning.model import Model, OutputTensor
 from quantize.planning.parts import file_numbers, kvs_of_file
 from quantize.planning.plan import Plan, PlannedFile, PlannedTensor
@@ -39,7 +39,7 @@ def written_shape(shape: Shape) -> Shape:
 def lay_out(model: Model, recipe: Recipe, choices: Sequence[Choice]) -> Plan:
     """Give each output its type and place; outputs are in file order, `choices` beside them."""
     ftype = u32("general.file_type", _file_type_id(recipe, choices))
-    kvs = with_last(with_last(model.kvs, (VERSION, ftype)), model.added)
+    kvs = model.kvs.with_last((VERSION, ftype)).with_last(model.added)
     outputs, names = model.outputs, (model.name, model.arch, recipe.name)
     return place(*names, kvs, outputs, choices, model.max_size)
 
@@ -48,7 +48,7 @@ def place(
     name: str,
     arch: str,
     recipe_name: str,
-    kvs: tuple[KV, ...],
+    kvs: KeyValues,
     outputs: Sequence[OutputTensor],
     choices: Sequence[Choice],
     max_size: int | None = None,

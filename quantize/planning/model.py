@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from quantize.formats.imatrix import ImatrixEntry
-from quantize.formats.kv import KV, with_last
+from quantize.formats.kv import KV, KeyValues
 from quantize.tensors import Shape
 from quantize.transforms import IDENTITY, Transform
 
@@ -46,16 +46,16 @@ class Model:
 
     name: str
     arch: str
-    kvs: tuple[KV, ...]
+    kvs: KeyValues
     outputs: Sequence[OutputTensor]
     has_imatrix: bool = False
     added: tuple[KV, ...] = ()
     max_size: int | None = None
 
     @property
-    def written_kvs(self) -> tuple[KV, ...]:
+    def written_kvs(self) -> KeyValues:
         """All key-values but those that depend on the types."""
-        return with_last(self.kvs, self.added)
+        return self.kvs.with_last(self.added)
 
 
 def in_one_file(model: Model) -> Model:

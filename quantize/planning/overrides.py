@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from quantize.errors import UsageError
-from quantize.formats.kv import KV, with_last
+from quantize.formats.kv import KV
 from quantize.planning.edits import said
 from quantize.planning.model import Model
 
@@ -29,7 +29,7 @@ def override(model: Model, overrides: Sequence[KV]) -> Model:
     Raises UsageError for a value of another kind than the model's own.
     """
     for kv in overrides:
-        own = _own(model, kv.key)
+        own = model.kvs.find(kv.key)
         if own is not None and _KIND_OF.get(own.type) != _KIND_OF[kv.type]:
             kind = _KIND_OF.get(own.type)
             raise UsageError(
@@ -40,20 +40,16 @@ def override(model: Model, overrides: Sequence[KV]) -> Model:
                 hint=f"{kv.key}={kind}:VALUE" if kind else "an array cannot be replaced",
             )
     # The mixes look at some of them, so they are what the model has from here on.
-    kvs = with_last(model.kvs, overrides)
+    kvs = model.kvs.with_last(overrides)
     return replace(model, kvs=kvs, added=(*model.added, *overrides))
 
 
 def notes_on_overrides(model: Model, overrides: Sequence[KV]) -> Iterator[str]:
     """What each replaces in `model`, which has none of them yet."""
     for kv in overrides:
-        own = _own(model, kv.key)
+        own = model.kvs.find(kv.key)
         before = "a new key" if own is None else f"in place of {_shown(own.value)}"
         yield f"--override-kv {said(kv)}: {before}"
-
-
-def _own(model: Model, key: str) -> KV | None:
-    return next((kv for kv in model.kvs if kv.key == key), None)
 
 
 def _shown(value: object) -> str:

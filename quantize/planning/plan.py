@@ -10,11 +10,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from quantize.formats.gguf_split import part_names
 from quantize.formats.imatrix import ImatrixEntry
-from quantize.formats.kv import KV
+from quantize.formats.kv import KeyValues
 from quantize.tensors import GGML_TYPES, Shape, as_rows, count
 from quantize.transforms import Transform, split_at_whole
 
@@ -90,7 +89,7 @@ class Plan:
     name: str
     arch: str
     recipe_name: str
-    kvs: tuple[KV, ...]
+    kvs: KeyValues
     tensors: tuple[PlannedTensor, ...]
     files: tuple[PlannedFile, ...]
 
@@ -138,10 +137,6 @@ class Plan:
             if tensor.imatrix is not None:
                 sha.update(tensor.imatrix.digest.encode())
         return sha.hexdigest()
-
-    def value(self, key: str) -> Any:
-        """The value of a key-value, or None."""
-        return next((kv.value for kv in self.kvs if kv.key == key), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def tensors_of(model: Model) -> list[Tensor]:
 
 def facts_of(model: Model) -> ModelFacts:
     """What the mixes want to know of the model beside its tensors."""
-    values = {kv.key.removeprefix(f"{model.arch}."): kv.value for kv in model.kvs}
+    values = model.kvs.hparams
     return ModelFacts(
         arch=model.arch,
         # llama.cpp counts blocks that run in a loop as often as they run.

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from quantize.errors import UsageError
 from quantize.formats.imatrix import Imatrix
-from quantize.formats.kv import u32, with_last
+from quantize.formats.kv import KeyValues, u32
 from quantize.planning.model import Model
 
 _BLOCK = re.compile(r"blk\.(\d+)\.")
@@ -43,7 +43,7 @@ def prune(model: Model, layers: Sequence[int]) -> Model:
     ]
     # model.kvs keeps the number that the mixes count with.
     count = u32(f"{model.arch}.block_count", max(numbers.values()) + 1)
-    return replace(model, outputs=outputs, added=with_last(model.added, (count,)))
+    return replace(model, outputs=outputs, added=KeyValues(model.added).with_last((count,)))
 
 
 def numbers_without(model: Model, layers: Sequence[int]) -> Numbers:

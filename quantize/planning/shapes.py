@@ -8,10 +8,9 @@ architectures are looked at.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from quantize.errors import CheckpointError
+from quantize.formats.kv import KeyValues
 from quantize.planning.model import Model, OutputTensor
 
 # GGUF name (without a block number) -> the hparam that its last dimension must equal.
@@ -38,7 +37,7 @@ _BLOCK = re.compile(r"blk\.\d+\.")
 
 def check_shapes(model: Model) -> None:
     """Raise CheckpointError("shape-mismatch") where a tensor contradicts the key-values."""
-    values = {kv.key.removeprefix(f"{model.arch}."): kv.value for kv in model.kvs}
+    values = model.kvs.hparams
     for output in model.outputs:
         hparam = _COLS.get(_BLOCK.sub("", output.name), "")
         expected = values.get(hparam)
@@ -49,7 +48,7 @@ def check_shapes(model: Model) -> None:
         if isinstance(heads, int) and isinstance(size, int) and not varies:
             _check_heads(output, heads * size)
         if output.name == "token_embd.weight":
-            _check_vocabulary(output.shape[0], values)
+            _check_vocabulary(output.shape[0], model.kvs)
 
 
 def _check_heads(output: OutputTensor, expected: int) -> None:
@@ -57,8 +56,8 @@ def _check_heads(output: OutputTensor, expected: int) -> None:
         raise _mismatch(output.name, output.shape[0], "the number and size of heads", expected)
 
 
-def _check_vocabulary(rows: int, values: Mapping[str, Any]) -> None:
-    tokens = values.get("tokenizer.ggml.tokens")
+def _check_vocabulary(rows: int, kvs: KeyValues) -> None:
+    tokens = kvs.value("tokenizer.ggml.tokens")
     if tokens is not None and len(tokens) != rows:
         raise CheckpointError(
             "vocabulary-mismatch",

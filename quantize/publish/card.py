@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from quantize import __version__
 from quantize.formats.gguf_split import parts_of
+from quantize.formats.kv import KeyValues
 from quantize.units import format_bytes
 
 _HUB = "https://huggingface.co"
@@ -33,12 +33,12 @@ class CardFile:
 class CardFacts:
     """What the card says of the model. `base` and `commit` are of the Hub, where that is known.
 
-    `values` are the general key-values of the files, from which license and languages come.
+    `kvs` are the general key-values of the files, from which license and languages come.
     """
 
     name: str
     repo: str
-    values: Mapping[str, Any]
+    kvs: KeyValues
     base: str | None = None
     commit: str | None = None
 
@@ -59,9 +59,9 @@ def _front(facts: CardFacts) -> Iterator[str]:
         ("general.license.name", "license_name"),
         ("general.license.link", "license_link"),
     ):
-        if facts.values.get(key):
-            yield f"{name}: {_text(str(facts.values[key]))}"
-    languages = facts.values.get("general.languages")
+        if value := facts.kvs.value(key):
+            yield f"{name}: {_text(str(value))}"
+    languages = facts.kvs.value("general.languages")
     if isinstance(languages, tuple) and languages:
         yield f"language: [{', '.join(_text(str(one)) for one in languages)}]"
     yield "library_name: gguf"

@@ -11,7 +11,7 @@ from quantize.checkpoints.adapters.merged import MergedCheckpoint
 from quantize.checkpoints.adapters.peft import Adapter, read_adapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import CheckpointError, UsageError
-from quantize.formats.kv import KV, string, u32
+from quantize.formats.kv import KV, KeyValues, string, u32
 from quantize.planning.model import Model
 from quantize.sources.opening import Opened, folder_identity, folder_name
 from quantize.storage.hub.downloads import fetch_snapshot
@@ -101,7 +101,7 @@ def name_origins(model: Model, opened: Opened, adapters: Sequence[OpenedAdapter]
         entries.append(string(f"{_ORIGIN}{place}.description", text))
     kept = [kv for kv in model.kvs if not kv.key.startswith(_ORIGIN)]
     at = max(i for i, kv in enumerate(kept) if kv.key.startswith("general.")) + 1
-    return replace(model, kvs=(*kept[:at], *entries, *kept[at:]))
+    return replace(model, kvs=KeyValues((*kept[:at], *entries, *kept[at:])))
 
 
 def _origin(place: int, name: str, repo: str | None, commit: str | None) -> Iterator[KV]:

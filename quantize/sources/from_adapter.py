@@ -16,7 +16,7 @@ from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.mapping import Mapped, map_tensors
 from quantize.checkpoints.adapters.alone import FACTORS, LoneAdapter
 from quantize.errors import CheckpointError, UnsupportedError, UsageError
-from quantize.formats.kv import array, f32, string
+from quantize.formats.kv import KeyValues, array, f32, string
 from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.from_checkpoint import family_of
 from quantize.planning.layout import VERSION, file_order, place
@@ -74,7 +74,7 @@ def model_of_adapter(
         f32("adapter.lora.alpha", source.alpha),
         *([array("adapter.alora.invocation_tokens", "UINT32", tokens)] if tokens else []),
     )
-    return Model(name or source.name, family.arch, kvs, outputs)
+    return Model(name or source.name, family.arch, KeyValues(kvs), outputs)
 
 
 def plan_adapter(model: Model, recipes: Sequence[Recipe]) -> tuple[Plan, ...]:
@@ -87,7 +87,7 @@ def plan_adapter(model: Model, recipes: Sequence[Recipe]) -> tuple[Plan, ...]:
                 reason="the rows of its factors are as short as their rank",
                 hint=f"--type {' or '.join(TYPES)}, without options for tensors",
             )
-    kvs = (*model.kvs, VERSION)
+    kvs = KeyValues((*model.kvs, VERSION))
     return tuple(
         place(
             model.name,

@@ -10,7 +10,7 @@ from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.checkpoints.source import Source
 from quantize.errors import UnsupportedError
-from quantize.formats.kv import KV
+from quantize.formats.kv import KeyValues
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.layout import written_shape
 from quantize.planning.model import Model, OutputTensor
@@ -32,7 +32,7 @@ class Side:
     opened: Opened
     kind: str
     arch: str
-    kvs: tuple[KV, ...]
+    kvs: KeyValues
     tensors: Mapping[str, PlannedTensor]
     types: Mapping[str, str]
     nbytes_by_type: Mapping[str, int]
@@ -57,8 +57,7 @@ def _file(opened: Opened, file: GGUFFile) -> Side:
     for weight in file.weights.values():
         _check_decodable(file, weight)
     outputs = [OutputTensor(name, weight.shape, (name,)) for name, weight in file.weights.items()]
-    arch = next((kv.value for kv in file.kvs if kv.key == "general.architecture"), "?")
-    return _side(opened, Model(file.name, str(arch), file.kvs, outputs), "gguf")
+    return _side(opened, Model(file.name, file.kvs.arch or "?", file.kvs, outputs), "gguf")
 
 
 def _checkpoint(opened: Opened, checkpoint: Checkpoint) -> Side:

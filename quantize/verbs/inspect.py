@@ -14,7 +14,7 @@ def inspect(source: str, token: str | None = None) -> Inspection:
     origin = opened.source
     if isinstance(origin, GGUFFile):
         kind, kvs = "gguf", origin.kvs
-        arch = str(next((kv.value for kv in kvs if kv.key == "general.architecture"), "?"))
+        arch = kvs.arch or "?"
     else:
         model = model_of(origin)
         kind, kvs, arch = "checkpoint", model.kvs, model.arch

@@ -99,7 +99,7 @@ def _card_file(file: Path, record: Recorded | None) -> CardFile:
             reason="the SHA-256 of the file differs",
             hint="`quantize verify` says what is wrong; convert it again",
         )
-    number = next((kv.value for kv in opened.kvs if kv.key == "general.file_type"), None)
+    number = opened.kvs.value("general.file_type")
     named = next((one.name for one in FTYPES.values() if one.id == number), "GGUF")
     nbytes = sum(tensor.nbytes for tensor in tensors)
     weights = sum(count(tensor.shape) for tensor in tensors)
@@ -114,7 +114,7 @@ def _card_file(file: Path, record: Recorded | None) -> CardFile:
 
 
 def _facts(file: Path, repo: str, record: Recorded | None) -> CardFacts:
-    values = {kv.key: kv.value for kv in open_gguf(file).kvs}
+    kvs = open_gguf(file).kvs
     source = {} if record is None else record.source
-    name = str(values.get("general.name") or file.stem)
-    return CardFacts(name, repo, values, source.get("repo"), source.get("commit"))
+    name = str(kvs.value("general.name") or file.stem)
+    return CardFacts(name, repo, kvs, source.get("repo"), source.get("commit"))

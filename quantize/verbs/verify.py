@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
@@ -104,10 +103,10 @@ def _compare(
 def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
     """The options that the file was made with: the manifest's, else what its header tells."""
     options = _with_imatrix(options, opened, record)
-    is_adapter = _value(opened, "general.type") == "adapter"
+    is_adapter = opened.kvs.value("general.type") == "adapter"
     options = replace(options, adapter_only=is_adapter)
     if record is None:
-        number = _value(opened, "general.file_type")
+        number = opened.kvs.value("general.file_type")
         named = [one.name for one in FTYPES.values() if one.id == number]
         return replace(options, types=tuple(named[:1]) or ("auto",))
     made = record.options
@@ -151,10 +150,6 @@ def _at_commit(source: str, record: Recorded | None) -> str:
     return f"{repo}@{commit}" if commit and parse_hub_id(source) == (repo, None) else source
 
 
-def _value(opened: GGUFFile, key: str) -> Any:
-    return next((kv.value for kv in opened.kvs if kv.key == key), None)
-
-
 def _recipe(record: Recorded, file: str) -> Recipe:
     """Of a recorded file. Raises UsageError for a record that makes no sense."""
     name = str(record.output["type"])
@@ -193,7 +188,7 @@ def _with_imatrix(options: Options, opened: GGUFFile, record: Recorded | None) -
 
     Raises UsageError where another matrix is given, or one is and none was used.
     """
-    named = _value(opened, IMATRIX_FILE)
+    named = opened.kvs.value(IMATRIX_FILE)
     made = named if record is None else record.options.get("imatrix")
     if made is None and options.imatrix is None:
         return options

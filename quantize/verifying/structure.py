@@ -71,24 +71,24 @@ def _check_layout(file: GGUFFile, part: str, header: GGUFHeader, progress: Progr
 
 
 def _check_model(file: GGUFFile) -> None:
-    values = {kv.key: kv.value for kv in file.kvs}
-    arch = values.get("general.architecture")
+    kvs = file.kvs
+    arch = kvs.value("general.architecture")
     if not isinstance(arch, str):
         raise _wrong(file.file, "general.architecture", "the file does not name its architecture")
-    if values.get("general.type", "model") != "model":
+    if kvs.value("general.type", "model") != "model":
         return
     names = file.tensors
     if "token_embd.weight" not in names:
         raise _wrong(file.file, "token_embd.weight", "the tensor is missing")
     found = {int(match[1]) for match in map(_BLOCK.match, names) if match}
-    count = values.get(f"{arch}.block_count")
+    count = kvs.hparam("block_count")
     if isinstance(count, int):
         missing = sorted(set(range(count)) - found)
         if missing:
             raise _wrong(
                 file.file, f"blk.{missing[0]}", f"block {missing[0]} of {count} has no tensors"
             )
-        if found and max(found) >= count and f"{arch}.decoder_block_count" not in values:
+        if found and max(found) >= count and kvs.hparam("decoder_block_count") is None:
             raise _wrong(file.file, f"blk.{max(found)}", f"the key-values name {count} blocks")
     outputs = [OutputTensor(tensor.name, tensor.shape) for tensor in names.values()]
     try:

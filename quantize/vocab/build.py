@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from quantize.errors import UnsupportedError
-from quantize.formats.kv import KV, boolean
+from quantize.formats.kv import KV, KeyValues, boolean
 from quantize.registry import Registry
 from quantize.vocab.ends import missing_end
 from quantize.vocab.files import TokenizerFiles, VocabFiles
@@ -67,7 +67,7 @@ LOADERS: Registry[Loader] = Registry(
 )
 
 
-def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> list[KV]:
+def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> KeyValues:
     """All `tokenizer.*` key-values of a checkpoint, in llama.cpp's order.
 
     `vocab_size`: rows of the embedding; tokens are padded to it.
@@ -86,13 +86,8 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> list[
     space = _space_prefix(cached) if hints.space_prefix else []
     first, last = (space, []) if hints.space_prefix == "first" else ([], space)
     after = (*hints.after, *hints.by_size.get(vocab_size or 0, ()))
-    kvs = merged([*hints.before, *first, *kvs, *last, *after])
-    return merged([*kvs, *missing_end(cached, kvs)])
-
-
-def merged(kvs: Iterable[KV]) -> list[KV]:
-    """One entry a key: the first one's place, the last one's value."""
-    return list({kv.key: kv for kv in kvs}.values())
+    found = KeyValues.merged([*hints.before, *first, *kvs, *last, *after])
+    return KeyValues.merged([*found, *missing_end(cached, found)])
 
 
 def _space_prefix(files: TokenizerFiles) -> list[KV]:

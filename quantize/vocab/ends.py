@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from quantize.formats.kv import KV, u32
+from quantize.formats.kv import KV, KeyValues, u32
 from quantize.vocab.files import TokenizerFiles, VocabFiles, section
 from quantize.vocab.special import ID_KEYS, token_text
 from quantize.vocab.tokens import CONTROL, NORMAL, USER_DEFINED, is_id
@@ -22,24 +22,23 @@ END_TEXTS = frozenset({
 _MARK = re.compile(r"<.+>|\[.+\]")
 _END_KINDS = ("eos", "eot", "eom")
 _GENERATION_CONFIG = "generation_config.json"
-# TokenizerFiles that name EOS by its text.
+# Files that name EOS by its text.
 _WITH_TEXTS = ("tokenizer_config.json", "special_tokens_map.json")
 
 
-def end_tokens(files: VocabFiles, kvs: Iterable[KV]) -> dict[str, tuple[str, ...]]:
+def end_tokens(files: VocabFiles, kvs: KeyValues) -> dict[str, tuple[str, ...]]:
     """Text of every token that ends a turn -> what says so: files of the checkpoint, or GGUF keys.
 
     EOS, EOT and EOM of the key-values come first. A key is only named where no file says the same.
     """
-    found = {kv.key: kv.value for kv in kvs}
-    texts = found.get("tokenizer.ggml.tokens", ())
+    texts = kvs.value("tokenizer.ggml.tokens", ())
     keys: dict[str, str] = {}
     for key in (ID_KEYS[kind] for kind in _END_KINDS):
-        token_id: Any = found.get(key)
+        token_id: Any = kvs.value(key)
         if is_id(token_id) and token_id < len(texts):
             keys.setdefault(_text(texts, token_id), key)
     said: dict[str, list[str]] = {text: [] for text in keys}
-    types = found.get("tokenizer.ggml.token_type", ())
+    types = kvs.value("tokenizer.ggml.token_type", ())
     opened = TokenizerFiles(files)
     unknown = token_text((opened.json("tokenizer_config.json") or {}).get("unk_token"))
     for name, token_id in _said_by_files(opened, texts):
@@ -73,19 +72,18 @@ def _said_by_files(
         yield from ((name, token_id) for token_id in ids if token_id < len(texts))
 
 
-def missing_end(files: TokenizerFiles, kvs: Sequence[KV]) -> list[KV]:
+def missing_end(files: TokenizerFiles, kvs: KeyValues) -> list[KV]:
     """EOT for a model that llama.cpp could not stop: none of its end tokens is one it knows.
 
     Where llama.cpp ends at one of them, the others are left to the Modelfile's stops, so that the
     keys stay those of llama.cpp's converter.
     """
-    found = {kv.key: kv.value for kv in kvs}
-    texts = found.get("tokenizer.ggml.tokens", ())
+    texts = kvs.value("tokenizer.ggml.tokens", ())
     ends = [token_id for token_id in _generation_ends(files) if token_id < len(texts)]
-    known = {found.get(ID_KEYS[kind]) for kind in _END_KINDS}
+    known = {kvs.value(ID_KEYS[kind]) for kind in _END_KINDS}
     if any(token_id in known or _text(texts, token_id) in END_TEXTS for token_id in ends):
         return []
-    free = next((kind for kind in ("eot", "eom") if ID_KEYS[kind] not in found), None)
+    free = next((kind for kind in ("eot", "eom") if kvs.find(ID_KEYS[kind]) is None), None)
     return [u32(ID_KEYS[free], ends[0])] if ends and free else []
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from quantize import api
 from quantize.errors import UsageError
-from quantize.formats.kv import KV, f32, string, u32
+from quantize.formats.kv import KV, KeyValues, f32, string, u32
 from quantize.ollama.modelfile.existing import modelfile_of_gguf
 from quantize.ollama.modelfile.parameters import PARAMETERS, parse_parameter
 from quantize.ollama.modelfile.reading import read_modelfile as read_ours
@@ -83,7 +83,7 @@ def test_the_event(cli: Cli, gguf: Path) -> None:
 
 
 def test_a_system_text_that_a_modelfile_cannot_hold_is_said() -> None:
-    text = modelfile_of_gguf(["m.gguf"], GOOD.values(), None, Chosen(system="a\u00a0b"))
+    text = modelfile_of_gguf(["m.gguf"], KeyValues(GOOD.values()), None, Chosen(system="a\u00a0b"))
     assert 'are replaced in this text.\nSYSTEM "a b"\n' in text
 
 

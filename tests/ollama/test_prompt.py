@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from quantize.formats.kv import KV, KeyValues, string
 from quantize.ollama.modelfile.prompt import Prompt, prompt_of, source_of
 from quantize.ollama.modelfile.writing import modelfile
 from quantize.ollama.templates.capabilities import Capabilities, of_go, of_jinja, prefers_jinja
@@ -159,8 +159,9 @@ GGUF: dict[str, Any] = {
 }
 
 
-def getter(**changes: Any) -> Callable[[str], Any]:
-    return (GGUF | {f"tokenizer.{name}": value for name, value in changes.items()}).get
+def kvs_of(**changes: Any) -> KeyValues:
+    values = GGUF | {f"tokenizer.{name}": value for name, value in changes.items()}
+    return KeyValues(KV(key, "", value) for key, value in values.items())
 
 
 @pytest.mark.parametrize(
@@ -174,15 +175,13 @@ def getter(**changes: Any) -> Callable[[str], Any]:
     ],
 )
 def test_the_tokens_of_a_gguf_file(keys: dict[str, Any], adds: bool) -> None:  # noqa: FBT001
-    assert source_of(getter(**keys)) == Source("{{ messages }}", "<s>", "</s>", adds)
+    assert source_of(kvs_of(**keys)) == Source("{{ messages }}", "<s>", "</s>", adds)
 
 
 def test_a_gguf_file_without_template_or_tokens() -> None:
-    nothing: dict[str, Any] = {}
-    assert source_of(nothing.get) is None
-    assert source_of({**nothing, "tokenizer.chat_template": "x"}.get) == Source(
-        "x", "", "", adds_bos=False
-    )
+    assert source_of(KeyValues()) is None
+    alone = KeyValues([string("tokenizer.chat_template", "x")])
+    assert source_of(alone) == Source("x", "", "", adds_bos=False)
 
 
 ENDLESS = (

@@ -186,7 +186,7 @@ def test_blocks_that_come_first_and_are_others_take_their_number_with_them(
             edits=edits(["deepseek2.leading_dense_block_count=int:0"], "0"),
         ),
     )
-    assert planned.plans[0].value("deepseek2.leading_dense_block_count") == 0
+    assert planned.plans[0].kvs.value("deepseek2.leading_dense_block_count") == 0
 
 
 def test_names_that_are_in_no_entry_and_matrices_of_nothing_are_refused(

@@ -11,7 +11,7 @@ import pytest
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import UsageError
-from quantize.formats.kv import KV, u32
+from quantize.formats.kv import KV, KeyValues
 from quantize.planning.context_memory import context_memory
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.model import Model
@@ -48,13 +48,13 @@ def test_sizes_are_those_of_the_complete_plans(checkpoint: Folder, name: str) ->
         assert row.bits_per_weight == pytest.approx(plan.bits_per_weight, rel=1e-12)
 
 
-def kvs(arch: str, **facts: int | tuple[int, ...]) -> list[KV]:
-    found = []
+def kvs(arch: str, **facts: int | tuple[int, ...]) -> KeyValues:
+    found = [KV("general.architecture", "STRING", arch)]
     for key, value in facts.items():
         name = f"{arch}.{key.replace('__', '.')}"
         kind = "ARRAY[INT32]" if isinstance(value, tuple) else "UINT32"
         found.append(KV(name, kind, value))
-    return found
+    return KeyValues(found)
 
 
 def test_a_cache_is_as_large_as_the_models_authors_say() -> None:
@@ -63,14 +63,14 @@ def test_a_cache_is_as_large_as_the_models_authors_say() -> None:
         "llama", block_count=32, embedding_length=4096,
         attention__head_count=32, attention__head_count_kv=8,
     )  # fmt: skip
-    assert context_memory("llama", llama, 4096) == 4096 * 128 * 1024
+    assert context_memory(llama, 4096) == 4096 * 128 * 1024
     # DeepSeek-V3's report: latent attention keeps 512 + 64 numbers for a layer, 70.272 kB a token.
     deepseek = kvs(
         "deepseek2", block_count=61, embedding_length=7168, attention__head_count=128,
         attention__head_count_kv=1, attention__key_length=576, attention__value_length=512,
         attention__key_length_mla=192, attention__value_length_mla=128,
     )  # fmt: skip
-    assert context_memory("deepseek2", deepseek, 4096) == 4096 * 70_272
+    assert context_memory(deepseek, 4096) == 4096 * 70_272
 
 
 def test_a_window_bounds_the_layers_that_have_one() -> None:
@@ -79,7 +79,7 @@ def test_a_window_bounds_the_layers_that_have_one() -> None:
             "x", block_count=2, embedding_length=128, attention__head_count=1,
             attention__sliding_window=1024, attention__sliding_window_pattern=(1, 0),
         )  # fmt: skip
-        return context_memory("x", facts, context)
+        return context_memory(facts, context)
 
     assert memory(512) == 2 * 512 * 2 * 128 * 2
     # llama.cpp keeps the window and a batch of 512, padded to 256.
@@ -87,15 +87,13 @@ def test_a_window_bounds_the_layers_that_have_one() -> None:
 
 
 def test_models_without_attention_or_causality_keep_no_cache() -> None:
-    assert (
-        context_memory("bert", [u32("bert.block_count", 6), u32("bert.pooling_type", 1)], 512) == 0
-    )
+    assert context_memory(kvs("bert", block_count=6, pooling_type=1), 512) == 0
     mamba = kvs(
         "mamba", block_count=2, embedding_length=64, attention__head_count=0,
         ssm__inner_size=128, ssm__state_size=16, ssm__conv_kernel=4,
     )  # fmt: skip
     # Two layers of 3 x 128 numbers of convolution and 16 x 128 of state, in F32.
-    assert context_memory("mamba", mamba, 10**6) == 2 * (3 * 128 + 16 * 128) * 4
+    assert context_memory(mamba, 10**6) == 2 * (3 * 128 + 16 * 128) * 4
 
 
 def test_the_table_has_every_type_with_its_exact_size(cli: Cli, llama: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from quantize import api
 from quantize.errors import QuantizeError, UnsupportedError, UsageError
+from quantize.formats.kv import KeyValues
 from quantize.planning.model import Model, OutputTensor
 from quantize.planning.planner import refusal
 from quantize.recipes import UNSTEERED, Choice, Recipe, Steering, plain
@@ -199,7 +200,7 @@ def test_types_that_nothing_writes_or_reads_are_refused() -> None:
         ("F32", "I32", "unwritable-type"), ("I32", "F32", "undecodable-type"),
     ):  # fmt: skip
         output = OutputTensor("blk.0.ffn_up.weight", (32, 32), ("w",), stored=stored)
-        model = Model("model", "llama", (), [output])
+        model = Model("model", "llama", KeyValues(), [output])
         error = refusal(model, plain("F32"), [Choice(chosen, "test")])
         assert error is not None
         assert error.code == reference

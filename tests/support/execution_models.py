@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.execution import Settings, Written, run
-from quantize.formats.kv import string
+from quantize.formats.kv import KeyValues, string
 from quantize.planning.layout import lay_out
 from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan
@@ -89,7 +89,7 @@ def plan_of(outputs: Sequence[OutputTensor], type: str, max_size: int | None = N
     """All tensors of more than one dimension in the ggml type `type`, the others in F32."""
     choices = [Choice(type if len(output.shape) > 1 else "F32", "test") for output in outputs]
     kvs = (string("general.architecture", "llama"), string("general.name", type))
-    model = Model("model", "llama", kvs, outputs, max_size=max_size)
+    model = Model("model", "llama", KeyValues(kvs), outputs, max_size=max_size)
     return lay_out(model, plain("Q4_K_M"), choices)
 
 

@@ -287,7 +287,7 @@ def test_the_command(cli: Cli, checkpoint: Folder, tmp_path: Path, usual: list[s
         )
         assert document.read_text("utf-8") == text
         (everything,) = [one for one in json.loads(text)["totals"] if one["by"] == "all"]
-        shown = 100 * everything["weights_measured"] / everything["weights"]
+        shown = 100 * everything["weights_measured"] / everything["n_params"]
         assert line.endswith(f"{shown:.3g} %")
         assert f"{shown:.3g} % of the weights" in html.read_text("utf-8")
     ran = cli(*arguments, "--report", "--kernels", "numpy", "-o", str(tmp_path / "b"), "--json")

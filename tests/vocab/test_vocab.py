@@ -10,8 +10,8 @@ import pytest
 import tokenizers
 
 from quantize.architectures import ARCHITECTURES
-from quantize.formats.kv import KV, boolean, u32
-from quantize.vocab import LOADERS, VocabHints, build, end_tokens, merged
+from quantize.formats.kv import KeyValues, boolean, u32
+from quantize.vocab import LOADERS, VocabHints, build, end_tokens
 from quantize.vocab.decoding import BYTE_OF_LETTER, decode
 from quantize.vocab.proto import BPE, UNIGRAM, read_spec
 from tests.support.kit_models import MODELS
@@ -26,7 +26,7 @@ from tests.support.vocab_files import (
 )
 
 
-def kit_kvs(kit: Path, model: str) -> tuple[Folders, list[KV]]:
+def kit_kvs(kit: Path, model: str) -> tuple[Folders, KeyValues]:
     files = kit_files(kit, model)
     config = json.loads(files.read("config.json") or b"")
     family = ARCHITECTURES[config["architectures"][0]]
@@ -179,7 +179,7 @@ def test_a_family_names_special_tokens_only_where_the_checkpoint_does_not() -> N
 
 def test_a_later_value_keeps_the_earlier_place() -> None:
     first, second, third = u32("a", 1), u32("b", 2), u32("a", 3)
-    assert merged([first, second, third]) == [third, second]
+    assert KeyValues.merged([first, second, third]) == (third, second)
 
 
 def test_the_space_prefix_stands_where_the_family_writes_it() -> None:

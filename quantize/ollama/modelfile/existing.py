@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from quantize.errors import UsageError
-from quantize.formats.kv import KV
+from quantize.formats.kv import KeyValues
 from quantize.ollama.modelfile.facts import read_facts
 from quantize.ollama.modelfile.prompt import Prompt, prompt_of, special_tokens
 from quantize.ollama.modelfile.shards import shards_of
@@ -42,47 +41,45 @@ def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
             hint="name it in the Modelfile of its model: ADAPTER, or a second FROM line",
         )
     source = None if file.is_embedder else file.source
-    prompt = None if source is None else prompt_of(file.arch, source, special_tokens(file.value))
+    prompt = None if source is None else prompt_of(file.arch, source, special_tokens(file.kvs))
     names = [os.path.relpath(one.resolve(), folder.resolve()) for one in paths]
     return modelfile_of_gguf(
-        [name.replace(os.sep, "/") for name in names], file.kvs.values(), prompt, chosen
+        [name.replace(os.sep, "/") for name in names], file.kvs, prompt, chosen
     )
 
 
 def modelfile_of_gguf(
-    files: Sequence[str], kvs: Iterable[KV], prompt: Prompt | None, chosen: Chosen
+    files: Sequence[str], kvs: KeyValues, prompt: Prompt | None, chosen: Chosen
 ) -> str:
     """The text of a Modelfile, from the key-values of the GGUF file that it names.
 
     `files` are several if the model is split.
     """
-    found = {kv.key: kv for kv in kvs}
-    values = {key: kv.value for key, kv in found.items()}
     return modelfile(
         *files,
-        ends=end_tokens(_NoFiles(), found.values()),
-        generation=sampling_of(values.get),
+        ends=end_tokens(_NoFiles(), kvs),
+        generation=sampling_of(kvs),
         generation_source="the GGUF file",
-        license_name=license_named(values.get),
+        license_name=license_named(kvs),
         prompt=prompt,
-        is_embedder=f"{values.get('general.architecture')}.pooling_type" in values,
+        is_embedder=kvs.is_embedder,
         chosen=chosen,
     )
 
 
-def license_named(value: Callable[[str], Any]) -> str | None:
+def license_named(kvs: KeyValues) -> str | None:
     """What a model card said of the license: its name, and where it is."""
-    name = value("general.license.name") or value("general.license")
-    said = [text for text in (name, value("general.license.link")) if isinstance(text, str)]
+    name = kvs.value("general.license.name") or kvs.value("general.license")
+    said = [text for text in (name, kvs.value("general.license.link")) if isinstance(text, str)]
     return " ".join(said) or None
 
 
-def sampling_of(value: Callable[[str], Any]) -> dict[str, float]:
+def sampling_of(kvs: KeyValues) -> dict[str, float]:
     """The sampling defaults in a GGUF file, under generation_config.json's names."""
     return {
-        name: _shortest(value(key))
+        name: _shortest(value)
         for key, name in SAMPLING_KEYS.items()
-        if isinstance(value(key), int | float)
+        if isinstance(value := kvs.value(key), int | float)
     }
 
 

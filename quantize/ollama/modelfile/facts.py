@@ -9,7 +9,7 @@ from typing import Any
 
 from quantize.errors import DiskError
 from quantize.formats.gguf_read import read_header
-from quantize.formats.kv import KV
+from quantize.formats.kv import KV, KeyValues
 from quantize.ollama.modelfile.prompt import source_of
 from quantize.ollama.templates.translate import Source
 from quantize.tensors import StoredTensor
@@ -37,21 +37,21 @@ class Facts:
     """The header of one file. `odd` are key-values of types that make no sense."""
 
     path: Path
-    kvs: Mapping[str, KV]
+    kvs: KeyValues
     tensors: Mapping[str, StoredTensor]
     odd: tuple[KV, ...] = ()
 
     def value(self, key: str) -> Any:
         """A key's value, None if there is no such key."""
-        return self.kvs[key].value if key in self.kvs else None
+        return self.kvs.value(key)
 
     def hparam(self, name: str) -> Any:
         """The value of `ARCHITECTURE.name`."""
-        return self.value(f"{self.arch}.{name}")
+        return self.kvs.hparam(name)
 
     @property
     def arch(self) -> str:
-        return str(self.value("general.architecture") or "")
+        return self.kvs.arch
 
     @property
     def jinja(self) -> str:
@@ -59,7 +59,7 @@ class Facts:
 
     @property
     def is_embedder(self) -> bool:
-        return self.hparam("pooling_type") is not None
+        return self.kvs.is_embedder
 
     @property
     def is_model(self) -> bool:
@@ -70,7 +70,7 @@ class Facts:
     @property
     def source(self) -> Source | None:
         """The chat template, if there is one, and what the tokenizer says about it."""
-        return source_of(self.value)
+        return source_of(self.kvs)
 
 
 def read_facts(path: Path) -> Facts:
@@ -88,5 +88,5 @@ def read_facts(path: Path) -> Facts:
             "unreadable", "cannot be read", where=str(path), reason=error.strerror or str(error)
         ) from error
     odd = tuple(kv for kv in header.kvs if kv.type not in _TYPES.get(kv.key, {kv.type}))
-    kvs = {kv.key: kv for kv in header.kvs if kv not in odd}
+    kvs = KeyValues(kv for kv in header.kvs if kv not in odd)
     return Facts(path, kvs, header.tensors, odd)

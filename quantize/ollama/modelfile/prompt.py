@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from quantize.formats.kv import KeyValues
 from quantize.ollama.quoting import is_representable, quoted
 from quantize.ollama.templates import capabilities
 from quantize.ollama.templates.confined import translate_confined
@@ -58,19 +58,21 @@ _ADD_BOS_PRES = frozenset(
 )
 
 
-def source_of(value: Callable[[str], Any]) -> Source | None:
-    """The chat template of a GGUF file, whose key-values `value` gives, if it has one."""
-    jinja = value("tokenizer.chat_template")
+def source_of(kvs: KeyValues) -> Source | None:
+    """The chat template of a GGUF file, if it has one, and what the tokenizer says about it."""
+    jinja = kvs.value("tokenizer.chat_template")
     if jinja is None:
         return None
-    adds_bos = value("tokenizer.ggml.add_bos_token")
+    adds_bos = kvs.value("tokenizer.ggml.add_bos_token")
     if adds_bos is None:
         adds_bos = (
-            value("tokenizer.ggml.model") in _ADD_BOS_MODELS
-            or value("tokenizer.ggml.pre") in _ADD_BOS_PRES
+            kvs.value("tokenizer.ggml.model") in _ADD_BOS_MODELS
+            or kvs.value("tokenizer.ggml.pre") in _ADD_BOS_PRES
         )
-    tokens = value("tokenizer.ggml.tokens") or ()
-    bos, eos = (_token(tokens, value(f"tokenizer.ggml.{name}_token_id")) for name in ("bos", "eos"))
+    tokens = kvs.value("tokenizer.ggml.tokens") or ()
+    bos, eos = (
+        _token(tokens, kvs.value(f"tokenizer.ggml.{name}_token_id")) for name in ("bos", "eos")
+    )
     return Source(str(jinja), bos, eos, bool(adds_bos))
 
 
@@ -81,10 +83,10 @@ def _token(tokens: Sequence[str | bytes], token_id: int | None) -> str:
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
-def special_tokens(value: Callable[[str], Any]) -> frozenset[str]:
+def special_tokens(kvs: KeyValues) -> frozenset[str]:
     """The tokens of a GGUF file that are no ordinary text."""
-    types = value("tokenizer.ggml.token_type") or ()
-    tokens = value("tokenizer.ggml.tokens") or ()
+    types = kvs.value("tokenizer.ggml.token_type") or ()
+    tokens = kvs.value("tokenizer.ggml.tokens") or ()
     return frozenset(
         _token(tokens, token_id)
         for token_id, kind in enumerate(types)

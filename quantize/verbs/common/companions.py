@@ -48,11 +48,10 @@ def write_modelfiles(
 
 def _prompt(plan: Plan) -> Prompt | None:
     """None for a model without a chat template, or one that makes no text."""
-    source = source_of(plan.value)
-    is_embedder = plan.value(f"{plan.arch}.pooling_type") is not None
-    if source is None or is_embedder:
+    source = source_of(plan.kvs)
+    if source is None or plan.kvs.is_embedder:
         return None
-    return prompt_of(plan.arch, source, special_tokens(plan.value))
+    return prompt_of(plan.arch, source, special_tokens(plan.kvs))
 
 
 def _modelfile(prepared: Prepared, file: OutputFile, prompt: Prompt | None, chosen: Chosen) -> str:
@@ -69,9 +68,9 @@ def _modelfile(prepared: Prepared, file: OutputFile, prompt: Prompt | None, chos
         ends=end_tokens(origin, plan.kvs),
         generation=origin.read_json("generation_config.json"),
         license_text=origin.read(license_name) if license_name else None,
-        license_name=license_named(plan.value),
+        license_name=license_named(plan.kvs),
         prompt=prompt,
-        is_embedder=plan.value(f"{plan.arch}.pooling_type") is not None,
+        is_embedder=plan.kvs.is_embedder,
         chosen=chosen,
     )
 

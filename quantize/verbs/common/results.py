@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantize.execution import Needs, Shard
-from quantize.formats.kv import KV
+from quantize.formats.kv import KeyValues
 from quantize.planning.plan import Plan
 from quantize.tensors import Shape
 from quantize.verbs.common.comparison import Comparison
@@ -92,5 +92,5 @@ class Inspection:
     kind: str
     name: str
     arch: str
-    kvs: tuple[KV, ...]
+    kvs: KeyValues
     tensors: tuple[InspectedTensor, ...]

@@ -86,7 +86,7 @@ def scalar_types(pair: Pair) -> Iterator[Problem]:
             f"{odd.key} is {odd.type}, which makes no sense: to Ollama it is missing", _AGAIN
         )
     for pattern, wanted in _TYPES.items():
-        kv = pair.file.kvs.get(pattern.replace("?", pair.file.arch))
+        kv = pair.file.kvs.find(pattern.replace("?", pair.file.arch))
         if kv is not None and kv.type != wanted:
             yield error(
                 f"{kv.key} is {kv.type}, not {wanted}: to Ollama it is missing",
@@ -143,7 +143,7 @@ def context_length(pair: Pair) -> Iterator[Problem]:
 
 
 def finite_values(pair: Pair) -> Iterator[Problem]:
-    for kv in pair.file.kvs.values():
+    for kv in pair.file.kvs:
         is_array = isinstance(kv.value, tuple)
         values = kv.value if is_array else (kv.value,)
         if "FLOAT" not in kv.type or all(map(math.isfinite, values)):

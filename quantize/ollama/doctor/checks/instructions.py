@@ -112,7 +112,7 @@ def sampling(pair: Pair) -> Iterator[Problem]:
     if pair.modelfile is None:
         return
     written = pair.modelfile.parameters()
-    lost = [name for name in sampling_of(pair.file.value) if _PARAMETERS[name] not in written]
+    lost = [name for name in sampling_of(pair.file.kvs) if _PARAMETERS[name] not in written]
     # With none at all somebody forgot them; some may be left out with reason.
     if lost and not set(_PARAMETERS.values()) & written.keys():
         yield warning(

@@ -88,7 +88,7 @@ def _incomplete(file: Facts, blocks: Mapping[int, set[str]]) -> Iterator[Problem
 def _misshapen(file: Facts) -> Iterator[Problem]:
     outputs = [OutputTensor(tensor.name, tensor.shape) for tensor in file.tensors.values()]
     try:
-        check_shapes(Model(file.path.stem, file.arch, tuple(file.kvs.values()), outputs))
+        check_shapes(Model(file.path.stem, file.arch, file.kvs, outputs))
     except CheckpointError as problem:
         yield error(f"{problem.where}: {problem.message}: {_FAILS}", _AGAIN)
 
