@@ -100,3 +100,14 @@ class DiskError(QuantizeError):
 
 class VerificationError(QuantizeError):
     exit_code = EXIT_VERIFICATION
+
+
+def unreadable(where: str, error: OSError) -> DiskError:
+    """The error for a file of a person's that cannot be read."""
+    return DiskError(
+        "unreadable",
+        "cannot be read",
+        where=where,
+        reason=error.strerror or str(error),
+        hint="check the permissions of the file and of its folder",
+    )

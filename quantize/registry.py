@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -41,6 +41,17 @@ class Registry(Generic[T]):
 
     def nearest(self, key: str, limit: int = 3) -> list[str]:
         """Registered keys that look like `key`, the most alike first."""
-        folded = {name.casefold(): name for name in self.table}
-        found = difflib.get_close_matches(key.casefold(), folded, n=limit, cutoff=0.4)
-        return [folded[name] for name in found]
+        return nearest(key, self.table, limit)
+
+
+def nearest(key: str, names: Iterable[str], limit: int = 3) -> list[str]:
+    """The names that look like `key` in any case, the most alike first."""
+    folded = {name.casefold(): name for name in names}
+    found = difflib.get_close_matches(key.casefold(), folded, n=limit, cutoff=0.4)
+    return [folded[name] for name in found]
+
+
+def names_like(key: str, names: Iterable[str], limit: int = 3) -> str | None:
+    """The same as the reason of an error; None where nothing is like it."""
+    near = nearest(key, names, limit)
+    return f"names like it: {', '.join(near)}" if near else None

@@ -8,6 +8,7 @@ other way round. A tensor of one dimension is n rows of one column, so that what
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
@@ -99,7 +100,23 @@ GGML_TYPES = {
         GGMLType("Q2_0", 42, 64, 18),
     )
 }
+# The ggml types that hold a weight as it is, or rounded to fewer bits.
+FLOAT_TYPES = frozenset({"F32", "F16", "BF16"})
 GGML_TYPES_BY_ID = {t.id: t for t in GGML_TYPES.values()}
+
+
+# The beginning of the GGUF name of a tensor in a block.
+BLOCK = re.compile(r"blk\.(\d+)\.")
+
+
+def block_of(name: str) -> int | None:
+    """The number of the block that a tensor of this GGUF name belongs to.
+
+    >>> block_of("blk.12.attn_q.weight"), block_of("output_norm.weight")
+    (12, None)
+    """
+    match = BLOCK.match(name)
+    return int(match[1]) if match else None
 
 
 def count(shape: Shape) -> int:

@@ -1,8 +1,9 @@
-"""Sizes, counts and times as people write them."""
+"""Sizes, counts, times and lists as people write them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from quantize.errors import UsageError
 
@@ -62,3 +63,14 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def listed(names: Iterable[str], shown: int = 5) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d"], shown=2)
+    'a, b and 2 more'
+    """
+    names = list(names)
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")

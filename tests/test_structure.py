@@ -31,7 +31,7 @@ PACKAGE = ROOT / "quantize"
 FLOORS = (
     {"errors"},
     {"progress", "units"},
-    {"registry", "tensors"},
+    {"registry", "tensors", "arrays"},
     {"storage", "kernels"},
     {"storage.hub", "formats", "quantizers"},
     {"transforms"},

@@ -12,8 +12,7 @@ from quantize.architectures.hparams import Hparams
 from quantize.errors import CheckpointError
 from quantize.tensors import Shape
 from quantize.transforms import Transform
-
-_SHOWN = 8
+from quantize.units import listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +136,5 @@ def _shape(rule: TensorRule, target: str, originals: tuple[str, ...], hp: Hparam
         ) from error
 
 
-def _listed(
-    reference: str, message: str, names: list[str], hint: str | None = None
-) -> CheckpointError:
-    shown = ", ".join(names[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return CheckpointError(reference, message, where=names[0], reason=shown + more, hint=hint)
+def _listed(code: str, message: str, names: list[str], hint: str | None = None) -> CheckpointError:
+    return CheckpointError(code, message, where=names[0], reason=listed(names), hint=hint)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quantize.arrays import F32Array, U8Array
 from quantize.storage.source import ByteSource
-from quantize.tensors import Shape, StoredTensor
-
-F32Array = NDArray[np.float32]
-U8Array = NDArray[np.uint8]
+from quantize.tensors import (
+    Shape,
+    StoredTensor,
+)
 
 # read(stored tensor, offset within it, nbytes) -> memory of that many bytes
 Reader = Callable[[StoredTensor, int, int], memoryview]

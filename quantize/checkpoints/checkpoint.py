@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from quantize.checkpoints.base import F32Array, U8Array, Weight, read_stored
+from quantize.arrays import F32Array, U8Array
+from quantize.checkpoints.base import (
+    Weight,
+    read_stored,
+)
 from quantize.checkpoints.encodings import encoding_of, understanding
 from quantize.errors import CheckpointError
+from quantize.formats.json_file import parse_json
 from quantize.formats.safetensors import Header, read_header
 from quantize.formats.safetensors_index import check_files, join_shards, read_index
 from quantize.storage.source import ByteSource
-from quantize.tensors import StoredTensor
+from quantize.tensors import (
+    StoredTensor,
+)
 
 INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
@@ -52,16 +58,7 @@ class Checkpoint:
         data = self.read(name)
         if data is None:
             return None
-        try:
-            return json.loads(data.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(
-                "bad-json",
-                "not valid JSON",
-                where=name,
-                reason=str(error),
-                hint="download the file again",
-            ) from error
+        return parse_json(data, name)
 
     def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
         return self.weights[name].decode_rows(lo, hi, self._read)

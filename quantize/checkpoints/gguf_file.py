@@ -9,14 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight, read_stored
+from quantize.arrays import F32Array, U8Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+    read_stored,
+)
 from quantize.checkpoints.stored import read_rows, widen
 from quantize.formats.gguf_read import read_header
 from quantize.formats.gguf_split import PREFIX, check_parts
 from quantize.formats.kv import KeyValues
 from quantize.quantizers import QUANTIZERS
 from quantize.storage.source import ByteSource
-from quantize.tensors import GGML_TYPES, StoredTensor, as_rows
+from quantize.tensors import (
+    GGML_TYPES,
+    StoredTensor,
+    as_rows,
+)
 
 
 @dataclass(frozen=True, slots=True)

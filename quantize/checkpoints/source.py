@@ -9,7 +9,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array, U8Array, Weight
+from quantize.arrays import F32Array, U8Array
+from quantize.checkpoints.base import (
+    Weight,
+)
 
 Element = TypeVar("Element", np.float32, np.uint8)
 

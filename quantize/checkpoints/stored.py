@@ -13,10 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array, Reader, U8Array
+from quantize.arrays import F32Array, U8Array
+from quantize.checkpoints.base import (
+    Reader,
+)
 from quantize.kernels.floats import decode_bf16
 from quantize.kernels.small_floats import decode_e4m3, decode_e5m2, decode_e8m0
-from quantize.tensors import DTYPE_SIZES, StoredTensor, as_rows
+from quantize.tensors import (
+    DTYPE_SIZES,
+    StoredTensor,
+    as_rows,
+)
 
 NUMPY_DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2",

@@ -13,13 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array
+from quantize.arrays import F32Array
 from quantize.checkpoints.source import Source
 from quantize.errors import CheckpointError
 from quantize.execution.rows import planned_rows, row_ranges
 from quantize.kernels.floats import check_finite, f16_overflows
 from quantize.planning.plan import PlannedTensor
-from quantize.tensors import GGML_TYPES, Shape, as_rows
+from quantize.tensors import (
+    GGML_TYPES,
+    Shape,
+    as_rows,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.arrays import F32Array
 from quantize.kernels.workspace import scratch
-
-F32Array = NDArray[np.float32]
 
 # Elements at once: two float64 arrays of it stay in a core's own cache.
 _PIECE = 1 << 15

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array, U8Array
+from quantize.arrays import F32Array, U8Array
 from quantize.formats.imatrix import LARGEST, ImatrixEntry
 from quantize.planning.plan import PlannedTensor
 from quantize.quantizers.base import Quantizer

@@ -22,6 +22,7 @@ from quantize.errors import DiskError
 from quantize.execution.error_sums import TensorQuality
 from quantize.execution.ranges import Done
 from quantize.planning.plan import Task
+from quantize.storage.durable import sync_file, sync_folder
 from quantize.storage.sink import disk_error, partial_path
 
 # What the bytes depend on -> what a person is told when it differs.
@@ -101,7 +102,7 @@ class Journal:
         with _told(self.path):
             self._sync()
             self._append(dict(facts))
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
 
     def clear(self) -> None:
         """Forget everything, to be done before the data file goes."""
@@ -136,7 +137,7 @@ class Journal:
 
     def _sync(self) -> None:
         for partial in self.partials:
-            _sync(partial)
+            sync_file(partial)
 
     def _append(self, document: object) -> None:
         line = json.dumps(document, separators=(",", ":")).encode() + b"\n"
@@ -187,22 +188,3 @@ def _lock(fd: int) -> None:
         # Some network file systems have no locks; they are no reason not to work.
         if error.errno in _LOCKED:
             raise
-
-
-def _sync(path: Path) -> None:
-    """Everything that any process wrote to the file reaches the disk."""
-    fd = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name reaches the disk. Windows has no such thing for folders."""
-    if os.name != "nt":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -8,10 +8,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array, U8Array
+from quantize.arrays import F32Array, U8Array
 from quantize.checkpoints.source import Element, Source, gather_rows
 from quantize.planning.plan import PlannedTensor
-from quantize.tensors import Shape, as_rows
+from quantize.tensors import (
+    Shape,
+    as_rows,
+)
 from quantize.transforms import ZEROS, RowTransform, WholeTensorTransform, split_at_whole
 
 

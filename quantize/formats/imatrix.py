@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
+from quantize.arrays import F32Array
 from quantize.errors import CheckpointError
 from quantize.storage.local import read_into
-
-F32Array = NDArray[np.float32]
 
 # Means of squared activations are far below. With larger ones, sums of float32 may overflow.
 LARGEST = 1e15

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.formats.imatrix import F32Array, Imatrix, ImatrixEntry
+from quantize.arrays import F32Array
+from quantize.formats.imatrix import (
+    Imatrix,
+    ImatrixEntry,
+)
 
 _NAMED = 3  # columns of a tensor at either end
 

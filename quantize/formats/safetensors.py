@@ -8,7 +8,6 @@ it is checked against the size of the file.
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from quantize.errors import CheckpointError, UnsupportedError
+from quantize.formats.json_file import parse_json
 from quantize.tensors import DTYPE_SIZES, StoredTensor
 
 # The limit of the reference implementation (safetensors/src/tensor.rs).
@@ -91,16 +91,7 @@ def _parse_object(data: bytes, where: str) -> dict[str, Any]:
             found[key] = value
         return found
 
-    try:
-        parsed = json.loads(data, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            "bad-json",
-            "not valid JSON",
-            where=where,
-            reason=str(error),
-            hint=_DOWNLOAD_AGAIN,
-        ) from error
+    parsed = parse_json(data, where, object_of=unique)
     if not isinstance(parsed, dict):
         raise _contradiction(where, f"a JSON object is expected, not {type(parsed).__name__}")
     return parsed

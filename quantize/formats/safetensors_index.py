@@ -5,15 +5,14 @@ Only `weight_map` is used. Its metadata (total_size) is wrong in many published 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 from quantize.errors import CheckpointError
+from quantize.formats.json_file import parse_json
 from quantize.formats.safetensors import Header
 from quantize.tensors import StoredTensor
-
-_SHOWN = 5
+from quantize.units import listed
 
 
 def read_index(data: bytes, where: str) -> dict[str, str]:
@@ -21,16 +20,7 @@ def read_index(data: bytes, where: str) -> dict[str, str]:
 
     Raises CheckpointError if it is no index, or names a file outside the checkpoint's folder.
     """
-    try:
-        parsed = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            "bad-json",
-            "not valid JSON",
-            where=where,
-            reason=str(error),
-            hint="download the file again",
-        ) from error
+    parsed = parse_json(data, where)
     weight_map = parsed.get("weight_map") if isinstance(parsed, dict) else None
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError("bad-index", "no weight_map that maps tensors to files", where=where)
@@ -54,7 +44,7 @@ def check_files(weight_map: Mapping[str, str], present: Collection[str], where: 
     if missing:
         raise CheckpointError(
             "missing-shards",
-            f"{_count(missing, 'file')} of the index missing: {_listed(missing)}",
+            f"{_count(missing, 'file')} of the index missing: {listed(missing)}",
             where=where,
             hint="download the checkpoint again, all its files",
         )
@@ -77,7 +67,7 @@ def join_shards(
     if missing:
         raise CheckpointError(
             "missing-tensors",
-            f"{_count(missing, 'tensor')} of the index in no shard: {_listed(missing)}",
+            f"{_count(missing, 'tensor')} of the index in no shard: {listed(missing)}",
             where=where,
             hint="download it again: the index and the shards are of different versions",
         )
@@ -85,7 +75,7 @@ def join_shards(
     if extra:
         raise CheckpointError(
             "unlisted-tensors",
-            f"{_count(extra, 'tensor')} of the shards not in the index: {_listed(extra)}",
+            f"{_count(extra, 'tensor')} of the shards not in the index: {listed(extra)}",
             where=where,
             hint="remove shards that belong to another checkpoint, or download it again",
         )
@@ -105,9 +95,3 @@ def _stays_inside(file: str) -> bool:
 
 def _count(names: list[str], noun: str) -> str:
     return f"1 {noun}" if len(names) == 1 else f"{len(names)} {noun}s"
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from quantize.checkpoints.base import F32Array
+from quantize.arrays import F32Array
 from quantize.checkpoints.source import Source
 from quantize.execution.error_sums import TensorQuality, measure
 from quantize.execution.memory import check_needed, limits_of, task_memory
@@ -15,7 +15,10 @@ from quantize.execution.rows import planned_rows, row_ranges
 from quantize.execution.settings import Settings
 from quantize.planning.plan import PlannedTensor, RowRange
 from quantize.progress import Progress
-from quantize.tensors import as_rows, count
+from quantize.tensors import (
+    as_rows,
+    count,
+)
 
 _F32 = 4  # bytes that each weight is when it is compared: the unit of the progress
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array
+from quantize.arrays import F32Array
 from quantize.checkpoints.source import Source
 from quantize.execution.checks import check_rows
 from quantize.execution.importance import importance_at
@@ -25,7 +25,9 @@ from quantize.measuring.tensor_errors import run_within
 from quantize.planning.plan import PlannedTensor, RowRange
 from quantize.progress import Progress
 from quantize.quantizers import load
-from quantize.tensors import count
+from quantize.tensors import (
+    count,
+)
 
 # Enough that the error of the mean is below a hundredth of it: weights of a tensor are much alike.
 _SAMPLE = 1 << 15

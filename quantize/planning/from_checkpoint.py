@@ -22,6 +22,7 @@ from quantize.formats.kv import KeyValues
 from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
+from quantize.registry import names_like
 from quantize.tensors import as_rows
 from quantize.transforms import RoundToF16, Transform, chain
 from quantize.vocab.build import VocabHints, build
@@ -102,17 +103,17 @@ def family_of(checkpoint: Checkpoint, arch: str | None) -> Family:
         if name in ARCHITECTURES:
             return ARCHITECTURES[name].for_config(lift_text_part(checkpoint.config))
     wanted = names[0] if names else "no architecture"
-    near = ARCHITECTURES.nearest(wanted)
     fits = [] if arch else _fitting(checkpoint)
-    reason = f"names like it: {', '.join(near)}" if near else None
+    reason = names_like(wanted, ARCHITECTURES)
     if fits:
         reason = f"its tensors and hparams fit {', '.join(fits)}"
+    likely = fits or ARCHITECTURES.nearest(wanted) or ["NAME"]
     raise UnsupportedError(
         "unknown-architecture",
         f"{wanted!r} is not an architecture that can be converted",
         where="--arch" if arch else "config.json: architectures",
         reason=reason,
-        hint=f"--arch {(fits or near or ['NAME'])[0]} if the model is one of that kind; "
+        hint=f"--arch {likely[0]} if the model is one of that kind; "
         "`quantize architectures` lists them all",
     )
 

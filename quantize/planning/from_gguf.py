@@ -7,9 +7,7 @@ from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KeyValues, string
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
-from quantize.tensors import StoredTensor
-
-_FLOATS = {"F32", "F16", "BF16"}
+from quantize.tensors import FLOAT_TYPES, StoredTensor
 
 
 def model_of_gguf(
@@ -37,7 +35,7 @@ def model_of_gguf(
             tensor.name,
             tensor.shape,
             (tensor.name,),
-            exact_type=None if tensor.dtype in _FLOATS else tensor.dtype,
+            exact_type=None if tensor.dtype in FLOAT_TYPES else tensor.dtype,
             stored=tensor.dtype,
             kept=keep_quantized,
             file=files[tensor.file] if keep_split else 0,

@@ -6,7 +6,7 @@ their names and a matrix of another size ends the work.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PureWindowsPath
 
@@ -19,6 +19,7 @@ from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.recipes.categories import OUTPUT, TOKEN_EMBD, category
 from quantize.tensors import GGML_TYPES
+from quantize.units import listed
 
 _PREFIX = "quantize.imatrix."
 IMATRIX_FILE = f"{_PREFIX}file"
@@ -152,7 +153,7 @@ def notes_on_imatrix(imatrix: Imatrix, plans: Sequence[Plan]) -> Iterator[str]:
         ],
     }.items():
         if found:
-            yield f"imatrix: {what} {_listed(found)}"
+            yield f"imatrix: {what} {listed(found, _LISTED)}"
     yield from _on_values(
         {name: tensor.imatrix for name, tensor in tensors.items() if tensor.imatrix is not None}
     )
@@ -170,26 +171,20 @@ def _on_values(used: Mapping[str, ImatrixEntry]) -> Iterator[str]:
         count = sum(entry.unseen for entry in unseen.values())
         total = sum(len(entry.counts) for entry in used.values() if len(entry.counts) > 1)
         yield (
-            f"imatrix: {count} of {total} expert matrices were never seen, in {_listed(unseen)}: "
-            "all of their columns count alike"
+            f"imatrix: {count} of {total} expert matrices were never seen, "
+            f"in {listed(unseen, _LISTED)}: all of their columns count alike"
         )
     zeros = {name: entry for name, entry in used.items() if entry.zeros}
     if zeros:
         count = sum(entry.zeros for entry in zeros.values())
         yield (
-            f"imatrix: {count} columns have the importance 0, in {_listed(zeros)}: "
+            f"imatrix: {count} columns have the importance 0, in {listed(zeros, _LISTED)}: "
             "a block of such columns loses its weights, as with llama-quantize"
         )
     extreme = [name for name, entry in used.items() if entry.largest > LARGEST]
     if extreme:
         largest = max(used[name].largest for name in extreme)
         yield (
-            f"imatrix: importances up to {largest:.1e}, in {_listed(extreme)}: "
+            f"imatrix: importances up to {largest:.1e}, in {listed(extreme, _LISTED)}: "
             "too large to compute with, so that all columns of such a matrix count alike"
         )
-
-
-def _listed(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:_LISTED])
-    more = len(names) - _LISTED
-    return f"{shown} and {more} more" if more > 0 else shown

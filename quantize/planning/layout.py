@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from quantize.formats.gguf import TensorEntry, data_offsets, encode_header
@@ -12,10 +11,8 @@ from quantize.planning.model import Model, OutputTensor
 from quantize.planning.parts import file_numbers, kvs_of_file
 from quantize.planning.plan import Plan, PlannedFile, PlannedTensor
 from quantize.recipes import FTYPES, Choice, Recipe
-from quantize.tensors import GGML_TYPES, Shape, tensor_nbytes
+from quantize.tensors import FLOAT_TYPES, GGML_TYPES, Shape, block_of, tensor_nbytes
 
-_BLOCK = re.compile(r"blk\.(\d+)\.")
-_FLOATS = ("F32", "F16", "BF16")
 VERSION = u32("general.quantization_version", 2)  # ggml.h, GGML_QNT_VERSION
 
 
@@ -25,8 +22,8 @@ def file_order(name: str) -> tuple[int, str]:
     llama.cpp's model loader keeps its tensors in this order (weight_name_comparer), and
     llama-quantize writes them so.
     """
-    block = _BLOCK.match(name)
-    return (int(block[1]) if block else -1, name)
+    block = block_of(name)
+    return (-1 if block is None else block, name)
 
 
 def written_shape(shape: Shape) -> Shape:
@@ -111,6 +108,6 @@ def _imatrix(output: OutputTensor, choice: Choice) -> ImatrixEntry | None:
 
 def _file_type_id(recipe: Recipe, choices: Sequence[Choice]) -> int:
     """A float file with experts in MXFP4 is called by their type, as llama.cpp's converter does."""
-    if recipe.mix.default in _FLOATS and any(choice.type == "MXFP4" for choice in choices):
+    if recipe.mix.default in FLOAT_TYPES and any(choice.type == "MXFP4" for choice in choices):
         return FTYPES["MXFP4_MOE"].id
     return recipe.id

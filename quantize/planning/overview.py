@@ -11,11 +11,10 @@ from quantize.formats.gguf import data_offsets
 from quantize.planning.model import Model, in_one_file
 from quantize.planning.planner import make_plans, writable
 from quantize.recipes import FTYPES, UNSTEERED, FileType, Steering, plain
-from quantize.tensors import count, tensor_nbytes
+from quantize.tensors import FLOAT_TYPES, count, tensor_nbytes
 from quantize.units import format_bytes
 
 # A type of floats is worth its size only where the source has them.
-_FLOATS = frozenset({"F32", "F16", "BF16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def best_that_fits(
     `stored` are the dtypes of the source: no type of floats is better than those. Raises UsageError
     if none fits.
     """
-    candidates = [row for row in rows if row.file_type.default not in _FLOATS - set(stored)]
+    candidates = [row for row in rows if row.file_type.default not in FLOAT_TYPES - set(stored)]
     for row in candidates:
         if row.nbytes + beside <= limit:
             return row

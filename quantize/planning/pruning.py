@@ -8,7 +8,6 @@ blocks: llama.cpp would not load it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,8 +15,8 @@ from quantize.errors import UsageError
 from quantize.formats.imatrix import Imatrix
 from quantize.formats.kv import KeyValues, u32
 from quantize.planning.model import Model
+from quantize.tensors import BLOCK, block_of
 
-_BLOCK = re.compile(r"blk\.(\d+)\.")
 _OPTION = "--prune-layers"
 # Arrays that may be as long as the model is deep, but are not about blocks.
 _OTHER_ARRAYS = {"rope.dimension_sections"}
@@ -48,7 +47,8 @@ def prune(model: Model, layers: Sequence[int]) -> Model:
 
 def numbers_without(model: Model, layers: Sequence[int]) -> Numbers:
     """The new number of each block but `layers`."""
-    found = [int(match[1]) for output in model.outputs if (match := _BLOCK.match(output.name))]
+    blocks = (block_of(output.name) for output in model.outputs)
+    found = [block for block in blocks if block is not None]
     numbers: dict[int, int] = {}
     following = 0
     for block in sorted(set(found).difference(layers)):
@@ -60,7 +60,7 @@ def numbers_without(model: Model, layers: Sequence[int]) -> Numbers:
 
 def renamed(name: str, numbers: Numbers) -> str | None:
     """The tensor's new name; None if its block goes."""
-    block = _BLOCK.match(name)
+    block = BLOCK.match(name)
     if block is None:
         return name
     number = numbers.get(int(block[1]))
@@ -92,7 +92,7 @@ def _check(model: Model, layers: Sequence[int], numbers: Numbers) -> None:
     prefix = f"{model.arch}."
     values = {kv.key.removeprefix(prefix): kv for kv in model.kvs if kv.key.startswith(prefix)}
     count = values["block_count"].value if "block_count" in values else 0
-    if any("blk." in output.name and not _BLOCK.match(output.name) for output in model.outputs):
+    if any("blk." in output.name and block_of(output.name) is None for output in model.outputs):
         raise _refused("they are of several kinds, which would be numbered as one")
     if not numbers or layers[-1] >= count:
         raise UsageError(

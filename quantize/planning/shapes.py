@@ -7,11 +7,10 @@ architectures are looked at.
 
 from __future__ import annotations
 
-import re
-
 from quantize.errors import CheckpointError
 from quantize.formats.kv import KeyValues
 from quantize.planning.model import Model, OutputTensor
+from quantize.tensors import BLOCK
 
 # GGUF name (without a block number) -> the hparam that its last dimension must equal.
 _COLS = {
@@ -32,19 +31,18 @@ _ROWS = {
     "attn_k.weight": ("attention.head_count_kv", "attention.key_length"),
     "attn_v.weight": ("attention.head_count_kv", "attention.value_length"),
 }
-_BLOCK = re.compile(r"blk\.\d+\.")
 
 
 def check_shapes(model: Model) -> None:
     """Raise CheckpointError("shape-mismatch") where a tensor contradicts the key-values."""
     values = model.kvs.hparams
     for output in model.outputs:
-        hparam = _COLS.get(_BLOCK.sub("", output.name), "")
+        hparam = _COLS.get(BLOCK.sub("", output.name), "")
         expected = values.get(hparam)
         if isinstance(expected, int) and output.shape[-1] != expected:
             raise _mismatch(output.name, output.shape[-1], hparam, expected)
         varies = "attention.key_length_swa" in values  # windowed blocks have heads of another size
-        heads, size = (values.get(key) for key in _ROWS.get(_BLOCK.sub("", output.name), ("", "")))
+        heads, size = (values.get(key) for key in _ROWS.get(BLOCK.sub("", output.name), ("", "")))
         if isinstance(heads, int) and isinstance(size, int) and not varies:
             _check_heads(output, heads * size)
         if output.name == "token_embd.weight":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from quantize.recipes.choosing import Choice, Tensor, choose
 from quantize.recipes.facts import ModelFacts
-from quantize.recipes.ftypes import FTYPES, FileType, file_type
+from quantize.recipes.ftypes import FTYPES, FileType, file_type, file_type_of_id
 from quantize.recipes.recipe import Recipe, plain
 from quantize.recipes.steering import UNSTEERED, Steering, TypeRule
 
@@ -23,5 +23,6 @@ __all__ = [
     "TypeRule",
     "choose",
     "file_type",
+    "file_type_of_id",
     "plain",
 ]

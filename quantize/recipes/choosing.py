@@ -5,7 +5,6 @@ Source: src/llama-quant.cpp of llama.cpp, llama_tensor_get_type and tensor_requi
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +16,8 @@ from quantize.recipes.fallback import falls_back, fitting
 from quantize.recipes.mixes import Place, rows_of
 from quantize.recipes.recipe import Recipe
 from quantize.recipes.steering import TypeRule
-from quantize.tensors import GGML_TYPES, Shape
+from quantize.tensors import BLOCK, FLOAT_TYPES, GGML_TYPES, Shape
 
-_FLOATS = {"F32", "F16", "BF16"}
-_BLOCK = re.compile(r"blk\.(\d+)\.")
 IN_NEED_OF_IMATRIX = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS"}
 # ggml.c, ggml_quantize_requires_imatrix: it ends the process, where others only lose much.
 _NOTHING_WITHOUT_IMATRIX = {"IQ1_S", "IQ2_XXS", "IQ2_XS"}
@@ -96,7 +93,7 @@ class _Walk:
             return _demanded(tensor, steering.embedding_type, "--token-embedding-type")
         if steering.output_type and kind == OUTPUT:
             return _demanded(tensor, steering.output_type, "--output-tensor-type")
-        if mix.default in _FLOATS:
+        if mix.default in FLOAT_TYPES:
             return Choice(mix.default, f"{mix.name}: every matrix")
         if rule is not None:
             wanted, why = rule.type, rule.said
@@ -130,7 +127,7 @@ class _Walk:
 
     def _slot(self, kind: str, tensor: Tensor) -> Place:
         number = layer = self._seen[kind]
-        block = _BLOCK.match(tensor.name)
+        block = BLOCK.match(tensor.name)
         if kind != ATTN_V and block and self._facts.expert_count > 1:
             # With experts a layer may have several of a kind, so that counting says nothing.
             layer = int(block[1])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from quantize.errors import UnsupportedError
+from quantize.registry import names_like
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +63,20 @@ _BY_ANY_NAME = {name: ftype for ftype in FTYPES.values() for name in (ftype.name
 _BY_ID = {str(ftype.id): ftype for ftype in FTYPES.values()}
 
 
+def file_type_of_id(number: object) -> FileType | None:
+    """The file type that a GGUF file names by general.file_type."""
+    return _BY_ID.get(str(number))
+
+
 def file_type(name: str) -> FileType:
     """The file type of that name, alias or id, in any case. Raises UnsupportedError."""
     wanted = name.strip().upper().replace("-", "_")
     found = _BY_ANY_NAME.get(wanted) or _BY_ID.get(wanted)
     if found is not None:
         return found
-    near = difflib.get_close_matches(wanted, _BY_ANY_NAME, n=3, cutoff=0.5)
     raise UnsupportedError(
         "unknown-type",
         f"{name!r} is no file type",
-        reason=f"names like it: {', '.join(near)}" if near else None,
+        reason=names_like(wanted, _BY_ANY_NAME),
         hint="`quantize types` lists them all",
     )

@@ -13,11 +13,9 @@ mixes give more bits to the same kinds.
 
 from __future__ import annotations
 
-import re
-
 from quantize.recipes.categories import ATTN_K, ATTN_Q, FFN_DOWN, OUTPUT, TOKEN_EMBD, category
+from quantize.tensors import BLOCK
 
-_BLOCK = re.compile(r"blk\.(\d+)\.")
 # For each block of the model, of matrices outside of blocks.
 _BY_BLOCKS = {OUTPUT: 20.0, TOKEN_EMBD: 8.0}
 _INSIDE = {ATTN_Q: 0.5, ATTN_K: 0.5, FFN_DOWN: 2.5}
@@ -30,7 +28,7 @@ def sensitivity(name: str, n_layers: int, *, tied: bool) -> float:
     `tied`: the token embedding is the output matrix as well.
     """
     kind = category(name)
-    block = _BLOCK.match(name)
+    block = BLOCK.match(name)
     if block is not None:
         layer = int(block[1])
         place = _FIRST if layer == 0 else _LAST if layer == n_layers - 1 else 1.0

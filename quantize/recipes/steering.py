@@ -6,17 +6,15 @@ and parse_ggml_type; what they decide: src/llama-quant.cpp, llama_tensor_get_typ
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from quantize.errors import UsageError
 from quantize.recipes.layers import Layers
 from quantize.recipes.patterns import compiled
-from quantize.tensors import GGML_TYPES
+from quantize.registry import names_like
+from quantize.tensors import BLOCK, GGML_TYPES
 
-_BLOCK = re.compile(r"blk\.(\d+)\.")
 # Types of numbers that are no weights, in which nothing can be quantized.
 _NO_WEIGHTS = {"I8", "I16", "I32", "I64", "F64"}
 TENSOR_TYPES = tuple(name for name in GGML_TYPES if name not in _NO_WEIGHTS)
@@ -46,7 +44,7 @@ class TypeRule:
             return False
         if self.categories and category not in self.categories:
             return False
-        block = _BLOCK.match(name)
+        block = BLOCK.match(name)
         return self.layers is None or (
             block is not None and self.layers.hold(int(block[1]), n_layers)
         )
@@ -88,12 +86,11 @@ def tensor_type(name: str, where: str) -> str:
     wanted = name.strip().upper()
     if wanted in TENSOR_TYPES:
         return wanted
-    near = difflib.get_close_matches(wanted, TENSOR_TYPES, n=3, cutoff=0.5)
     raise UsageError(
         "unknown-tensor-type",
         f"{name!r} is no type of a tensor",
         where=where,
-        reason=f"names like it: {', '.join(near)}" if near else None,
+        reason=names_like(wanted, TENSOR_TYPES),
         hint=f"one of {', '.join(TENSOR_TYPES)}",
     )
 

@@ -6,7 +6,6 @@ tensor's rows do. The layout of a weight that a family transposes is the one tha
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.mapping import Mapped, map_tensors
 from quantize.checkpoints.adapters.alone import FACTORS, LoneAdapter
-from quantize.errors import CheckpointError, UnsupportedError, UsageError
+from quantize.errors import UnsupportedError, UsageError
+from quantize.formats.json_file import parse_json
 from quantize.formats.kv import KeyValues, array, f32, string
 from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.from_checkpoint import family_of
@@ -133,7 +133,7 @@ def _config(base: str, opened: OpenedAdapter, token: str | None) -> Any:
     """config.json of the base: in a folder, beside the adapter's own, or on the Hub."""
     for folder in (Path(base).expanduser(), Path(opened.location).expanduser() / base):
         if base and (folder / "config.json").is_file():
-            return _parsed((folder / "config.json").read_bytes(), str(folder))
+            return parse_json((folder / "config.json").read_bytes(), str(folder / "config.json"))
     repository = parse_hub_id(base)
     if repository is None:
         raise UsageError(
@@ -145,17 +145,4 @@ def _config(base: str, opened: OpenedAdapter, token: str | None) -> Any:
         )
     found = pin_or_cached(*repository, token)
     files = LocalFolder(found.path) if isinstance(found, Snapshot) else HubFiles(found)
-    return _parsed(files.read_all("config.json", _LARGEST_CONFIG), base)
-
-
-def _parsed(data: bytes, where: str) -> Any:
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            "bad-json",
-            "not valid JSON",
-            where=f"{where}: config.json",
-            reason=str(error),
-            hint="download the file again",
-        ) from error
+    return parse_json(files.read_all("config.json", _LARGEST_CONFIG), f"{base}: config.json")

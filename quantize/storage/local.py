@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from quantize.errors import CheckpointError, DiskError, UsageError
+from quantize.errors import CheckpointError, UsageError, unreadable
 
 # Some systems refuse to read 2 GiB or more at once.
 _READ_AT_ONCE = 1 << 30
@@ -39,7 +39,7 @@ class LocalFolder:
             self._files = dict(sorted(_list(path, depth=1)))
             self._outside = {name for name in self._files if not _stays_inside(path, path / name)}
         except OSError as error:
-            raise _unreadable(str(path), error) from error
+            raise unreadable(str(path), error) from error
 
     def files(self) -> Mapping[str, int]:
         return self._files
@@ -119,7 +119,7 @@ def read_into(path: Path, name: str, offset: int, view: memoryview) -> None:
                     raise too_short(name, end, end - len(view))
                 view = view[done:]
     except OSError as error:
-        raise _unreadable(name, error) from error
+        raise unreadable(name, error) from error
 
 
 def sha256_of(path: Path, goes_on: Callable[[], bool] = lambda: True) -> str:
@@ -131,7 +131,7 @@ def sha256_of(path: Path, goes_on: Callable[[], bool] = lambda: True) -> str:
             while goes_on() and (done := file.readinto(piece)):
                 sha.update(piece[:done])
     except OSError as error:
-        raise _unreadable(str(path), error) from error
+        raise unreadable(str(path), error) from error
     return sha.hexdigest()
 
 
@@ -148,14 +148,4 @@ def too_short(name: str, end: int, size: int) -> CheckpointError:
         where=name,
         reason=f"the file ends at byte {size}",
         hint="download the file again",
-    )
-
-
-def _unreadable(where: str, error: OSError) -> DiskError:
-    return DiskError(
-        "unreadable",
-        "cannot be read",
-        where=where,
-        reason=error.strerror or str(error),
-        hint="check the permissions of the file and of its folder",
     )

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from quantize.errors import DiskError
+from quantize.storage.durable import sync_folder
 from quantize.units import format_bytes
 
 # Ends the name of a file that made room for a new one.
@@ -109,7 +110,7 @@ class PartialFile:
             os.fsync(self._fd)
             self._close()
             self.partial.replace(self.final)
-            _sync_folder(self.final.parent)
+            sync_folder(self.final.parent)
         except OSError as error:
             raise disk_error(self.final, error) from error
 
@@ -148,16 +149,6 @@ def disk_error(path: Path, error: OSError) -> DiskError:
         error.errno or 0, ("cannot-write", "cannot be written", "try another folder with --output")
     )
     return DiskError(code, message, where=str(path), reason=own_words, hint=hint)
-
-
-def _sync_folder(folder: Path) -> None:
-    """The rename itself must reach the disk. Windows has no such thing for folders."""
-    if os.name != "nt":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def make_folder(folder: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from quantize.transforms.base import (
     IDENTITY,
     ZEROS,
-    F32Array,
     Identity,
     Piece,
     Rows,
@@ -55,7 +54,6 @@ __all__ = [
     "ZEROS",
     "Add",
     "Every",
-    "F32Array",
     "FirstRows",
     "Identity",
     "Join",

@@ -20,9 +20,11 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.tensors import Shape
+from quantize.arrays import F32Array
+from quantize.tensors import (
+    Shape,
+)
 
-F32Array = NDArray[np.float32]
 Rows = NDArray[np.int64]
 # (which source, which of its rows), in output order. ZEROS: as many rows of zeros, of no source.
 Piece = tuple[int, Rows]

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.tensors import Shape, as_rows
+from quantize.arrays import F32Array
+from quantize.tensors import (
+    Shape,
+    as_rows,
+)
 from quantize.transforms.base import (
     IDENTITY,
     ZEROS,
-    F32Array,
     Piece,
     Rows,
     RowTransform,

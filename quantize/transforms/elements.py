@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.tensors import Shape
-from quantize.transforms.base import F32Array, RowTransform, WholeTensorTransform
+from quantize.arrays import F32Array
+from quantize.tensors import (
+    Shape,
+)
+from quantize.transforms.base import (
+    RowTransform,
+    WholeTensorTransform,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.errors import DiskError, UsageError
+from quantize.errors import UsageError, unreadable
 from quantize.evaluation import likelihood
 from quantize.evaluation.engine import LoadedModel, opened
 from quantize.evaluation.likelihood import Differences, Estimate, LikelihoodComparison
@@ -97,9 +97,7 @@ def _content(text: Path) -> bytes:
     try:
         content = text.read_bytes()
     except OSError as error:
-        raise DiskError(
-            "unreadable", "cannot be read", where=str(text), reason=error.strerror or str(error)
-        ) from error
+        raise unreadable(str(text), error) from error
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:

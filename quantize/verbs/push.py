@@ -11,7 +11,7 @@ from quantize.progress import NullProgress, Progress
 from quantize.publish.card import CardFacts, CardFile, model_card
 from quantize.publish.manifest_check import MANIFEST, Recorded, recorded
 from quantize.publish.upload import Pushed, Target, Upload
-from quantize.recipes import FTYPES
+from quantize.recipes import file_type_of_id
 from quantize.storage.hub.repository import parse_hub_id
 from quantize.storage.local import sha256_of
 from quantize.storage.sink import ASIDE
@@ -99,8 +99,8 @@ def _card_file(file: Path, record: Recorded | None) -> CardFile:
             reason="the SHA-256 of the file differs",
             hint="`quantize verify` says what is wrong; convert it again",
         )
-    number = opened.kvs.value("general.file_type")
-    named = next((one.name for one in FTYPES.values() if one.id == number), "GGUF")
+    file_type = file_type_of_id(opened.kvs.value("general.file_type"))
+    named = "GGUF" if file_type is None else file_type.name
     nbytes = sum(tensor.nbytes for tensor in tensors)
     weights = sum(count(tensor.shape) for tensor in tensors)
     return CardFile(

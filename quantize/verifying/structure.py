@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +17,8 @@ from quantize.planning.model import Model, OutputTensor
 from quantize.planning.shapes import check_shapes
 from quantize.progress import Progress
 from quantize.sources import opening
-from quantize.tensors import GGML_TYPES, StoredTensor
+from quantize.tensors import GGML_TYPES, StoredTensor, block_of
 
-_BLOCK = re.compile(r"blk\.(\d+)\.")
 _PIECE = 1 << 20
 
 
@@ -80,7 +78,7 @@ def _check_model(file: GGUFFile) -> None:
     names = file.tensors
     if "token_embd.weight" not in names:
         raise _wrong(file.file, "token_embd.weight", "the tensor is missing")
-    found = {int(match[1]) for match in map(_BLOCK.match, names) if match}
+    found = {block for block in map(block_of, names) if block is not None}
     count = kvs.hparam("block_count")
     if isinstance(count, int):
         missing = sorted(set(range(count)) - found)

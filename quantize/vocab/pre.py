@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from quantize.errors import UnsupportedError, UsageError
+from quantize.registry import names_like
 from quantize.vocab.files import entries, section
 from quantize.vocab.pre_table import (
     ARCH_NAMES,
@@ -44,13 +45,12 @@ def chosen_name(name: str) -> str:
     known |= {one.casefold(): one for one in OUT_OF_REACH}
     if name in known.values():
         return name
-    near = difflib.get_close_matches(name.casefold(), known, n=5, cutoff=0.4)
     raise UsageError(
         "unknown-pre",
         f"{name!r} is not the name of a pre-tokenizer of llama.cpp",
         where="--pre",
-        reason=f"names like it: {', '.join(known[one] for one in near)}" if near else None,
-        hint="leave --pre away: the name follows from tokenizer.json",
+        reason=names_like(name, known.values(), limit=5),
+        hint="omit --pre; it is derived from tokenizer.json",
     )
 
 

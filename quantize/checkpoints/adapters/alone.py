@@ -12,13 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from quantize.arrays import F32Array
 from quantize.checkpoints.adapters.peft import Adapter
-from quantize.checkpoints.base import F32Array, Reader, Weight
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+)
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.encodings.plain import Plain
 from quantize.checkpoints.layouts.matrices import Matrix, Numbers, Transposed
 from quantize.errors import UnsupportedError
-from quantize.tensors import Shape, StoredTensor
+from quantize.tensors import (
+    Shape,
+    StoredTensor,
+)
 
 FACTORS = (".lora_a", ".lora_b")
 

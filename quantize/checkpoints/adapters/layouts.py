@@ -10,12 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array, Reader, Weight, read_stored
+from quantize.arrays import F32Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+    read_stored,
+)
 from quantize.checkpoints.layouts.matrices import Matrix, Numbers
 from quantize.checkpoints.stored import read_rows, widen
 from quantize.kernels.low_rank import add_low_rank, row_norms
 from quantize.storage.source import ByteSource
-from quantize.tensors import StoredTensor
+from quantize.tensors import (
+    StoredTensor,
+)
 
 
 @dataclass(frozen=True, slots=True)

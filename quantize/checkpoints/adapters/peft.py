@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 from quantize.checkpoints.adapters.layouts import AdapterFiles
 from quantize.checkpoints.adapters.settings import FILE, AdapterSettings, read_settings
 from quantize.errors import CheckpointError
+from quantize.formats.json_file import parse_json
 from quantize.formats.safetensors import read_header
 from quantize.storage.source import ByteSource
 from quantize.tensors import StoredTensor
@@ -128,15 +128,4 @@ def _check(adapter: Adapter, module: str, found: Mapping[str, StoredTensor]) -> 
 
 
 def _json(data: bytes | None, where: str) -> Any:
-    if data is None:
-        return None
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            "bad-json",
-            "not valid JSON",
-            where=f"{where}: {FILE}",
-            reason=str(error),
-            hint="download the file again",
-        ) from error
+    return None if data is None else parse_json(data, f"{where}: {FILE}")

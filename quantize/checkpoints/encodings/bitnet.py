@@ -13,14 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from quantize.checkpoints.base import Reader, U8Array, Weight
+from quantize.arrays import U8Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+)
 from quantize.checkpoints.layouts.affine import Affine
 from quantize.checkpoints.layouts.matrices import Matrix, Quotient, Single
 from quantize.checkpoints.layouts.scaled import SCALE_DTYPES
 from quantize.checkpoints.modules import Modules, check_matrix, check_part
 from quantize.checkpoints.stored import read_rows
 from quantize.errors import UnsupportedError
-from quantize.tensors import StoredTensor
+from quantize.tensors import (
+    StoredTensor,
+)
 
 _PER_BYTE = 4
 

@@ -16,13 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array, Reader, Weight
+from quantize.arrays import F32Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+)
 from quantize.checkpoints.layouts.affine import Affine
 from quantize.checkpoints.layouts.matrices import Integers, Numbers, Quotient, Single
 from quantize.checkpoints.modules import Modules, check_part
 from quantize.checkpoints.stored import read_all, read_bytes, read_rows
 from quantize.errors import CheckpointError
-from quantize.tensors import Shape, StoredTensor, as_rows, count
+from quantize.tensors import (
+    Shape,
+    StoredTensor,
+    as_rows,
+    count,
+)
 
 _STATES = (".weight.quant_state.bitsandbytes__nf4", ".weight.quant_state.bitsandbytes__fp4")
 _HIGHEST = 127

@@ -15,7 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from quantize.checkpoints.base import Reader, U8Array, Weight
+from quantize.arrays import U8Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+)
 from quantize.checkpoints.layouts.grid import OnGrid, grid_of
 from quantize.checkpoints.layouts.matrices import (
     Matrix,
@@ -28,7 +32,9 @@ from quantize.checkpoints.modules import Modules, check_matrix, check_part
 from quantize.checkpoints.stored import read_all
 from quantize.errors import CheckpointError, UnsupportedError
 from quantize.kernels.bitstream import Packing, stream
-from quantize.tensors import StoredTensor
+from quantize.tensors import (
+    StoredTensor,
+)
 
 _BITS = (2, 3, 4, 8)
 _FORMATS = {"gptq": 1, "gptq_v2": 2}

@@ -12,11 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array, Reader, Weight
+from quantize.arrays import F32Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+)
 from quantize.checkpoints.layouts.matrices import Matrix
 from quantize.checkpoints.stored import read_all
 from quantize.errors import CheckpointError
-from quantize.tensors import StoredTensor
+from quantize.tensors import (
+    StoredTensor,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight
+from quantize.arrays import F32Array, U8Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+)
 from quantize.checkpoints.layouts.affine import Affine
 from quantize.errors import CheckpointError
 from quantize.kernels.packing import pack_halves

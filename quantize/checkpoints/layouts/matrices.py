@@ -12,11 +12,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.checkpoints.base import F32Array, Reader, U8Array
+from quantize.arrays import F32Array, U8Array
+from quantize.checkpoints.base import (
+    Reader,
+)
 from quantize.checkpoints.stored import read_all, read_columns, read_rows, widen
 from quantize.kernels.bitstream import Packing
 from quantize.kernels.small_floats import decode_e2m1_pairs
-from quantize.tensors import StoredTensor
+from quantize.tensors import (
+    StoredTensor,
+)
 
 
 class Matrix(Protocol):

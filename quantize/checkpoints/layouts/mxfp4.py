@@ -11,10 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quantize.checkpoints.base import F32Array, Reader, U8Array, Weight
+from quantize.arrays import F32Array, U8Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+)
 from quantize.checkpoints.stored import read_bytes
 from quantize.kernels.small_floats import decode_e2m1_pairs, decode_e8m0
-from quantize.tensors import as_rows
+from quantize.tensors import (
+    as_rows,
+)
 
 BLOCK = 32
 BLOCK_NBYTES = BLOCK // 2  # of the codes; the scale stands elsewhere

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from quantize.checkpoints.base import F32Array, Reader, Weight
+from quantize.arrays import F32Array
+from quantize.checkpoints.base import (
+    Reader,
+    Weight,
+)
 from quantize.checkpoints.stored import read_rows, widen
-from quantize.tensors import StoredTensor
+from quantize.tensors import (
+    StoredTensor,
+)
 
 
 @dataclass(frozen=True, slots=True)

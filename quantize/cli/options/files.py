@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quantize.errors import DiskError
+from quantize.errors import unreadable
 
 
 def content(file: Path) -> bytes:
@@ -12,9 +12,4 @@ def content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DiskError(
-            "unreadable",
-            "cannot be read",
-            where=str(file),
-            reason=error.strerror or str(error),
-        ) from error
+        raise unreadable(str(file), error) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
@@ -14,9 +13,9 @@ from quantize.cli.events.imatrix import ImatrixEvent, ImportanceEvent, Important
 from quantize.cli.views.tables import facts, indented, number, plain_table
 from quantize.formats.imatrix_summary import Column as ImatrixColumn
 from quantize.formats.imatrix_summary import Summary, TensorSummary
+from quantize.tensors import BLOCK
 
 _SHOWN = 5
-_BLOCK = re.compile(r"blk\.\d+\.")
 
 
 def imatrix_view(found: Summary, *, every: bool) -> Iterator[RenderableType]:
@@ -51,7 +50,7 @@ def _inputs(tensors: Sequence[TensorSummary]) -> list[tuple[str, TensorSummary]]
     """One of each group of tensors of a block with the same values, under all their names."""
     groups: dict[tuple[str, str], list[TensorSummary]] = {}
     for tensor in tensors:
-        block = _BLOCK.match(tensor.name)
+        block = BLOCK.match(tensor.name)
         groups.setdefault((block[0] if block else "", tensor.entry.digest), []).append(tensor)
     return [
         (block + ", ".join(_short(tensor.name, block) for tensor in members), members[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantize.errors import DiskError
+from quantize.errors import unreadable
 from quantize.ollama.doctor.checks import CHECKS
 from quantize.ollama.doctor.checks.base import Level, Pair
 from quantize.ollama.modelfile.facts import Facts, read_facts
@@ -67,7 +67,5 @@ def _read(path: Path) -> Modelfile:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DiskError(
-            "unreadable", "cannot be read", where=str(path), reason=error.strerror or str(error)
-        ) from error
+        raise unreadable(str(path), error) from error
     return read_modelfile(data, str(path))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantize.errors import DiskError
+from quantize.errors import unreadable
 from quantize.formats.gguf_read import read_header
 from quantize.formats.kv import KV, KeyValues
 from quantize.ollama.modelfile.prompt import source_of
@@ -84,9 +84,7 @@ def read_facts(path: Path) -> Facts:
 
             header = read_header(read, path.stat().st_size, path.name)
     except OSError as error:
-        raise DiskError(
-            "unreadable", "cannot be read", where=str(path), reason=error.strerror or str(error)
-        ) from error
+        raise unreadable(str(path), error) from error
     odd = tuple(kv for kv in header.kvs if kv.type not in _TYPES.get(kv.key, {kv.type}))
     kvs = KeyValues(kv for kv in header.kvs if kv not in odd)
     return Facts(path, kvs, header.tensors, odd)

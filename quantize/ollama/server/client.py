@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from quantize.errors import DiskError, NetworkError, VerificationError
+from quantize.errors import DiskError, NetworkError, VerificationError, unreadable
 from quantize.ollama.server.host import Host, host_from_environment
 from quantize.progress import Progress
 
@@ -185,9 +185,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _unreadable(path: Path, error: OSError) -> DiskError:
-    return DiskError(
-        "unreadable", "cannot be read", where=str(path), reason=error.strerror or str(error)
-    )
+    return unreadable(str(path), error)
 
 
 def digest_of(path: Path, progress: Progress) -> str:
