@@ -20,16 +20,13 @@ from quantize.execution import Needs
 from quantize.formats.imatrix_summary import Summary
 from quantize.measuring.overview import Overview
 from quantize.ollama.doctor.diagnosis import Finding
-from quantize.ollama.modelfile.writing import Chosen
 from quantize.ollama.server.create import Created
-from quantize.planning.edits import Edits
-from quantize.planning.parts import Split
+from quantize.options import CompareOptions, Options, PlanOptions, VerifyOptions
+from quantize.options.modelfile import ModelfileOptions
 from quantize.planning.plan import Plan
 from quantize.progress import NullProgress, Progress
-from quantize.recipes import FileType, Recipe, Steering
-from quantize.recipes.budget import Budget
+from quantize.recipes import FileType
 from quantize.verbs.common.comparison import Comparison
-from quantize.verbs.common.options import Options
 from quantize.verbs.common.results import (
     Converted,
     InspectedTensor,
@@ -53,18 +50,17 @@ from quantize.verbs.verify import Verified, verify
 
 __all__ = [
     "AuthError",
-    "Budget",
     "CheckpointError",
-    "Chosen",
+    "CompareOptions",
     "Comparison",
     "Converted",
     "Created",
     "DiskError",
-    "Edits",
     "FileType",
     "Finding",
     "InspectedTensor",
     "Inspection",
+    "ModelfileOptions",
     "Needs",
     "NetworkError",
     "NullProgress",
@@ -72,18 +68,17 @@ __all__ = [
     "OutputFile",
     "Overview",
     "Plan",
+    "PlanOptions",
     "Planned",
     "Progress",
     "QuantizeError",
-    "Recipe",
     "SourceFacts",
-    "Split",
-    "Steering",
     "Summary",
     "UnsupportedError",
     "UsageError",
     "VerificationError",
     "Verified",
+    "VerifyOptions",
     "compare",
     "convert",
     "create_in_ollama",

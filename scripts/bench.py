@@ -26,8 +26,8 @@ from bench_kernels import KernelSpeed, kernel_speeds
 from bench_model import LLAMA_1B, LlamaShape
 from ggml import Ggml
 
+from quantize.execution.kernel_sets import PROCESSES
 from quantize.execution.memory import cores
-from quantize.execution.settings import PROCESSES
 from quantize.kernels import available
 from quantize.units import format_bytes, format_count
 

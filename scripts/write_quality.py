@@ -21,7 +21,7 @@ from pathlib import Path
 from quantize import api
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.evaluation.likelihood import Estimate, LikelihoodComparison
-from quantize.execution import Settings
+from quantize.options.run import RunOptions
 from quantize.planning.from_checkpoint import model_of
 from quantize.progress import NullProgress
 from quantize.recipes import UNSTEERED
@@ -74,8 +74,9 @@ def main() -> None:
         rows, ratios = [], []
         for name in MIXES:
             budget = Budget(f"as-{name}", f"--target-size {named[name].size}", named[name].size)
+            chosen = replace(options, types=(), target_size=str(named[name].size))
             rated = _rated(checkpoint, budget)
-            (own,) = api.convert(checkpoint, replace(options, types=("auto",), budget=budget)).files
+            (own,) = api.convert(checkpoint, chosen).files
             measured = perplexity(own.path, text, base.path, context=CONTEXT, jobs=1)
             error = next(mix.error for mix in rated.mixes if mix.name == name)
             rows.append(_budget_row(name, named[name].size, error, found[named[name]]))
@@ -105,7 +106,7 @@ def _rated(checkpoint: str, budget: Budget) -> Budgeted:
     source = sources.opened.source
     assert isinstance(source, Checkpoint)
     model = model_of(source)
-    return budgeted(source, model, UNSTEERED, budget, Settings(), NullProgress())
+    return budgeted(source, model, UNSTEERED, budget, RunOptions(), NullProgress())
 
 
 def _budget_row(name: str, size: int, error: float, found: Measured) -> str:

@@ -31,7 +31,7 @@ PACKAGE = ROOT / "quantize"
 FLOORS = (
     {"errors"},
     {"progress", "units"},
-    {"registry", "tensors", "arrays"},
+    {"registry", "tensors", "arrays", "options"},
     {"storage", "kernels"},
     {"storage.hub", "formats", "quantizers"},
     {"transforms"},
@@ -61,7 +61,7 @@ LIBRARIES = {
     "jinja2": {"ollama.templates"},
     "llvmlite": {"kernels"},
     "numba": {"kernels"},
-    "numpy": set(FLOOR) - {"cli", "__main__"},
+    "numpy": set(FLOOR) - {"cli", "options", "__main__"},
     "rich": {"cli"},
     "safetensors": {"formats"},
     "sentencepiece": {"vocab"},

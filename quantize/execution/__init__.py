@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from quantize.execution.engine import run
 from quantize.execution.memory import Needs, needs_of
-from quantize.execution.settings import Settings, Shard, Written
+from quantize.execution.written import Shard, Written
 
-__all__ = ["Needs", "Settings", "Shard", "Written", "needs_of", "run"]
+__all__ = ["Needs", "Shard", "Written", "needs_of", "run"]

@@ -10,13 +10,15 @@ from quantize.checkpoints.source import Source
 from quantize.errors import CheckpointError
 from quantize.execution.digests import Digests, Hasher
 from quantize.execution.journal_writer import Recorder
+from quantize.execution.kernel_sets import choose_kernels
 from quantize.execution.lanes import Lane, ProcessLane, Setup, ThreadLane
 from quantize.execution.memory import IN_FLIGHT, Limits, check_memory, limits_of, task_memory
 from quantize.execution.order import in_source_order
 from quantize.execution.outputs import RunFiles, facts_of
-from quantize.execution.settings import Settings, Shard, Written, choose_kernels
 from quantize.execution.tally import Tally
 from quantize.execution.worker import Qualities, Worker
+from quantize.execution.written import Shard, Written
+from quantize.options.run import RunOptions
 from quantize.planning.plan import Plan, Task, tasks
 from quantize.progress import Progress
 from quantize.storage.sink_files import PartialFiles
@@ -26,7 +28,7 @@ def run(
     plans: Sequence[Plan],
     source: Source,
     paths: Sequence[Path],
-    settings: Settings,
+    settings: RunOptions,
     progress: Progress,
     *,
     identity: str = "",
@@ -50,7 +52,7 @@ def run(
         cut = in_source_order(source, plans[0].tensors, cut)
     check_memory(source, plans[0].tensors, cut, limits)
     facts = [facts_of(plan, source, identity) for plan in plans]
-    measures = settings.measures
+    measures = settings.report
     outputs = RunFiles(plans, paths, facts, progress, fresh=settings.fresh, measures=measures)
     try:
         job = _Job(plans, source, outputs, limits, kernels, progress, measures=measures)

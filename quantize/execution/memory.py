@@ -15,7 +15,8 @@ from pathlib import Path
 
 from quantize.checkpoints.source import Source
 from quantize.errors import UsageError
-from quantize.execution.settings import PROCESSES, Settings, choose_kernels
+from quantize.execution.kernel_sets import PROCESSES, choose_kernels
+from quantize.options.run import RunOptions
 from quantize.planning.plan import Plan, PlannedTensor, RowRange, Task, tasks
 from quantize.tensors import count
 from quantize.units import format_bytes
@@ -74,7 +75,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def limits_of(settings: Settings, weights: int) -> Limits:
+def limits_of(settings: RunOptions, weights: int) -> Limits:
     """Share the bound among lanes: where it is tight, first smaller tasks, then fewer lanes.
 
     `weights` is how many there are to convert. Without a bound of its own a run may take 256 MB
@@ -89,7 +90,7 @@ def limits_of(settings: Settings, weights: int) -> Limits:
     ours = _resident() + (0 if kernels in sys.modules else _KERNELS[kernels])
     lane = _PROCESS if processes else _THREAD
     smallest = IN_FLIGHT * _SMALLEST_STEP * _PER_ELEMENT
-    bound = settings.max_memory
+    bound = settings.memory_bound
     if bound is None:
         # A program that is large before it calls us keeps what it has.
         bound = max(256 * _MB, ours) + 128 * _MB * wanted
@@ -134,7 +135,7 @@ def check_needed(name: str, needed: int, limits: Limits) -> None:
         )
 
 
-def needs_of(plans: Sequence[Plan], settings: Settings) -> Needs:
+def needs_of(plans: Sequence[Plan], settings: RunOptions) -> Needs:
     """What writing `plans` would take. Raises UsageError where the bound is too small."""
     limits = limits_of(settings, plans[0].n_params)
     tensors = plans[0].tensors

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from quantize.execution.settings import Settings
 from quantize.measuring.speed import seconds_of
+from quantize.options.run import RunOptions
 from quantize.planning.context_memory import context_memory, longest_context
 from quantize.planning.model import Model
 from quantize.planning.overview import best_that_fits, sizes
@@ -41,7 +41,7 @@ class Overview:
 def overview_of(
     model: Model,
     stored: Collection[str],
-    settings: Settings,
+    settings: RunOptions,
     context: int | None,
     limit: int | None,
     steering: Steering = UNSTEERED,

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from quantize.execution.kernel_sets import choose_kernels
 from quantize.execution.memory import cores
-from quantize.execution.settings import Settings, choose_kernels
+from quantize.options.run import RunOptions
 from quantize.quantizers import load
 
 # Large enough that a call's own cost does not show, small enough that all types take a second.
@@ -18,7 +19,7 @@ _ROWS, _COLS = 64, 1024
 class Pace:
     """Weights a second by ggml type, measured on first use; all workers together."""
 
-    def __init__(self, settings: Settings, *, weighted: bool) -> None:
+    def __init__(self, settings: RunOptions, *, weighted: bool) -> None:
         self._kernels = choose_kernels(settings.kernels)
         self._jobs = settings.jobs or cores()
         self._weighted = weighted
@@ -45,7 +46,7 @@ def _measure(type: str, kernels: str, *, weighted: bool) -> float:
 
 
 def seconds_of(
-    all_elements: Iterable[Mapping[str, int]], settings: Settings, *, weighted: bool = False
+    all_elements: Iterable[Mapping[str, int]], settings: RunOptions, *, weighted: bool = False
 ) -> list[float]:
     """The time of each, in the same order; `weighted` with an importance matrix."""
     pace = Pace(settings, weighted=weighted)

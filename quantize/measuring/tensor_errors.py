@@ -12,7 +12,7 @@ from quantize.checkpoints.source import Source
 from quantize.execution.error_sums import TensorQuality, measure
 from quantize.execution.memory import check_needed, limits_of, task_memory
 from quantize.execution.rows import planned_rows, row_ranges
-from quantize.execution.settings import Settings
+from quantize.options.run import RunOptions
 from quantize.planning.plan import PlannedTensor, RowRange
 from quantize.progress import Progress
 from quantize.tensors import (
@@ -52,7 +52,7 @@ def measure_tensors(
     reference: Source,
     other: Source,
     pairs: Sequence[Pair],
-    settings: Settings,
+    settings: RunOptions,
     progress: Progress,
 ) -> list[TensorQuality]:
     """The quality of each pair's second tensor, which `other` gives, against the first.

@@ -18,10 +18,11 @@ from quantize.arrays import F32Array
 from quantize.checkpoints.source import Source
 from quantize.execution.checks import check_rows
 from quantize.execution.importance import importance_at
+from quantize.execution.kernel_sets import choose_kernels
 from quantize.execution.memory import check_needed, limits_of, task_memory
 from quantize.execution.rows import planned_rows
-from quantize.execution.settings import Settings, choose_kernels
 from quantize.measuring.tensor_errors import run_within
+from quantize.options.run import RunOptions
 from quantize.planning.plan import PlannedTensor, RowRange
 from quantize.progress import Progress
 from quantize.quantizers import load
@@ -53,7 +54,7 @@ class _Job:
 
 
 def sampled_losses(
-    source: Source, trials: Sequence[Trial], settings: Settings, progress: Progress
+    source: Source, trials: Sequence[Trial], settings: RunOptions, progress: Progress
 ) -> list[dict[str, float]]:
     """For each trial its types' losses. The same rows are taken whenever it is done.
 

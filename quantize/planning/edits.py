@@ -12,6 +12,8 @@ from typing import Any
 
 from quantize.errors import UsageError
 from quantize.formats.kv import KV, boolean, f32, string, u32
+from quantize.options.edits import EditOptions
+from quantize.options.imatrix import ImatrixOptions
 
 _OVERRIDE, _PRUNE = "--override-kv", "--prune-layers"
 _LONGEST = 127  # bytes of a key, and of a text
@@ -70,6 +72,13 @@ def edits(
         )
     layers = () if pruned is None else parse_layers(pruned)
     return Edits(kvs, layers, tuple(excluded), tuple(included))
+
+
+def edits_of(changes: EditOptions, matrix: ImatrixOptions) -> Edits:
+    """What these options say. Raises UsageError."""
+    return edits(
+        changes.override_kv, changes.prune_layers, matrix.exclude_weights, matrix.include_weights
+    )
 
 
 def edits_of_record(record: Mapping[str, Any]) -> Edits:

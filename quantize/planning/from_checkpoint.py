@@ -31,20 +31,20 @@ from quantize.vocab.build import VocabHints, build
 def model_of(
     checkpoint: Checkpoint,
     *,
-    arch: str | None = None,
+    model_class: str | None = None,
     pre: str | None = None,
     name: str | None = None,
     keep_quantized: bool = False,
 ) -> Model:
     """Everything about the output but the types of its tensors.
 
-    `arch` is an architecture name of config.json to use in place of the checkpoint's own, `pre`
-    overrides the pre-tokenizer, `name` the model's name. `keep_quantized`: weights whose stored
-    values some ggml type holds exactly shall be of that type. Reads JSON files only, and of the
-    weights the single numbers that a family writes as key-values.
+    `model_class` is a class name of config.json's `architectures`, in place of the checkpoint's
+    own; `pre` overrides the pre-tokenizer, `name` the model's name. `keep_quantized`: weights
+    whose stored values some ggml type holds exactly shall be of that type. Reads JSON files
+    only, and of the weights the single numbers that a family writes as key-values.
     """
     with _reading_config():
-        family = family_of(checkpoint, arch)
+        family = family_of(checkpoint, model_class)
         hp = hparams_of(checkpoint, family)
         mapped = map_tensors(family, hp)
         generated = list(family.generated(hp))
@@ -96,14 +96,14 @@ def _reading_config() -> Iterator[None]:
         ) from error
 
 
-def family_of(checkpoint: Checkpoint, arch: str | None) -> Family:
+def family_of(checkpoint: Checkpoint, model_class: str | None) -> Family:
     """The family of a checkpoint. Raises UnsupportedError for one that is not known."""
-    names = [arch] if arch else _declared(checkpoint)
+    names = [model_class] if model_class else _declared(checkpoint)
     for name in names:
         if name in ARCHITECTURES:
             return ARCHITECTURES[name].for_config(lift_text_part(checkpoint.config))
     wanted = names[0] if names else "no architecture"
-    fits = [] if arch else _fitting(checkpoint)
+    fits = [] if model_class else _fitting(checkpoint)
     reason = names_like(wanted, ARCHITECTURES)
     if fits:
         reason = f"its tensors and hparams fit {', '.join(fits)}"
@@ -111,7 +111,7 @@ def family_of(checkpoint: Checkpoint, arch: str | None) -> Family:
     raise UnsupportedError(
         "unknown-architecture",
         f"{wanted!r} is not an architecture that can be converted",
-        where="--arch" if arch else "config.json: architectures",
+        where="--arch" if model_class else "config.json: architectures",
         reason=reason,
         hint=f"--arch {likely[0]} if the model is one of that kind; "
         "`quantize architectures` lists them all",

@@ -9,8 +9,9 @@ from quantize.errors import UsageError
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
 from quantize.formats.gguf_split import COUNT, NO, TENSORS
 from quantize.formats.kv import KV, i32, u16
+from quantize.options.files import SplitOptions
 from quantize.planning.model import OutputTensor
-from quantize.units import format_bytes, parse_size
+from quantize.units import format_bytes
 
 _MAX_SIZE, _KEEP = "--split-max-size", "--keep-split"
 _MOST = 2**16 - 1  # split.count is UINT16
@@ -31,8 +32,9 @@ class Split:
 WHOLE = Split()
 
 
-def split(max_size: str | None = None, *, keep: bool = False) -> Split:
-    """From the values of the options as a person writes them. Raises UsageError."""
+def split_of(options: SplitOptions) -> Split:
+    """What these options say. Raises UsageError."""
+    max_size, keep = options.split_max_size, options.keep_split
     if max_size is not None and keep:
         raise UsageError(
             "two-splits",
@@ -40,7 +42,7 @@ def split(max_size: str | None = None, *, keep: bool = False) -> Split:
             reason="the one says where to cut, the other to cut as the source is",
             hint="leave out one of them",
         )
-    return Split(None if max_size is None else parse_size(max_size), keep)
+    return Split(None if max_size is None else int(max_size), keep)
 
 
 def file_numbers(

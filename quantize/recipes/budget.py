@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from quantize.errors import UsageError
+from quantize.options.types import SteeringOptions
 from quantize.recipes.recipe import check_name
 from quantize.units import parse_size
 
@@ -28,8 +29,9 @@ class Budget:
     bits: float | None = None
 
 
-def budget_of(target_size: str | None, bits: float | None) -> Budget | None:
-    """The budget of the options of these names; None without either. Raises UsageError."""
+def budget_of(options: SteeringOptions) -> Budget | None:
+    """The budget of --target-size or --bits; None without either. Raises UsageError."""
+    target_size, bits = options.target_size, options.bits
     if target_size is None:
         return None if bits is None else Budget(f"{bits:g}bpw", f"--bits {bits:g}", bits=bits)
     if bits is not None:

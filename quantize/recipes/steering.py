@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from quantize.errors import UsageError
+from quantize.options.types import SteeringOptions
 from quantize.recipes.layers import Layers
 from quantize.recipes.patterns import compiled
 from quantize.registry import names_like
+from quantize.storage.small_files import content
 from quantize.tensors import BLOCK, GGML_TYPES
 
 # Types of numbers that are no weights, in which nothing can be quantized.
@@ -132,3 +135,31 @@ def steering(
         pure,
         allow_requantize,
     )
+
+
+def steering_of(options: SteeringOptions) -> Steering:
+    """What these options say. Raises UsageError, and DiskError for a file of rules."""
+    own = steering(
+        options.tensor_type,
+        output_type=options.output_tensor_type,
+        embedding_type=options.token_embedding_type,
+        leave_output=options.leave_output_tensor,
+        pure=options.pure,
+        allow_requantize=options.allow_requantize,
+    )
+    files = map(Path, options.tensor_type_file)
+    listed = [rule for file in files for rule in parse_rules(_text(file), str(file))]
+    return own.over(Steering(tuple(listed)))
+
+
+def _text(file: Path) -> str:
+    try:
+        return content(file).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            "bad-tensor-type",
+            "the file is not text",
+            where=str(file),
+            reason=str(error),
+            hint="REGEX=TYPE, with spaces or line ends between",
+        ) from error

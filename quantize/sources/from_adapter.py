@@ -51,10 +51,10 @@ def opened_alone(opened: OpenedAdapter, source: LoneAdapter) -> Opened:
 
 
 def model_of_adapter(
-    source: LoneAdapter, *, arch: str | None = None, name: str | None = None
+    source: LoneAdapter, *, model_class: str | None = None, name: str | None = None
 ) -> Model:
     """Everything about the GGUF adapter but the types of its tensors."""
-    family = family_of(source, arch)
+    family = family_of(source, model_class)
     config = lift_text_part(source.config)
     hp = Hparams({**family.defaults(config), **config}, source.shapes, source.read_json)
     mapped = map_tensors(family, hp, partial=True)

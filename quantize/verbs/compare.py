@@ -8,6 +8,8 @@ from quantize.checkpoints.source import Source
 from quantize.errors import UsageError, VerificationError
 from quantize.measuring.grouped import MeasuredTensor
 from quantize.measuring.tensor_errors import measure_tensors
+from quantize.options import CompareOptions
+from quantize.options.run import RunOptions
 from quantize.progress import NullProgress, Progress
 from quantize.sources.fetching import stream
 from quantize.sources.sides import Side, open_side
@@ -18,14 +20,13 @@ from quantize.verbs.common.comparison import (
     TensorDifference,
     kv_differences,
 )
-from quantize.verbs.common.options import Options, settings_of
 from quantize.verifying.reproduction import sampled
 
 
 def compare(
     reference: str,
     other: str,
-    options: Options | None = None,
+    options: CompareOptions | None = None,
     progress: Progress | None = None,
     *,
     sample: int | None = None,
@@ -35,7 +36,7 @@ def compare(
     `sample` bounds how many tensors are measured. Raises UsageError for sides that have no tensor
     in common, and whatever opening and reading either of them raises.
     """
-    options = options or Options()
+    options = options or CompareOptions()
     sides = open_side(reference, options.token), open_side(other, options.token)
     try:
         return _compare(*sides, options, progress or NullProgress(), sample)
@@ -71,7 +72,7 @@ def check_within(found: Comparison, limit: float) -> None:
 
 
 def _compare(
-    reference: Side, other: Side, options: Options, progress: Progress, sample: int | None
+    reference: Side, other: Side, options: CompareOptions, progress: Progress, sample: int | None
 ) -> Comparison:
     tensors = _tensor_differences(reference, other)
     different = {difference.name for difference in tensors}
@@ -86,10 +87,10 @@ def _compare(
         )
     chosen = sampled(comparable, sample)
     names = [name for place, name in enumerate(comparable) if place in chosen]
-    settings = settings_of(options)
+    settings = RunOptions(jobs=options.jobs, max_memory=options.max_memory)
     for side in (reference, other):
         if sample is None and side.opened.remote is not None:
-            settings = settings.without(stream(side.opened, options.max_memory))
+            settings = settings.without(stream(side.opened, options.memory_bound))
     sources: tuple[Source, Source] = (reference.opened.source, other.opened.source)
     pairs = [(reference.tensors[name], other.tensors[name]) for name in names]
     qualities = measure_tensors(*sources, pairs, settings, progress)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 from quantize.execution import Written, run
+from quantize.options import Options
+from quantize.options.run import RunOptions
 from quantize.progress import NullProgress, Progress
 from quantize.sources.fetching import LocalDigests, download, note_unchecked, stream
 from quantize.storage.sink import make_folder
 from quantize.verbs.common.companions import write_manifest, write_modelfiles
-from quantize.verbs.common.options import Options, settings_of
 from quantize.verbs.common.preparing import Prepared, open_sources, plan_sources
 from quantize.verbs.common.report import reports
 from quantize.verbs.common.results import Converted, OutputFile
@@ -45,11 +46,11 @@ def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Wr
     for note in prepared.notes:
         progress.note(note)
     plans, origin = prepared.plans, prepared.opened.source
-    make_folder(options.output)
-    paths = [options.output / f"{plan.name}-{plan.recipe_name}.gguf" for plan in plans]
-    settings = settings_of(options)
+    make_folder(options.folder)
+    paths = [options.folder / f"{plan.name}-{plan.recipe_name}.gguf" for plan in plans]
+    settings = options.part(RunOptions)
     if options.stream:
-        settings = settings.without(stream(prepared.opened, options.max_memory))
+        settings = settings.without(stream(prepared.opened, options.memory_bound))
     else:
         download(prepared.opened, plans[0], progress)
     try:

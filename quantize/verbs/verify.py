@@ -11,17 +11,19 @@ from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.formats.gguf_split import parts_of
 from quantize.formats.imatrix_files import read_imatrix
+from quantize.options import PlanOptions, VerifyOptions
+from quantize.options.run import RunOptions
 from quantize.planning.edits import UNEDITED, Edits, edits_of_record
 from quantize.planning.importance import IMATRIX_FILE
 from quantize.planning.parts import Split
 from quantize.progress import NullProgress, Progress
 from quantize.publish.manifest_check import Recorded, check_digests, recorded
-from quantize.recipes import FTYPES, Recipe, plain
+from quantize.recipes import Recipe, file_type_of_id, plain
 from quantize.recipes.manifest_recipe import recipe_of
 from quantize.sources.fetching import stream
 from quantize.storage.hub.repository import parse_hub_id
-from quantize.verbs.common.options import Options, settings_of
 from quantize.verbs.common.preparing import prepare
+from quantize.verbs.common.wanted import Wanted
 from quantize.verifying.reproduction import compare_header, compare_with_source
 from quantize.verifying.structure import check_structure, open_gguf
 
@@ -42,7 +44,7 @@ class Verified:
 def verify(
     file: Path,
     source: str | None = None,
-    options: Options | None = None,
+    options: VerifyOptions | None = None,
     progress: Progress | None = None,
     *,
     sample: int | None = None,
@@ -56,7 +58,7 @@ def verify(
     if not file.is_file():
         raise UsageError("no-such-source", "no such file", where=str(file))
     progress = progress or NullProgress()
-    options = options or Options()
+    options = options or VerifyOptions()
     for part in (file.with_name(name) for name in parts_of(file.name)):
         record = recorded(part) if part.is_file() else None
         if record is not None:
@@ -74,56 +76,67 @@ def _compare(
     opened: GGUFFile,
     record: Recorded | None,
     source: str,
-    options: Options,
+    options: VerifyOptions,
     progress: Progress,
     sample: int | None,
 ) -> int:
     made = _as_made(options, opened, record)
+    asked = _asked(opened, record)
     source = _at_commit(source, record)
-    prepared = prepare(source, made)
+    prepared = prepare(source, made, asked=asked)
     plan = prepared.plans[0]
     if record is not None and plan.digest != record.output["plan"]:
         # That the source chose the type itself is not recorded.
         steering = prepared.recipes[0].steering
-        automatic = prepare(source, replace(made, types=("auto",), steering=steering))
+        automatic = prepare(source, made, asked=replace(asked, recipes=(), steering=steering))
         if automatic.plans[0].digest == record.output["plan"]:
             prepared, plan = automatic, automatic.plans[0]
     if record is not None:
         compare_header(opened, plan)
     if sample is None and prepared.opened.remote is not None:
-        stream(prepared.opened, options.max_memory)
+        stream(prepared.opened, options.memory_bound)
     try:
         return compare_with_source(
-            opened, plan, prepared.opened.source, settings_of(options), progress, sample=sample
+            opened, plan, prepared.opened.source, made.part(RunOptions), progress, sample=sample
         )
     finally:
         prepared.opened.source.files.close()
 
 
-def _as_made(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
-    """The options that the file was made with: the manifest's, else what its header tells."""
-    options = _with_imatrix(options, opened, record)
+def _as_made(options: VerifyOptions, opened: GGUFFile, record: Recorded | None) -> PlanOptions:
+    """What the source is read with: as the manifest says, else as the header tells."""
     is_adapter = opened.kvs.value("general.type") == "adapter"
-    options = replace(options, adapter_only=is_adapter)
-    if record is None:
-        number = opened.kvs.value("general.file_type")
-        named = [one.name for one in FTYPES.values() if one.id == number]
-        return replace(options, types=tuple(named[:1]) or ("auto",))
-    made = record.options
-    return replace(
-        options,
-        lora=() if is_adapter else _adapters(options, opened, record),
-        types=(_recipe(record, opened.file),),
-        edits=_edits(record, opened.file),
-        split=_split(record, opened.file),
+    made = {} if record is None else record.options
+    merged = options.lora if record is None else _adapters(options, opened, record)
+    return PlanOptions(
+        lora=() if is_adapter else merged,
+        adapter_only=is_adapter,
+        base=options.base,
+        imatrix=options.imatrix,
+        imatrix_name=_imatrix_name(options, opened, record),
         keep_quantized=bool(made.get("keep_quantized")),
-        arch=made.get("arch"),
+        model_class=made.get("model_class"),
         pre=made.get("pre"),
         name=made.get("name"),
+        token=options.token,
+        jobs=options.jobs,
+        max_memory=options.max_memory,
+        kernels=options.kernels,
     )
 
 
-def _adapters(options: Options, opened: GGUFFile, record: Recorded) -> tuple[str, ...]:
+def _asked(opened: GGUFFile, record: Recorded | None) -> Wanted:
+    """The types, edits and files that the manifest records, else the type that the header names."""
+    if record is not None:
+        recipe = _recipe(record, opened.file)
+        return Wanted(
+            (recipe,), edits=_edits(record, opened.file), split=_split(record, opened.file)
+        )
+    named = file_type_of_id(opened.kvs.value("general.file_type"))
+    return Wanted(() if named is None else (plain(named),))
+
+
+def _adapters(options: VerifyOptions, opened: GGUFFile, record: Recorded) -> tuple[str, ...]:
     """What was merged: as it is given now, else from the Hub at the recorded commits.
 
     Raises UsageError for adapters that only the person knows the place of.
@@ -139,7 +152,7 @@ def _adapters(options: Options, opened: GGUFFile, record: Recorded) -> tuple[str
             reason=f"merged: {', '.join(str(one['name']) for one in made) or 'none'}",
             hint="--lora ADAPTER[=SCALE] for each of those, as for convert",
         )
-    return options.lora
+    return tuple(options.lora)
 
 
 def _at_commit(source: str, record: Recorded | None) -> str:
@@ -183,15 +196,15 @@ def _understood(where: str) -> Iterator[None]:
         ) from error
 
 
-def _with_imatrix(options: Options, opened: GGUFFile, record: Recorded | None) -> Options:
-    """The options, with the file's own name of the importance matrix that it was made with.
+def _imatrix_name(options: VerifyOptions, opened: GGUFFile, record: Recorded | None) -> str | None:
+    """The file's own name of the importance matrix that it was made with.
 
     Raises UsageError where another matrix is given, or one is and none was used.
     """
     named = opened.kvs.value(IMATRIX_FILE)
     made = named if record is None else record.options.get("imatrix")
     if made is None and options.imatrix is None:
-        return options
+        return None
     if made is None or options.imatrix is None:
         raise UsageError(
             "imatrix-of-file",
@@ -200,7 +213,7 @@ def _with_imatrix(options: Options, opened: GGUFFile, record: Recorded | None) -
             reason=None if named is None else f"it was called {named!r}",
             hint="leave out --imatrix" if made is None else "--imatrix FILE",
         )
-    if record is not None and read_imatrix(options.imatrix).sha256 != made["sha256"]:
+    if record is not None and read_imatrix(Path(options.imatrix)).sha256 != made["sha256"]:
         raise UsageError(
             "imatrix-of-file",
             "it was made with another importance matrix",
@@ -208,5 +221,4 @@ def _with_imatrix(options: Options, opened: GGUFFile, record: Recorded | None) -
             reason=f"the SHA-256 of {made['file']} is {made['sha256']} in the manifest",
             hint="give that file",
         )
-    name = named.decode("utf-8", "surrogateescape") if isinstance(named, bytes) else named
-    return replace(options, imatrix_name=name)
+    return named.decode("utf-8", "surrogateescape") if isinstance(named, bytes) else named

@@ -10,12 +10,13 @@ from dataclasses import replace
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.checkpoints.source import Source
 from quantize.errors import VerificationError
+from quantize.execution.kernel_sets import choose_kernels
 from quantize.execution.memory import check_memory, limits_of
 from quantize.execution.order import in_source_order
-from quantize.execution.settings import Settings, choose_kernels
 from quantize.execution.worker import Worker
 from quantize.formats.gguf import encode_header
 from quantize.formats.kv import KV
+from quantize.options.run import RunOptions
 from quantize.planning.plan import Plan, PlannedTensor, Task, tasks
 from quantize.progress import Progress
 
@@ -26,7 +27,7 @@ def compare_with_source(
     file: GGUFFile,
     plan: Plan,
     source: Source,
-    settings: Settings,
+    settings: RunOptions,
     progress: Progress,
     *,
     sample: int | None = None,

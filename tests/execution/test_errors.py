@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError, DiskError, UsageError
-from quantize.execution import Settings, memory, needs_of, run
+from quantize.execution import memory, needs_of, run
+from quantize.options.run import RunOptions
 from quantize.planning.plan import tasks
 from quantize.progress import NullProgress
 from quantize.storage.sink import PartialFile, partial_path
@@ -83,7 +84,7 @@ def test_the_first_error_is_the_one_shown(source: Checkpoint, tmp_path: Path, jo
     with pytest.raises(CheckpointError) as caught:
         run(
             [plan_of(OUTPUTS, "Q8_0")], failing, [tmp_path / "out.gguf"],
-            Settings(jobs=jobs), NullProgress(),
+            RunOptions(jobs=jobs), NullProgress(),
         )  # fmt: skip
     assert caught.value.where == "model.safetensors"
     assert list(tmp_path.iterdir()) == []
@@ -96,7 +97,7 @@ def test_an_error_ends_the_others(source: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         run(
             [plan_of(OUTPUTS, "Q8_0")], failing, [tmp_path / "out.gguf"],
-            Settings(jobs=2), NullProgress(),
+            RunOptions(jobs=2), NullProgress(),
         )  # fmt: skip
     assert failing.reads <= 4
 
@@ -112,7 +113,7 @@ def test_errors_of_processes_arrive(
     with pytest.raises((CheckpointError, DiskError)) as caught:
         run(
             [plan_of(OUTPUTS, "Q8_0")], Failing(source, action), [tmp_path / "out.gguf"],
-            Settings(jobs=2, kernels="numpy"), NullProgress(),
+            RunOptions(jobs=2, kernels="numpy"), NullProgress(),
         )  # fmt: skip
     assert caught.value.code == reference
     assert not (tmp_path / "out.gguf").exists()
@@ -144,7 +145,7 @@ def test_what_can_be_continued_stays(
 
 def test_a_bound_that_nothing_fits_in_is_refused(source: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        convert(plan_of(OUTPUTS, "Q8_0"), source, tmp_path, Settings(max_memory=1_000_000))
+        convert(plan_of(OUTPUTS, "Q8_0"), source, tmp_path, RunOptions(max_memory=1_000_000))
     assert caught.value.code == "too-little-memory"
     assert caught.value.hint is not None
     assert caught.value.hint.startswith("--max-memory ")
@@ -160,7 +161,7 @@ def _a_small_program(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_a_small_program")
 def test_the_bound_decides_how_many_workers_there_are() -> None:
     def jobs(bound: int) -> int:
-        wanted = Settings(jobs=64, max_memory=bound, kernels="numpy")
+        wanted = RunOptions(jobs=64, max_memory=bound, kernels="numpy")
         return memory.limits_of(wanted, 10**9).jobs
 
     found = [jobs(bound) for bound in (400_000_000, 800_000_000, 1_600_000_000, 64_000_000_000)]
@@ -212,7 +213,7 @@ def test_room_for_all_files_is_asked_for_before_the_first(
 
 
 def test_unknown_kernels_and_workers_are_refused(source: Checkpoint, tmp_path: Path) -> None:
-    for wrong in (Settings(kernels="fpga"), Settings(jobs=0)):
+    for wrong in (RunOptions(kernels="fpga"), RunOptions(jobs=0)):
         with pytest.raises(UsageError):
             convert(plan_of(OUTPUTS, "Q8_0"), source, tmp_path, wrong)
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError
-from quantize.execution import Settings, run
+from quantize.execution import run
 from quantize.execution.worker import Worker
 from quantize.formats.imatrix import ImatrixEntry
+from quantize.options.run import RunOptions
 from quantize.planning.model import OutputTensor
 from quantize.planning.plan import tasks
 from quantize.quantizers import QUANTIZERS
@@ -76,7 +77,7 @@ def test_the_number_of_workers_changes_nothing(
     source: Checkpoint, tmp_path: Path, jobs: int, kernels: str
 ) -> None:
     plan = plan_of(OUTPUTS, "Q4_K")
-    written = convert(plan, source, tmp_path, Settings(jobs=jobs, kernels=kernels))
+    written = convert(plan, source, tmp_path, RunOptions(jobs=jobs, kernels=kernels))
     assert written.path.read_bytes() == expected(plan, source)
     assert (written.jobs, written.kernels) == (jobs, kernels)
 
@@ -84,7 +85,7 @@ def test_the_number_of_workers_changes_nothing(
 @pytest.mark.usefixtures("small_tasks", "processes")
 def test_processes_give_the_same_bytes(source: Checkpoint, tmp_path: Path) -> None:
     plan = plan_of(OUTPUTS, "Q4_K")
-    written = convert(plan, source, tmp_path, Settings(jobs=2, kernels="numpy"))
+    written = convert(plan, source, tmp_path, RunOptions(jobs=2, kernels="numpy"))
     assert written.path.read_bytes() == expected(plan, source)
 
 
@@ -137,7 +138,7 @@ def test_a_weight_that_is_no_number_is_named(
 ) -> None:
     source = spoiled(tmp_path, name, place, value)
     with pytest.raises(CheckpointError) as caught:
-        convert(plan_of(OUTPUTS, "Q8_0"), source, tmp_path, Settings(jobs=jobs))
+        convert(plan_of(OUTPUTS, "Q8_0"), source, tmp_path, RunOptions(jobs=jobs))
     assert caught.value.code == "non-finite-weight"
     assert caught.value.message == f"the weight at [{', '.join(map(str, place))}] is {word}"
     assert caught.value.where is not None

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from quantize.execution import Settings, memory
+from quantize.execution import memory
+from quantize.options.run import RunOptions
 from tests.support.paths import ROOT
 from tests.support.process_memory import measure
 
@@ -17,7 +18,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from quantize.transforms import Stack
-from quantize.execution import Settings, run
+from quantize.options.run import RunOptions
+from quantize.execution import run
 from quantize.planning.model import OutputTensor
 from quantize.progress import NullProgress
 from tests.support.execution_models import open_checkpoint, plan_of
@@ -29,7 +31,7 @@ outputs = (
     OutputTensor("blk.0.ffn_up_exps.weight", (len(experts), 2048, 8192), experts, Stack()),
 )
 path = Path(sys.argv[1], "out.gguf")
-settings = Settings(jobs=2, kernels=sys.argv[2])
+settings = RunOptions(jobs=2, kernels=sys.argv[2])
 run([plan_of(outputs, "Q8_0")], source, [path], settings, NullProgress())
 """
 
@@ -72,6 +74,6 @@ def test_a_large_program_may_convert_without_a_bound_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(memory, "_resident", lambda: 5 * 10**9)
-    limits = memory.limits_of(Settings(jobs=2, kernels="numpy"), weights=10**6)
+    limits = memory.limits_of(RunOptions(jobs=2, kernels="numpy"), weights=10**6)
     assert limits.jobs == 2
     assert limits.budget > 100 * 10**6

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import DiskError
-from quantize.execution import Settings, memory, run
+from quantize.execution import memory, run
 from quantize.execution.journal import Journal, journal_path
 from quantize.execution.ranges import Done
+from quantize.options.run import RunOptions
 from quantize.planning.plan import Plan, Task
 from quantize.storage.sink import PartialFile, partial_path
 from tests.support.execution_models import (
@@ -195,7 +196,7 @@ def begin(source: Checkpoint, plans: Sequence[Plan], paths: Sequence[Path]) -> i
     return stopping.elements
 
 
-ONE = Settings(jobs=1, kernels="numpy")
+ONE = RunOptions(jobs=1, kernels="numpy")
 
 
 @pytest.mark.usefixtures("small_tasks")
@@ -225,7 +226,7 @@ def test_fresh_forgets_what_was_done(source: Checkpoint, tmp_path: Path) -> None
     run([plan], undisturbed, [tmp_path / "other.gguf"], ONE, Watcher())
     begin(source, [plan], [path])
     second, watcher = Stopping(source), Watcher()
-    fresh = Settings(jobs=1, kernels="numpy", fresh=True)
+    fresh = RunOptions(jobs=1, kernels="numpy", fresh=True)
     run([plan], second, [path], fresh, watcher, identity="a")
     assert second.elements == undisturbed.elements
     assert watcher.notes == []

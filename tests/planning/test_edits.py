@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from quantize import api
 from quantize.errors import QuantizeError, UsageError
 from quantize.formats.gguf_read import read_header
-from quantize.planning.edits import Edits, edits, edits_of_record, parse_override, said
+from quantize.planning.edits import edits, edits_of, edits_of_record, parse_override, said
 from quantize.verbs.verify import verify
 from tests.support.cli_runner import Cli
 from tests.support.edit_cases import CASES
@@ -48,9 +49,9 @@ def kvs_of(path: Path) -> dict[str, tuple[str, Any]]:
     return {kv.key: (kv.type, kv.value) for kv in header.kvs}
 
 
-def refused(source: str, changes: Edits, **options: Any) -> QuantizeError:
+def refused(source: str, **options: Any) -> QuantizeError:
     with pytest.raises(QuantizeError) as caught:
-        api.plan(source, api.Options(types=("Q4_K_M",), edits=changes, **options))
+        api.plan(source, api.Options(types=("Q4_K_M",), **options))
     return caught.value
 
 
@@ -101,12 +102,11 @@ def test_the_plan_tells_which_entries_of_a_matrix_are_used(
 def test_types_that_need_a_matrix_refuse_where_its_entry_is_excluded(
     llama: str, matrix: Callable[[str], str]
 ) -> None:
-    changes = edits(excluded=["blk.1.ffn_up"])
+    options = api.Options(
+        types=("IQ2_XS",), imatrix=matrix("llama31-bpe"), exclude_weights=["blk.1.ffn_up"]
+    )
     with pytest.raises(UsageError, match="lacks the tensor") as caught:
-        api.plan(
-            llama,
-            api.Options(types=("IQ2_XS",), imatrix=Path(matrix("llama31-bpe")), edits=changes),
-        )
+        api.plan(llama, options)
     assert (caught.value.code, caught.value.where) == ("needs-imatrix", "blk.1.ffn_up.weight")
 
 
@@ -148,7 +148,7 @@ def test_a_key_is_overridden_once() -> None:
     ],
 )
 def test_a_value_of_another_kind_is_refused(text: str, hint: str, llama: str) -> None:
-    error = refused(llama, edits([text]))
+    error = refused(llama, override_kv=[text])
     assert (error.code, error.hint) == ("other-kind", hint)
 
 
@@ -161,13 +161,13 @@ def test_what_is_no_list_of_blocks_is_refused(layers: str) -> None:
 
 @pytest.mark.parametrize("layers", ["4", "0,7", "0,1,2,3"])
 def test_blocks_that_are_not_there_or_all_of_them_are_refused(layers: str, llama: str) -> None:
-    error = refused(llama, edits(pruned=layers))
+    error = refused(llama, prune_layers=layers)
     assert error.code == "bad-layers"
     assert error.message == "the model's blocks are 0 to 3, and one must stay"
 
 
 def test_a_model_whose_key_values_speak_of_blocks_is_not_pruned(checkpoint: Folder) -> None:
-    error = refused(str(checkpoint("gemma4")), edits(pruned="0"))
+    error = refused(str(checkpoint("gemma4")), prune_layers="0")
     assert error.code == "unprunable"
     assert "has a value for each of" in str(error.reason)
 
@@ -176,14 +176,15 @@ def test_blocks_that_come_first_and_are_others_take_their_number_with_them(
     checkpoint: Folder,
 ) -> None:
     source = str(checkpoint("deepseek2-8x"))
-    error = refused(source, edits(pruned="0"))
+    error = refused(source, prune_layers="0")
     assert error.code == "unprunable"
     assert error.hint == "--override-kv deepseek2.leading_dense_block_count=int:0"
     planned = api.plan(
         source,
         api.Options(
             types=("Q8_0",),
-            edits=edits(["deepseek2.leading_dense_block_count=int:0"], "0"),
+            override_kv=["deepseek2.leading_dense_block_count=int:0"],
+            prune_layers="0",
         ),
     )
     assert planned.plans[0].kvs.value("deepseek2.leading_dense_block_count") == 0
@@ -194,27 +195,32 @@ def test_names_that_are_in_no_entry_and_matrices_of_nothing_are_refused(
 ) -> None:
     file = Path(matrix("llama31-bpe"))
     for changes in (
-        edits(excluded=["ffn_down", "attn_V"]), edits(included=["x"]), edits(excluded=["weight"])
-    ):  # fmt: skip
-        error = refused(llama, changes, imatrix=file)
+        {"exclude_weights": ["ffn_down", "attn_V"]},
+        {"include_weights": ["x"]},
+        {"exclude_weights": ["weight"]},
+    ):
+        error = refused(llama, **changes, imatrix=file)
         assert error.code == "unmatched-weights"
 
 
 def test_options_that_contradict_each_other_are_refused(llama: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        edits(excluded=["a"], included=["b"])
-    assert caught.value.code == "exclude-or-include"
-    assert refused(llama, edits(included=["ffn"])).code == "no-imatrix"
-    error = refused(llama, edits(pruned="1"), adapter_only=True)
+    error = refused(llama, exclude_weights=["a"], include_weights=["b"])
+    assert error.code == "exclude-or-include"
+    assert refused(llama, include_weights=["ffn"]).code == "no-imatrix"
+    error = refused(llama, prune_layers="1", adapter_only=True)
     assert error.code == "edits-of-adapter"
 
 
 def test_the_manifest_and_verify_know_what_was_changed(
     llama: str, matrix: Callable[[str], str], tmp_path: Path
 ) -> None:
-    changes = edits(["llama.context_length=int:99"], "1", excluded=["attn_q"])
     options = api.Options(
-        types=("Q4_K_M",), edits=changes, imatrix=Path(matrix("llama31-bpe")), output=tmp_path / "o"
+        types=("Q4_K_M",),
+        override_kv=["llama.context_length=int:99"],
+        prune_layers="1",
+        exclude_weights=["attn_q"],
+        imatrix=matrix("llama31-bpe"),
+        output=tmp_path / "o",
     )
     (file,) = api.convert(llama, options).files
     recorded = json.loads((tmp_path / "o" / "manifest.json").read_text())["options"]["edits"]
@@ -223,8 +229,8 @@ def test_the_manifest_and_verify_know_what_was_changed(
         "prune_layers": [1],
         "exclude_weights": ["attn_q"],
     }
-    assert edits_of_record(recorded) == changes
-    assert verify(file.path, llama, api.Options(imatrix=options.imatrix)).compared
+    assert edits_of_record(recorded) == edits_of(options, options)
+    assert verify(file.path, llama, api.VerifyOptions(imatrix=options.imatrix)).compared
     kvs = kvs_of(file.path)
     assert list(kvs)[-1] == "llama.block_count"
     assert (kvs["llama.block_count"], kvs["llama.context_length"]) == (
@@ -234,20 +240,17 @@ def test_the_manifest_and_verify_know_what_was_changed(
 
 
 def test_each_option_makes_another_plan(llama: str, matrix: Callable[[str], str]) -> None:
-    file = Path(matrix("llama31-bpe"))
-    changes = [
-        edits(), edits(["a=int:1"]), edits(["a=int:2"]), edits(pruned="1"), edits(pruned="2"),
-        edits(excluded=["blk.0.attn_q"]), edits(included=["attn"]),
+    plain = api.Options(types=("Q4_K_M",), imatrix=matrix("llama31-bpe"))
+    changes: list[dict[str, Any]] = [
+        {}, {"override_kv": ["a=int:1"]}, {"override_kv": ["a=int:2"]}, {"prune_layers": "1"},
+        {"prune_layers": "2"}, {"exclude_weights": ["blk.0.attn_q"]}, {"include_weights": ["attn"]},
     ]  # fmt: skip
-    digests = [
-        api.plan(llama, api.Options(types=("Q4_K_M",), edits=one, imatrix=file)).plans[0].digest
-        for one in changes
-    ]
+    digests = [api.plan(llama, replace(plain, **one)).plans[0].digest for one in changes]
     assert len(set(digests)) == len(changes)
 
 
 def test_steering_names_the_blocks_of_the_pruned_model(llama: str) -> None:
-    options = api.Options(types=("Q4_K_M,tensor-type=blk.2.=Q8_0",), edits=edits(pruned="1"))
+    options = api.Options(types=("Q4_K_M,tensor-type=blk.2.=Q8_0",), prune_layers="1")
     kept = {one.name: one for one in api.plan(llama, options).plans[0].tensors}
     assert kept["blk.2.ffn_up.weight"].type == "Q8_0"
     assert "layers.3." in kept["blk.2.ffn_up.weight"].sources[0]

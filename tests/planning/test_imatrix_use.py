@@ -15,7 +15,6 @@ from quantize import api
 from quantize.errors import UsageError
 from quantize.formats.imatrix_files import read_imatrix
 from quantize.progress import NullProgress
-from quantize.recipes import Steering
 from quantize.verbs.verify import verify
 from tests.support.cli_runner import Cli
 from tests.support.imatrix_files import Entry, digests_of, entries_of, header_of, write_gguf
@@ -70,8 +69,7 @@ def test_embeddings_of_few_bits_are_refused_without_an_entry(
 ) -> None:
     """ggml ends the process: `missing quantization weights`."""
     matrix = kit / "models" / "llama31-bpe" / "imatrix.gguf"
-    steering = Steering(embedding_type=type_name)
-    options = api.Options(types=("Q4_K_M",), imatrix=matrix, steering=steering)
+    options = api.Options(types=("Q4_K_M",), imatrix=matrix, token_embedding_type=type_name)
     with pytest.raises(UsageError, match="lacks the tensor") as caught:
         api.plan(llama, options)
     assert caught.value.where == "token_embd.weight"

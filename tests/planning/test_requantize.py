@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gguf
 import pytest
 
 from quantize import api
 from quantize.errors import QuantizeError
-from quantize.recipes import UNSTEERED, Steering
 from quantize.verbs.verify import verify
 
 Folder = Callable[[str], Path]
 
-ALLOWED = Steering(allow_requantize=True)
 
-
-def refused(
-    source: str, type: str, steered: Steering = UNSTEERED, *, keep_quantized: bool = False
-) -> QuantizeError:
+def refused(source: str, type: str, **options: Any) -> QuantizeError:
     with pytest.raises(QuantizeError) as caught:
-        api.plan(
-            source, api.Options(types=(type,), steering=steered, keep_quantized=keep_quantized)
-        )
+        api.plan(source, api.Options(types=(type,), **options))
     return caught.value
 
 
@@ -45,7 +39,7 @@ def test_a_quantized_file_is_no_source_unless_allowed(llama: str, tmp_path: Path
     assert "--allow-requantize" in (error.hint or "")
     # What is of the wanted type already needs no leave.
     assert api.plan(source, api.Options(types=("Q8_0",))).notes == ()
-    error = refused(source, "Q8_0", ALLOWED, keep_quantized=True)
+    error = refused(source, "Q8_0", allow_requantize=True, keep_quantized=True)
     assert error.code == "keep-or-requantize"
 
 
@@ -54,7 +48,7 @@ def test_one_read_moves_for_one_file_what_it_quantizes_anew_for_another(
 ) -> None:
     source = quantized(llama, tmp_path, "Q4_K_M")
     types = ("Q4_K_M", "Q5_K_M")
-    options = api.Options(types=types, steering=ALLOWED, output=tmp_path, jobs=2)
+    options = api.Options(types=types, allow_requantize=True, output=tmp_path, jobs=2)
     planned = api.plan(str(source), options)
     count = sum(type == "Q4_K" for type, _ in data(source).values())
     (note,) = planned.notes
@@ -79,7 +73,7 @@ def test_a_file_made_anew_says_of_its_source_what_that_said(
         jobs=1,
     )
     source = api.convert(str(checkpoint("qwen2-tied")), options).files[0].path
-    (plan,) = api.plan(str(source), api.Options(types=("Q4_0",), steering=ALLOWED)).plans
+    (plan,) = api.plan(str(source), api.Options(types=("Q4_0",), allow_requantize=True)).plans
     told = {kv.key: kv.value for kv in plan.kvs if kv.key.startswith("quantize.imatrix.")}
     assert told["quantize.imatrix.file"] == str(options.imatrix)
 
@@ -95,7 +89,7 @@ def test_keep_quantized_moves_what_a_file_has_quantized(llama: str, tmp_path: Pa
 def test_mxfp4_of_a_checkpoint_is_kept_unless_requantizing_is_allowed(checkpoint: Folder) -> None:
     source = str(checkpoint("gptoss"))
     for allowed, found in ((False, "MXFP4"), (True, "Q4_K")):
-        options = api.Options(types=("Q4_K_S",), steering=Steering(allow_requantize=allowed))
+        options = api.Options(types=("Q4_K_S",), allow_requantize=allowed)
         planned = api.plan(source, options)
         types = {tensor.name: tensor.type for tensor in planned.plans[0].tensors}
         assert types["blk.0.ffn_up_exps.weight"] == found

@@ -19,11 +19,10 @@ import pytest
 from quantize import api
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError, QuantizeError, UsageError, VerificationError
-from quantize.execution import Settings, run
+from quantize.execution import run
 from quantize.formats.kv import KV
 from quantize.ollama.doctor.diagnosis import diagnose
-from quantize.planning.edits import edits
-from quantize.planning.parts import WHOLE, Split, split
+from quantize.options.run import RunOptions
 from quantize.sources.opening import open_source
 from quantize.verbs.verify import verify
 from tests.support.cli_runner import Cli
@@ -65,10 +64,8 @@ def parts(floats: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_parts(floats, tmp_path_factory.mktemp("parts"), scattered(floats))
 
 
-def convert(
-    source: Path | str, output: Path, wanted: Split = WHOLE, **options: Any
-) -> api.OutputFile:
-    chosen = api.Options(types=("Q3_K_M",), output=output, jobs=1, split=wanted, **options)
+def convert(source: Path | str, output: Path, **options: Any) -> api.OutputFile:
+    chosen = api.Options(types=("Q3_K_M",), output=output, jobs=1, **options)
     return api.convert(str(source), chosen).files[0]
 
 
@@ -90,7 +87,7 @@ def goldens(case: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("size", ["1M", "2M"])
 def test_files_are_those_of_gguf_split(size: str, llama: str, tmp_path: Path) -> None:
-    options = api.Options(types=("Q4_K_M",), output=tmp_path, jobs=1, split=split(size))
+    options = api.Options(types=("Q4_K_M",), output=tmp_path, jobs=1, split_max_size=size)
     assert digests(api.convert(llama, options).files[0]) == goldens(f"split-max-size {size}")
 
 
@@ -99,19 +96,19 @@ def test_kept_files_are_those_of_llama_quantize(
     pruned: str, parts: list[Path], tmp_path: Path
 ) -> None:
     """The mixes count in the order of the files, which is another one than that of names."""
-    changes = edits(pruned=None if pruned == "none" else pruned)
-    file = convert(parts[0], tmp_path, Split(keep=True), edits=changes)
+    layers = None if pruned == "none" else pruned
+    file = convert(parts[0], tmp_path, keep_split=True, prune_layers=layers)
     assert digests(file) == goldens(f"keep-split without {pruned}")
 
 
 def test_what_fits_into_one_file_is_one(llama: str, tmp_path: Path) -> None:
-    file = convert(llama, tmp_path / "a", split("1G"))
+    file = convert(llama, tmp_path / "a", split_max_size="1G")
     assert file.path.name == f"{MODEL}-Q3_K_M.gguf"
     assert file.sha256 == convert(llama, tmp_path / "b").sha256
 
 
 def test_llama_cpp_computes_the_same_with_them(llama: str, tmp_path: Path) -> None:
-    files = [convert(llama, tmp_path / "a"), convert(llama, tmp_path / "b", split("1M"))]
+    files = [convert(llama, tmp_path / "a"), convert(llama, tmp_path / "b", split_max_size="1M")]
     assert len(files[1].files) > 2
     found = []
     for file in files:
@@ -140,8 +137,8 @@ def test_the_plan_shows_the_files(cli: Cli, llama: str, tmp_path: Path) -> None:
 
 def test_the_modelfile_names_every_file(llama: str, parts: list[Path], tmp_path: Path) -> None:
     """Ollama does not look for the others."""
-    for source, wanted in ((llama, split("1M")), (parts[2], Split(keep=True))):
-        file = convert(source, tmp_path, wanted)
+    for source, wanted in ((llama, {"split_max_size": "1M"}), (parts[2], {"keep_split": True})):
+        file = convert(source, tmp_path, **wanted)
         modelfile = tmp_path / "Modelfile"
         named = [one.value for one in read_modelfile(modelfile.read_bytes()) if one.word == "from"]
         assert named == [f"./{one.path.name}" for one in file.files]
@@ -207,7 +204,7 @@ def test_files_that_do_not_belong_together_are_refused(floats: Path, tmp_path: P
 
 
 def test_verify_looks_at_all_files_and_makes_them_again(llama: str, tmp_path: Path) -> None:
-    file = convert(llama, tmp_path, split("1M"))
+    file = convert(llama, tmp_path, split_max_size="1M")
     for one in (file.files[0], file.files[-1]):
         checked = verify(one.path, llama)
         assert (checked.by_manifest, checked.tensors, checked.compared) == (True, 40, 40)
@@ -245,30 +242,26 @@ def test_a_manifest_that_makes_no_sense_is_told(llama: str, tmp_path: Path) -> N
 # Refusals.
 
 
-def refused(source: Path | str, wanted: Split, **options: Any) -> QuantizeError:
+def refused(source: Path | str, **options: Any) -> QuantizeError:
     with pytest.raises(QuantizeError) as caught:
-        api.plan(str(source), api.Options(types=("Q4_K_M",), split=wanted, **options))
+        api.plan(str(source), api.Options(types=("Q4_K_M",), **options))
     return caught.value
 
 
 def test_a_limit_below_the_largest_tensor_is_refused(llama: str) -> None:
-    error = refused(llama, split("100kB"))
+    error = refused(llama, split_max_size="100kB")
     assert error.code == "large-tensor"
     size = int(str(error.hint).split()[1])
-    named = api.plan(llama, api.Options(types=("Q4_K_M",), split=split(str(size + 10**6))))
+    named = api.plan(llama, api.Options(types=("Q4_K_M",), split_max_size=size + 10**6))
     assert error.where in {tensor.name for tensor in named.plans[0].tensors}
-    with pytest.raises(UsageError, match="is not a size"):
-        split("4 gigs")
-    with pytest.raises(UsageError) as caught:
-        split("1G", keep=True)
-    assert caught.value.code == "two-splits"
+    assert refused(llama, split_max_size="4 gigs").code == "bad-size"
+    assert refused(llama, split_max_size="1G", keep_split=True).code == "two-splits"
 
 
 def test_there_must_be_something_to_keep(llama: str, floats: Path, parts: list[Path]) -> None:
-    keep = Split(keep=True)
-    assert refused(llama, keep).code == "not-split"
-    assert refused(floats, keep).code == "not-split"
-    assert refused(llama, keep, adapter_only=True).code == "edits-of-adapter"
+    assert refused(llama, keep_split=True).code == "not-split"
+    assert refused(floats, keep_split=True).code == "not-split"
+    assert refused(llama, keep_split=True, adapter_only=True).code == "edits-of-adapter"
 
 
 def test_a_file_without_tensors_between_others_is_refused(floats: Path, tmp_path: Path) -> None:
@@ -276,7 +269,7 @@ def test_a_file_without_tensors_between_others_is_refused(floats: Path, tmp_path
     first = [name for name in names if name.startswith("blk.0.")]
     others = [name for name in names if name not in first]
     source = write_parts(floats, tmp_path, [others[:5], first, others[5:]])[0]
-    error = refused(source, Split(keep=True), edits=edits(pruned="0"))
+    error = refused(source, keep_split=True, prune_layers="0")
     assert (error.code, error.message) == ("empty-file", "no tensor is left for file 2")
 
 
@@ -295,7 +288,7 @@ def test_files_of_several_types_are_cut_each_in_its_own_way(
     plans = [plan_of(OUTPUTS, type, size) for type, size in (("F32", 800_000), ("Q8_0", 400_000))]
     assert len(plans[0].files) > len(plans[1].files) > 1
     paths = [tmp_path / "a.gguf", tmp_path / "b.gguf"]
-    settings = Settings(jobs=jobs, kernels="numpy")
+    settings = RunOptions(jobs=jobs, kernels="numpy")
     for plan, one in zip(plans, run(plans, source, paths, settings, Watcher()), strict=True):
         assert b"".join(shard.path.read_bytes() for shard in one.shards) == expected(plan, source)
     assert len(list(tmp_path.iterdir())) == sum(len(plan.files) for plan in plans)

@@ -205,9 +205,10 @@ def test_rules_of_the_command_line_come_before_those_of_a_recipe(
     assert types["blk.0.attn_k.weight"] == "Q8_0"
 
 
-def test_a_rule_of_a_recipe_may_find_nothing_and_says_so(llama: str) -> None:
-    made = recipe('base = "Q4_K_M"\n[[rule]]\nregex = "_exps"\ntype = "Q3_K"\n')
-    planned = api.plan(llama, api.Options(types=(made,)))
+def test_a_rule_of_a_recipe_may_find_nothing_and_says_so(llama: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('base = "Q4_K_M"\n[[rule]]\nregex = "_exps"\ntype = "Q3_K"\n')
+    planned = api.plan(llama, api.Options(recipe=(file,)))
     assert planned.notes == ("mine: recipe rule 1 decides about no tensor",)
 
 
@@ -216,7 +217,7 @@ def test_the_examples_are_sound(path: Path, checkpoint: Folder) -> None:
     made = parse_recipe(path.read_bytes(), path.name)
     stored = json.loads(json.dumps(record_of(made)))
     assert record_of(recipe_of(made.name, stored)) == record_of(made)
-    planned = api.plan(str(checkpoint("mixtral-8x")), api.Options(types=(made,)))
+    planned = api.plan(str(checkpoint("mixtral-8x")), api.Options(recipe=(path,)))
     assert planned.plans[0].recipe_name == made.name
     # Each of its rules is at work in a mixture of experts, or none is needed.
     assert planned.notes == ()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,12 +15,12 @@ from quantize.errors import QuantizeError, UnsupportedError, UsageError
 from quantize.formats.kv import KeyValues
 from quantize.planning.model import Model, OutputTensor
 from quantize.planning.planner import refusal
-from quantize.recipes import UNSTEERED, Choice, Recipe, Steering, plain
+from quantize.recipes import Choice, Recipe, plain
 from quantize.recipes.manifest_recipe import recipe_of, record_of
 from quantize.recipes.patterns import compiled
 from quantize.recipes.steering import parse_rule, parse_rules, steering, tensor_type
 from quantize.recipes.type_option import parse_type
-from quantize.verbs.common.options import recipes_of
+from quantize.verbs.common.wanted import wanted
 from quantize.verbs.verify import verify
 from tests.support.cli_runner import Cli
 from tests.support.paths import DATA
@@ -38,9 +39,9 @@ def shown(cli: Cli, source: str, *arguments: str) -> dict[str, tuple[str, str]]:
     return {tensor["name"]: (tensor["type"], tensor["reason"]) for tensor in tensors}
 
 
-def refused(source: str, *types: str | Recipe, steered: Steering = UNSTEERED) -> QuantizeError:
+def refused(source: str, *types: str, **options: Any) -> QuantizeError:
     with pytest.raises(QuantizeError) as caught:
-        api.plan(source, api.Options(types=types, steering=steered))
+        api.plan(source, api.Options(types=types, **options))
     return caught.value
 
 
@@ -151,42 +152,42 @@ def test_what_both_libraries_read_alike_is_searched_anywhere(
 
 
 def test_a_pattern_that_is_found_nowhere_is_refused(llama: str) -> None:
-    error = refused(llama, "Q4_K_M", steered=steering(["attn_vv=q8_0"]))
+    error = refused(llama, "Q4_K_M", tensor_type=["attn_vv=q8_0"])
     assert (error.code, error.where) == ("unmatched-rule", "--tensor-type attn_vv=q8_0")
     assert error.exit_code == 2
     assert refused(llama, "Q4_K_M,tensor-type=nope=q8_0").code == "unmatched-rule"
 
 
-def notes(source: str, types: str, steered: Steering) -> tuple[str, ...]:
-    return api.plan(source, api.Options(types=(types,), steering=steered)).notes
+def notes(source: str, type: str, **options: Any) -> tuple[str, ...]:
+    return api.plan(source, api.Options(types=(type,), **options)).notes
 
 
 def test_what_changes_nothing_is_told(llama: str, tied: str) -> None:
     rules = ("attn_v=q8_0", "attn_v.weight=q5_0", "norm=q8_0")
-    assert notes(llama, "Q4_K_M", steering(tensor_types=rules)) == (
+    assert notes(llama, "Q4_K_M", tensor_type=rules) == (
         "Q4_K_M: --tensor-type attn_v.weight=q5_0 decides about no tensor",
         "Q4_K_M: --tensor-type norm=q8_0 decides about no tensor",
     )
-    assert notes(llama, "F16", steering(tensor_types=rules)) == (
+    assert notes(llama, "F16", tensor_type=rules) == (
         "F16: rules for tensors are for quantized file types, and change nothing",
     )
     left = ("--leave-output-tensor changes nothing: the model has no output.weight",)
-    assert notes(tied, "Q4_K_M", steering(leave_output=True)) == left
-    assert notes(llama, "Q4_K_M", steering(leave_output=True)) == ()
+    assert notes(tied, "Q4_K_M", leave_output_tensor=True) == left
+    assert notes(llama, "Q4_K_M", leave_output_tensor=True) == ()
     unused = ("Q4_K_M: --output-tensor-type changes nothing",)
-    assert notes(tied, "Q4_K_M", steering(output_type="Q8_0", pure=True)) == unused
-    assert notes(llama, "Q4_K_M", steering(output_type="Q8_0", leave_output=True)) == unused
-    assert notes(llama, "Q4_K_M", steering(output_type="Q8_0", pure=True)) == ()
+    assert notes(tied, "Q4_K_M", output_tensor_type="Q8_0", pure=True) == unused
+    assert notes(llama, "Q4_K_M", output_tensor_type="Q8_0", leave_output_tensor=True) == unused
+    assert notes(llama, "Q4_K_M", output_tensor_type="Q8_0", pure=True) == ()
 
 
 def test_types_that_cannot_be_are_refused_early(llama: str, tied: str) -> None:
-    misfit = refused(tied, "Q4_K_M", steered=steering(embedding_type="Q6_K"))
+    misfit = refused(tied, "Q4_K_M", token_embedding_type="Q6_K")
     assert (misfit.code, misfit.where) == ("row-misfit", "token_embd.weight")
     assert misfit.hint == "Q8_0 would fit"
-    needy = refused(llama, "Q4_K_M", steered=steering(["ffn_up=iq2_xxs"]))
+    needy = refused(llama, "Q4_K_M", tensor_type=["ffn_up=iq2_xxs"])
     assert (needy.code, needy.where) == ("needs-imatrix", "blk.0.ffn_up.weight")
     assert refused(llama, "IQ3_XXS").code == "needs-imatrix"
-    without_fallback = refused(tied, "Q4_K_M", steered=steering(["attn_v=q1_0"]))
+    without_fallback = refused(tied, "Q4_K_M", tensor_type=["attn_v=q1_0"])
     assert (without_fallback.code, without_fallback.exit_code) == ("row-misfit", 2)
     assert "--tensor-type attn_v=q1_0" in (without_fallback.reason or "")
     with pytest.raises(UsageError) as caught:
@@ -213,8 +214,13 @@ def test_options_behind_commas_are_for_one_type_and_come_first() -> None:
         "my-5", 17, plain("Q5_K_M").mix,
         steering(["attn_[q,k]{1,2}=q8_0"], output_type="BF16", pure=True),
     )  # fmt: skip
-    common = steering(["ffn=q4_0"], output_type="F16", allow_requantize=True)
-    (both,) = recipes_of(api.Options(types=(own,), steering=common))
+    options = api.Options(
+        types=("Q5_K,tensor-type=attn_[q,k]{1,2}=q8_0, output-tensor-type=bf16,pure,as=my-5",),
+        tensor_type=("ffn=q4_0",),
+        output_tensor_type="F16",
+        allow_requantize=True,
+    )
+    (both,) = wanted(options).recipes
     assert [rule.pattern for rule in both.steering.rules] == ["attn_[q,k]{1,2}", "ffn"]
     assert both.steering.output_type == "BF16"
     assert both.steering.pure
@@ -265,8 +271,9 @@ def test_several_types_with_their_own_options_are_as_each_alone(llama: str, tmp_
 
 def test_a_steered_file_is_verified_with_its_own_options(llama: str, tmp_path: Path) -> None:
     types = ("Q4_K_M,tensor-type=ffn_up=q5_0,as=mine", "Q8_0")
-    common = steering(["attn_v=f16"], leave_output=True)
-    options = api.Options(types=types, steering=common, output=tmp_path, jobs=1)
+    options = api.Options(
+        types=types, tensor_type=("attn_v=f16",), leave_output_tensor=True, output=tmp_path, jobs=1
+    )
     for file in api.convert(llama, options).files:
         assert verify(file.path, llama, sample=12).compared == 12
     manifest = tmp_path / "manifest.json"
@@ -280,7 +287,7 @@ def test_a_type_that_the_source_chose_is_verified_with_its_options(
     encodings: Path, tmp_path: Path
 ) -> None:
     source = str(encodings / "gptq-4bit-g128-sym")
-    options = api.Options(steering=steering(embedding_type="F16"), output=tmp_path, jobs=1)
+    options = api.Options(token_embedding_type="F16", output=tmp_path, jobs=1)
     (file,) = api.convert(source, options).files
     assert file.type == "Q4_0"
     assert verify(file.path, source, sample=5).compared == 5

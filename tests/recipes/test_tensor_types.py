@@ -38,7 +38,7 @@ ALLOWED = Steering(allow_requantize=True)
 
 
 def opened(source: Path) -> Model:
-    return prepare(str(source), api.Options(types=("F32",), steering=ALLOWED)).model
+    return prepare(str(source), api.Options(types=("F32",), allow_requantize=True)).model
 
 
 def types_of(model: Model, recipe: Recipe, *, imatrix: bool = False) -> Types:

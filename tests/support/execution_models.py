@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.checkpoints.checkpoint import Checkpoint
-from quantize.execution import Settings, Written, run
+from quantize.execution import Written, run
 from quantize.formats.kv import KeyValues, string
+from quantize.options.run import RunOptions
 from quantize.planning.layout import lay_out
 from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan
@@ -138,9 +139,9 @@ class Watcher(NullProgress):
         self.finished = True
 
 
-NUMPY = Settings(jobs=1, kernels="numpy")
+NUMPY = RunOptions(jobs=1, kernels="numpy")
 
 
-def convert(plan: Plan, source: Checkpoint, folder: Path, settings: Settings = NUMPY) -> Written:
+def convert(plan: Plan, source: Checkpoint, folder: Path, settings: RunOptions = NUMPY) -> Written:
     (written,) = run([plan], source, [folder / "out.gguf"], settings, NullProgress())
     return written

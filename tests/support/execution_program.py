@@ -12,8 +12,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from quantize.execution import Settings, memory, run
 from quantize.execution import journal_writer as recorder
+from quantize.execution import memory, run
+from quantize.options.run import RunOptions
 from quantize.planning.model import OutputTensor
 from quantize.progress import NullProgress
 from tests.support.execution_models import open_checkpoint, plan_of
@@ -42,7 +43,7 @@ def main(folder: str, output: str, jobs: str, max_size: str = "") -> None:
         for index, (name, weight) in enumerate(source.weights.items())
     ]
     plan = plan_of(outputs, "Q4_K", int(max_size) if max_size else None)
-    settings = Settings(jobs=int(jobs), kernels="numpy")
+    settings = RunOptions(jobs=int(jobs), kernels="numpy")
     (written,) = run([plan], source, [Path(output)], settings, Printer(), identity=folder)
     say(" ".join(shard.sha256 for shard in written.shards))
 

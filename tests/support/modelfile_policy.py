@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from quantize.options import Options
 from quantize.progress import NullProgress
 from quantize.verbs.common.companions import write_modelfiles
-from quantize.verbs.common.options import Options
 from quantize.verbs.common.preparing import prepare
 from quantize.verbs.common.results import OutputFile
 from tests.support.paths import DATA

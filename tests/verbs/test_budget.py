@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from quantize import api
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import QuantizeError
-from quantize.execution import Settings
 from quantize.formats.imatrix_files import read_imatrix
 from quantize.measuring import type_losses as sampling
 from quantize.measuring.type_losses import Trial, sampled_losses
+from quantize.options.run import RunOptions
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.importance import weigh
 from quantize.planning.model import Model
@@ -35,7 +35,7 @@ from quantize.verbs.verify import verify
 from tests.support.cli_runner import Cli
 
 Folder = Callable[[str], Path]
-NUMPY = Settings(jobs=1, kernels="numpy")
+NUMPY = RunOptions(jobs=1, kernels="numpy")
 
 
 def opened(source: str) -> tuple[Checkpoint, Model]:
@@ -158,9 +158,7 @@ def test_what_a_person_says_of_a_tensor_stays_so(cli: Cli, llama: str) -> None:
 def test_the_file_is_the_same_again_and_can_be_verified(llama: str, tmp_path: Path) -> None:
     digests = set()
     for jobs in (1, 2):
-        options = api.Options(
-            budget=Budget("5bpw", "--bits 5", bits=5), output=tmp_path / f"{jobs}", jobs=jobs
-        )
+        options = api.Options(bits=5, output=tmp_path / f"{jobs}", jobs=jobs)
         (file,) = api.convert(llama, options).files
         digests.add(file.sha256)
     assert len(digests) == 1

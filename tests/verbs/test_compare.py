@@ -111,9 +111,9 @@ def test_how_the_work_is_cut_changes_nothing(
     made: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides = str(made["F32"]), str(made["Q4_K_M"])
-    whole = compare(*sides, api.Options(jobs=1))
+    whole = compare(*sides, api.CompareOptions(jobs=1))
     monkeypatch.setattr("quantize.execution.memory.LARGEST_STEP", 1000)
-    cut = compare(*sides, api.Options(jobs=3))
+    cut = compare(*sides, api.CompareOptions(jobs=3))
     for one, other in zip(whole.measured, cut.measured, strict=True):
         assert one.name == other.name
         assert one.quality == other.quality
@@ -266,7 +266,7 @@ def test_a_repository_of_the_hub_is_a_side(
 
 def refused(reference: Path, other: Path, max_memory: int | None = None) -> QuantizeError:
     with pytest.raises(QuantizeError) as raised:
-        compare(str(reference), str(other), api.Options(max_memory=max_memory))
+        compare(str(reference), str(other), api.CompareOptions(max_memory=max_memory))
     return raised.value
 
 

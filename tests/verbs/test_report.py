@@ -19,11 +19,12 @@ from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.cli.html.page import page
 from quantize.cli.reports import report_json
 from quantize.errors import DiskError
-from quantize.execution import Settings, memory, run
 from quantize.execution import inline_errors as metering
+from quantize.execution import memory, run
 from quantize.execution.error_sums import TensorQuality, measure
 from quantize.execution.inline_errors import measured_ranges, measured_weights, stride
 from quantize.measuring.grouped import total
+from quantize.options.run import RunOptions
 from quantize.planning.model import OutputTensor
 from quantize.planning.plan import Plan, Task
 from quantize.progress import NullProgress
@@ -184,8 +185,8 @@ def plans() -> list[Plan]:
     return [plan_of(OUTPUTS, type) for type in ("Q8_0", "Q4_K")]
 
 
-def settings(*, measures: bool = True) -> Settings:
-    return Settings(jobs=1, kernels="numpy", measures=measures)
+def settings(*, measures: bool = True) -> RunOptions:
+    return RunOptions(jobs=1, kernels="numpy", report=measures)
 
 
 def measured(

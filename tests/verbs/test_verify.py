@@ -96,7 +96,7 @@ def test_flipped_bits_are_found_by_the_source_alone(file: Path, made: Path, sour
     chance = random.Random(2)  # noqa: S311 (as above)
     (output,) = json.loads(made.with_name("manifest.json").read_text())["outputs"]
     start = min(tensor["offset"] for tensor in output["tensors"])
-    options = api.Options(kernels="numpy")
+    options = api.VerifyOptions(kernels="numpy")
     for _ in range(3):
         offset = chance.randrange(start, file.stat().st_size)
         flip(file, offset)

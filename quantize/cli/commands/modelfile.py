@@ -6,43 +6,41 @@ import sys
 from pathlib import Path
 
 from quantize.cli import options as opt
-from quantize.cli.output import session
+from quantize.cli.command import command
+from quantize.cli.output import Printer
 from quantize.errors import UsageError
+from quantize.options.modelfile import ModelfileOptions
 
 
+@command(quiet=False)
 def modelfile(
+    out: Printer,
     file: opt.GGUFPath,
+    options: ModelfileOptions,
     *,
     output: opt.ModelfileOutput = None,
-    system: opt.System = None,
-    num_ctx: opt.NumCtx = None,
-    parameter: opt.Parameter = [],  # noqa: B006 (Typer copies it)
-    license_file: opt.License = None,
-    json: opt.Json = False,
 ) -> None:
     """Write a Modelfile for a GGUF file, also for one made elsewhere.
 
     Stops and sampling values come from the file itself, TEMPLATE only if it is proven.
     """
-    with session(json=json) as out:
-        from quantize import api
-        from quantize.cli.views.modelfile import modelfile_events, modelfile_view
-        from quantize.storage.sink import write_text
+    from quantize import api
+    from quantize.cli.views.modelfile import modelfile_events, modelfile_view
+    from quantize.storage.sink import write_text
 
-        to_stdout = output == Path("-")
-        path = None if to_stdout else output or file.parent / "Modelfile"
-        if path is not None and path.exists():
-            raise UsageError(
-                "modelfile-exists",
-                "there is a Modelfile already",
-                where=str(path),
-                hint="give another name with --output, or - to print it",
-            )
-        folder = file.parent if path is None else path.parent
-        chosen = opt.chosen(system, num_ctx, parameter, license_file)
-        text = api.modelfile_text(file, folder, chosen)
-        if path is not None:
-            write_text(path, text)
-        elif not json:
-            sys.stdout.write(text)
-        out.show(modelfile_view(path), modelfile_events(path, text))
+    to_stdout = output == Path("-")
+    path = None if to_stdout else output or file.parent / "Modelfile"
+    if path is not None and path.exists():
+        raise UsageError(
+            "modelfile-exists",
+            "there is a Modelfile already",
+            where=str(path),
+            hint="give another name with --output, or - to print it",
+        )
+    folder = file.parent if path is None else path.parent
+    text = api.modelfile_text(file, folder, options)
+    if path is not None:
+        write_text(path, text)
+    elif not out.json:
+        sys.stdout.write(text)
+    out.show(modelfile_view(path), modelfile_events(path, text))

@@ -1,4 +1,7 @@
-"""Arguments and options of the commands, each defined once; a file for each panel of --help."""
+"""Arguments and flags that belong to one command or to its printing.
+
+Options of what is done are in quantize/options.
+"""
 
 from __future__ import annotations
 
@@ -8,156 +11,78 @@ from quantize.cli.options.comparing import (
     MeasuredSample,
     Other,
     Reference,
-    Report,
 )
-from quantize.cli.options.edits import (
-    ExcludeWeights,
-    IncludeWeights,
-    OverrideKv,
-    PruneLayers,
-    edited,
-)
-from quantize.cli.options.evaluating import BaseFile, ChunkContext, Chunks, Text, Threads
-from quantize.cli.options.hub import Force, Private, Push, Repo, Stream, Token
-from quantize.cli.options.imatrix import FromImatrix, Imatrix, ImatrixFile
-from quantize.cli.options.model import (
-    AdapterOnly,
-    Arch,
-    Base,
+from quantize.cli.options.converting import (
     Context,
     DryRun,
     Fits,
-    KeepGrid,
-    Lora,
-    Name,
-    OutputFolder,
-    PlannedTypes,
-    Pre,
-    Types,
+    Ollama,
+    Push,
+)
+from quantize.cli.options.evaluating import (
+    BaseFile,
+    ChunkContext,
+    Chunks,
+    Text,
+    Threads,
 )
 from quantize.cli.options.ollama import (
     Action,
-    License,
     ModelfileOutput,
-    NumCtx,
-    Ollama,
     OllamaAction,
     OllamaModel,
-    Parameter,
-    System,
-    chosen,
 )
-from quantize.cli.options.printed import All, Json, Quiet
-from quantize.cli.options.request import request, steered
-from quantize.cli.options.run import Fresh, Jobs, Kernels, KernelSet, MaxMemory
+from quantize.cli.options.printed import (
+    All,
+    Json,
+    Quiet,
+)
 from quantize.cli.options.sources import (
     GGUF,
     AnySource,
     Files,
-    FromBase,
-    FromLora,
     FromSource,
     GGUFPath,
+    ImatrixFile,
     ModelfilePath,
     ModelfilePlace,
+    Repo,
     Sample,
     Source,
-)
-from quantize.cli.options.splitting import KeepSplit, SplitMaxSize, split
-from quantize.cli.options.tensor_types import (
-    AllowRequantize,
-    Bits,
-    LeaveOutputTensor,
-    OutputTensorType,
-    Pure,
-    Recipes,
-    TargetSize,
-    TensorTypeFiles,
-    TensorTypes,
-    TokenEmbeddingType,
 )
 
 __all__ = [
     "GGUF",
     "Action",
-    "AdapterOnly",
     "All",
-    "AllowRequantize",
     "AnySource",
-    "Arch",
-    "Base",
     "BaseFile",
-    "Bits",
     "ChunkContext",
     "Chunks",
     "Context",
     "DryRun",
-    "ExcludeWeights",
     "FailAbove",
     "Files",
     "Fits",
-    "Force",
-    "Fresh",
-    "FromBase",
-    "FromImatrix",
-    "FromLora",
     "FromSource",
     "GGUFPath",
     "Html",
-    "Imatrix",
     "ImatrixFile",
-    "IncludeWeights",
-    "Jobs",
     "Json",
-    "KeepGrid",
-    "KeepSplit",
-    "KernelSet",
-    "Kernels",
-    "LeaveOutputTensor",
-    "License",
-    "Lora",
-    "MaxMemory",
     "MeasuredSample",
     "ModelfileOutput",
     "ModelfilePath",
     "ModelfilePlace",
-    "Name",
-    "NumCtx",
     "Ollama",
     "OllamaAction",
     "OllamaModel",
     "Other",
-    "OutputFolder",
-    "OutputTensorType",
-    "OverrideKv",
-    "Parameter",
-    "PlannedTypes",
-    "Pre",
-    "Private",
-    "PruneLayers",
-    "Pure",
     "Push",
     "Quiet",
-    "Recipes",
     "Reference",
     "Repo",
-    "Report",
     "Sample",
     "Source",
-    "SplitMaxSize",
-    "Stream",
-    "System",
-    "TargetSize",
-    "TensorTypeFiles",
-    "TensorTypes",
     "Text",
     "Threads",
-    "Token",
-    "TokenEmbeddingType",
-    "Types",
-    "chosen",
-    "edited",
-    "request",
-    "split",
-    "steered",
 ]

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-_PANEL = "What is printed"
-
 Reference = Annotated[
     str,
     typer.Argument(
@@ -44,14 +42,6 @@ FailAbove = Annotated[
         show_default=False,
     ),
 ]
-Report = Annotated[
-    bool,
-    typer.Option(
-        "--report",
-        help="Measure what is lost of the weights meanwhile: FILE.report.html and .json.",
-        rich_help_panel="The run",
-    ),
-]
 Html = Annotated[
     Path | None,
     typer.Option(
@@ -59,6 +49,6 @@ Html = Annotated[
         metavar="FILE",
         help="Write a page with a picture of the error, by layer and kind of tensor.",
         show_default=False,
-        rich_help_panel=_PANEL,
+        rich_help_panel="What is printed",
     ),
 ]

@@ -37,24 +37,6 @@ FromSource = Annotated[
         show_default=False,
     ),
 ]
-FromLora = Annotated[
-    list[str],
-    typer.Option(
-        "--lora",
-        metavar="ADAPTER[=SCALE]",
-        help="What was merged into it. By default what the manifest names, if that is on the Hub.",
-        show_default=False,
-    ),
-]
-FromBase = Annotated[
-    str | None,
-    typer.Option(
-        "--base",
-        metavar="BASE",
-        help="Of a GGUF adapter: the base, if it is not where the adapter says.",
-        show_default=False,
-    ),
-]
 Sample = Annotated[
     int | None,
     typer.Option(
@@ -84,5 +66,17 @@ ModelfilePlace = Annotated[
     Path,
     typer.Argument(
         metavar="DIR", help="A folder with a Modelfile, or a Modelfile.", show_default=False
+    ),
+]
+Repo = Annotated[
+    str,
+    typer.Argument(metavar="USER/NAME", help="The repository.", show_default=False),
+]
+ImatrixFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="An importance matrix: a GGUF or .dat file of llama-imatrix.",
+        show_default=False,
     ),
 ]

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from quantize.errors import UsageError
+from quantize.ollama.modelfile.parameters import parse_parameter
 from quantize.ollama.modelfile.prompt import Prompt
 from quantize.ollama.modelfile.stops import stop_lines
 from quantize.ollama.quoting import is_kept, is_representable, quoted, rewritten
+from quantize.options.modelfile import ModelfileOptions
+from quantize.storage.small_files import content
 
 # Names under which repositories keep the text of their license, the likeliest first.
 _LICENSE_FILES = (
@@ -50,6 +54,14 @@ class Chosen:
 
 NOTHING_CHOSEN = Chosen()
 NOTHING: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+def chosen_of(options: ModelfileOptions) -> Chosen:
+    """What these options say. Raises UsageError, DiskError if the license cannot be read."""
+    wanted = tuple(map(parse_parameter, options.parameter))
+    wanted += () if options.num_ctx is None else (("num_ctx", str(options.num_ctx)),)
+    text = None if options.license is None else content(Path(options.license))
+    return Chosen(options.system, wanted, text)
 
 
 def license_file(names: Iterable[str]) -> str | None:

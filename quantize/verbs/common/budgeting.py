@@ -10,9 +10,9 @@ from operator import mul
 
 from quantize.checkpoints.source import Source
 from quantize.errors import UsageError
-from quantize.execution import Settings
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
 from quantize.measuring.type_losses import Trial, sampled_losses
+from quantize.options.run import RunOptions
 from quantize.planning.model import Model, OutputTensor, in_one_file
 from quantize.planning.plan import Plan
 from quantize.planning.planner import choices_of, facts_of, make_plans, writable
@@ -75,7 +75,7 @@ def budgeted(
     model: Model,
     steering: Steering,
     budget: Budget,
-    settings: Settings,
+    settings: RunOptions,
     progress: Progress,
 ) -> Budgeted:
     """The types that lose least within `budget`.

@@ -11,7 +11,8 @@ from quantize.execution import Written
 from quantize.ollama.modelfile.adapter import adapter_modelfile
 from quantize.ollama.modelfile.existing import license_named, modelfile_of_gguf
 from quantize.ollama.modelfile.prompt import Prompt, prompt_of, source_of, special_tokens
-from quantize.ollama.modelfile.writing import Chosen, license_file, modelfile
+from quantize.ollama.modelfile.writing import Chosen, chosen_of, license_file, modelfile
+from quantize.options import Options
 from quantize.planning.plan import Plan
 from quantize.progress import Progress
 from quantize.publish.manifest import manifest
@@ -19,7 +20,6 @@ from quantize.publish.manifest_merge import with_earlier
 from quantize.publish.manifest_records import imatrix_record, output_records, source_record
 from quantize.recipes.manifest_recipe import record_of
 from quantize.storage.sink import set_aside, write_text
-from quantize.verbs.common.options import Options
 from quantize.verbs.common.preparing import Prepared
 from quantize.verbs.common.results import OutputFile
 from quantize.vocab import end_tokens
@@ -33,17 +33,17 @@ def write_modelfiles(
     One that says something else, for somebody may have edited it, is set aside.
     """
     prompt = _prompt(prepared.plans[0])
-    texts = [_modelfile(prepared, file, prompt, options.chosen) for file in files]
+    texts = [_modelfile(prepared, file, prompt, chosen_of(options)) for file in files]
     named = {"Modelfile": texts[0]}
     if len(files) > 1:
         named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
     for name, text in named.items():
-        path = options.output / name
+        path = options.folder / name
         earlier = set_aside(path, unless=text)
         if earlier is not None:
             progress.note(f"{name} was another one, which is now {earlier.name}")
         write_text(path, text)
-    return tuple(options.output / name for name in named)
+    return tuple(options.folder / name for name in named)
 
 
 def _prompt(plan: Plan) -> Prompt | None:
@@ -88,10 +88,10 @@ def write_manifest(
             "types": [plan.recipe_name for plan in plans],
             "recipes": _recipes(prepared) or None,
             "imatrix": imatrix_record(prepared.imatrix),
-            "edits": options.edits.record(),
-            "split": options.split.record(),
+            "edits": prepared.wanted.edits.record(),
+            "split": prepared.wanted.split.record(),
             "keep_quantized": options.keep_quantized or None,
-            "arch": options.arch,
+            "model_class": options.model_class,
             "pre": options.pre,
             "name": options.name,
         },
@@ -101,7 +101,7 @@ def write_manifest(
             for record in output_records(plan, one)
         ],
     )
-    path = options.output / "manifest.json"
+    path = options.folder / "manifest.json"
     write_text(path, with_earlier(text, path))
     return path
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from quantize.checkpoints.adapters.alone import LoneAdapter
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.formats.imatrix import Imatrix
 from quantize.formats.imatrix_files import read_imatrix
-from quantize.planning.automatic import choose_automatically, is_automatic, notes_on_encodings
+from quantize.options import PlanOptions
+from quantize.options.run import RunOptions
+from quantize.planning.automatic import choose_automatically, notes_on_encodings
 from quantize.planning.editing import edited
 from quantize.planning.edits import UNEDITED
 from quantize.planning.from_checkpoint import model_of
@@ -38,14 +41,15 @@ from quantize.sources.from_adapter import (
 )
 from quantize.sources.opening import Opened, open_source
 from quantize.verbs.common.budgeting import budgeted
-from quantize.verbs.common.options import Options, recipes_of, settings_of
 from quantize.verbs.common.results import SourceFacts
+from quantize.verbs.common.wanted import Wanted, wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     opened: Opened
     facts: SourceFacts
+    wanted: Wanted
     recipes: tuple[Recipe, ...]
     plans: tuple[Plan, ...]
     notes: tuple[str, ...]
@@ -56,36 +60,46 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class OpenedInputs:
-    """What the options name, opened: weights can be read of it. `recipes` may be none yet."""
+    """What the options name, opened: weights can be read of it."""
 
     opened: Opened
-    recipes: tuple[Recipe, ...]
+    wanted: Wanted
     adapters: tuple[OpenedAdapter, ...]
     imatrix: Imatrix | None = None
 
 
-def prepare(source: str, options: Options, progress: Progress | None = None) -> Prepared:
-    """A model opened and planned: what every verb begins with."""
-    return plan_sources(open_sources(source, options), options, progress or NullProgress())
+def prepare(
+    source: str,
+    options: PlanOptions,
+    progress: Progress | None = None,
+    asked: Wanted | None = None,
+) -> Prepared:
+    """A model opened and planned: what every verb begins with.
+
+    `asked` replaces what the options say about types, edits and files.
+    """
+    inputs = open_sources(source, options, asked)
+    return plan_sources(inputs, options, progress or NullProgress())
 
 
-def open_sources(source: str, options: Options) -> OpenedInputs:
+def open_sources(source: str, options: PlanOptions, asked: Wanted | None = None) -> OpenedInputs:
+    """Open what is to be read. Raises first what the options alone show to be wrong."""
     # Before anything is read: a mistyped type must not cost a download.
-    recipes = recipes_of(options)
+    asked = wanted(options) if asked is None else asked
     if options.adapter_only:
-        _check_for_adapter(options)
+        _check_for_adapter(options, asked)
         found = open_adapter(source, options.token)
         opened = opened_alone(found, open_alone(found, options.base, options.token))
-        return OpenedInputs(opened, recipes or (plain("F32"),), (found,))
-    imatrix = None if options.imatrix is None else read_imatrix(options.imatrix)
+        return OpenedInputs(opened, asked, (found,))
+    imatrix = None if options.imatrix is None else read_imatrix(Path(options.imatrix))
     opened = open_source(source, options.token)
     adapters = tuple(open_adapter(text, options.token) for text in options.lora)
     if adapters:
         opened = merge_into(opened, adapters)
-    return OpenedInputs(opened, recipes, adapters, imatrix)
+    return OpenedInputs(opened, asked, adapters, imatrix)
 
 
-def _check_for_adapter(options: Options) -> None:
+def _check_for_adapter(options: PlanOptions, asked: Wanted) -> None:
     """Raise UsageError for options that a lone adapter would have to ignore."""
     if options.imatrix is not None:
         raise UsageError(
@@ -95,15 +109,15 @@ def _check_for_adapter(options: Options) -> None:
             reason="the factors of an adapter are written as floats",
             hint="leave out --imatrix, or merge the adapter: --lora",
         )
-    if options.budget is not None:
+    if asked.budget is not None:
         raise UsageError(
             "budget-of-adapter",
             "types are chosen for the size of a model, not of an adapter",
-            where=options.budget.said,
+            where=asked.budget.said,
             reason="the factors of an adapter are written as floats",
-            hint=f"leave out {options.budget.said}, or merge the adapter: --lora",
+            hint=f"leave out {asked.budget.said}, or merge the adapter: --lora",
         )
-    if options.edits != UNEDITED or options.split != WHOLE:
+    if asked.edits != UNEDITED or asked.split != WHOLE:
         raise UsageError(
             "edits-of-adapter",
             "what changes or splits a model is not for an adapter",
@@ -113,25 +127,25 @@ def _check_for_adapter(options: Options) -> None:
         )
 
 
-def plan_sources(sources: OpenedInputs, options: Options, progress: Progress) -> Prepared:
+def plan_sources(sources: OpenedInputs, options: PlanOptions, progress: Progress) -> Prepared:
     """Weights are read for a budget only, and of those a few."""
     origin = sources.opened.source
     if isinstance(origin, LoneAdapter):
         return _plan_adapter(sources, origin, options)
-    opened, recipes, adapters = sources.opened, sources.recipes, sources.adapters
-    whole = name_origins(_model(opened, options), opened, adapters)
+    opened, asked, adapters = sources.opened, sources.wanted, sources.adapters
+    recipes = asked.recipes
+    whole = name_origins(_model(opened, options, asked), opened, adapters)
     called = options.imatrix_name or str(options.imatrix)
-    whole = replace(whole, max_size=options.split.max_size)
-    model, imatrix, edits = edited(whole, options.edits, sources.imatrix, called)
+    whole = replace(whole, max_size=asked.split.max_size)
+    model, imatrix, edits = edited(whole, asked.edits, sources.imatrix, called)
     notes = (*notes_of(opened, adapters), *notes_on_encodings(opened.source, model), *edits)
-    if options.budget is not None:
-        found = budgeted(
-            origin, model, options.steering, options.budget, settings_of(options), progress
-        )
+    if asked.budget is not None:
+        settings = options.part(RunOptions)
+        found = budgeted(origin, model, asked.steering, asked.budget, settings, progress)
         recipes, notes = (found.recipe,), (*notes, found.note)
     if not recipes:
         automatic = choose_automatically(opened.source, model)
-        recipes = (automatic.recipe.steered(options.steering),)
+        recipes = (automatic.recipe.steered(asked.steering),)
         notes += (automatic.why,) if automatic.why else ()
     for recipe in recipes:
         check_rules(model, recipe)
@@ -142,15 +156,15 @@ def plan_sources(sources: OpenedInputs, options: Options, progress: Progress) ->
         notes += tuple(notes_on_imatrix(imatrix, plans))
     notes = tuple(dict.fromkeys(notes))
     facts = _facts(opened, model, plans)
-    return Prepared(opened, facts, recipes, plans, notes, adapters, model, imatrix)
+    return Prepared(opened, facts, asked, recipes, plans, notes, adapters, model, imatrix)
 
 
-def _plan_adapter(sources: OpenedInputs, adapter: LoneAdapter, options: Options) -> Prepared:
-    opened, recipes = sources.opened, sources.recipes
-    model = model_of_adapter(adapter, arch=options.arch, name=options.name)
+def _plan_adapter(sources: OpenedInputs, adapter: LoneAdapter, options: PlanOptions) -> Prepared:
+    opened, recipes = sources.opened, sources.wanted.recipes or (plain("F32"),)
+    model = model_of_adapter(adapter, model_class=options.model_class, name=options.name)
     plans = plan_adapter(model, recipes)
     facts = _facts(opened, model, plans)
-    return Prepared(opened, facts, recipes, plans, (), sources.adapters, model)
+    return Prepared(opened, facts, sources.wanted, recipes, plans, (), sources.adapters, model)
 
 
 def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts:
@@ -168,17 +182,21 @@ def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts
     )
 
 
-def _model(opened: Opened, options: Options) -> Model:
+def _model(opened: Opened, options: PlanOptions, asked: Wanted) -> Model:
     if isinstance(opened.source, GGUFFile):
         return model_of_gguf(
             opened.source,
             name=options.name,
             keep_quantized=options.keep_quantized,
-            keep_split=options.split.keep,
+            keep_split=asked.split.keep,
         )
-    if options.split.keep:
+    if asked.split.keep:
         raise not_split(opened.location)
-    keep = options.keep_quantized or is_automatic(options.types)
+    keep = options.keep_quantized or not asked.recipes
     return model_of(
-        opened.source, arch=options.arch, pre=options.pre, name=options.name, keep_quantized=keep
+        opened.source,
+        model_class=options.model_class,
+        pre=options.pre,
+        name=options.name,
+        keep_quantized=keep,
     )

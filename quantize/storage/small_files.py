@@ -1,4 +1,4 @@
-"""Small files that options name."""
+"""Small files that a person names."""
 
 from __future__ import annotations
 
