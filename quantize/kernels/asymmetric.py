@@ -78,8 +78,8 @@ def fit_scale_min(x: F32Array, weights: F32Array, candidates: Candidates) -> Fit
     _levels(x, bottom, low, inverse, candidates.nmax, levels)
     best = _error(x, weights, levels, scale, low, absolute=candidates.absolute)
 
-    for reach in candidates.ranges():
-        np.divide(reach, _span(high, low, flat), out=inverse)
+    for trial in candidates.ranges():
+        np.divide(trial, _span(high, low, flat), out=inverse)
         _levels(x, bottom, low, inverse, candidates.nmax, levels)
         np.multiply(weights, levels, out=product)
         sum_l = ordered_sum(product)
@@ -98,7 +98,7 @@ def fit_scale_min(x: F32Array, weights: F32Array, candidates: Candidates) -> Fit
         taken = np.flatnonzero((determinant > 0) & (error < best))
         best[taken] = error[taken]
         scale[taken] = new_scale[taken]
-        level_range[taken] = reach
+        level_range[taken] = trial
         level_low[taken] = low[taken]
         low[taken] = new_low[taken]
 

@@ -36,7 +36,7 @@ _IQ4_NEAREST = IQ4_VALUES[_IQ4_CODES].astype(np.float32)
 _FP4_MIDPOINTS = (FP4_MAGNITUDES[:-1].astype(np.float32) + FP4_MAGNITUDES[1:]) / 2
 
 # The largest value is tried on entry 0 and on seven steps to either side of it.
-IQ4_REACHES = np.arange(_LOW - 7, _LOW + 8, dtype=np.float32)
+IQ4_TRIAL_MAXIMA = np.arange(_LOW - 7, _LOW + 8, dtype=np.float32)
 
 
 def fit_iq4(x: F32Array, weights: F32Array) -> F32Array:
@@ -48,8 +48,8 @@ def fit_iq4(x: F32Array, weights: F32Array) -> F32Array:
     sum_qx, sum_q2 = _sums(x, weights, np.float32(1) / (-top / np.float32(_LOW)))
     scale = np.where(sum_q2 > 0, sum_qx / sum_q2, np.float32(0))
     best = scale * sum_qx
-    for reach in IQ4_REACHES:
-        sum_qx, sum_q2 = _sums(x, weights, reach / top)
+    for trial in IQ4_TRIAL_MAXIMA:
+        sum_qx, sum_q2 = _sums(x, weights, trial / top)
         taken = np.flatnonzero((sum_q2 > 0) & (sum_qx * sum_qx > best * sum_q2))
         scale[taken] = sum_qx[taken] / sum_q2[taken]
         best[taken] = scale[taken] * sum_qx[taken]

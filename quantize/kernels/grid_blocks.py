@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.grid_search import Rule, search
+from quantize.kernels.grid_search import GridSearch, search
 from quantize.kernels.importance import importance_weights
 from quantize.kernels.packing import in_order, split_subblocks
 from quantize.kernels.rounding import nearest_int
@@ -23,7 +23,7 @@ I32Array = NDArray[np.int32]
 U8Array = NDArray[np.uint8]
 
 # `grid_search.search` or a twin of it.
-Search = Callable[[F32Array, F32Array, Rule], tuple[F32Array, I32Array]]
+Search = Callable[[F32Array, F32Array, GridSearch], tuple[F32Array, I32Array]]
 
 # Scales are stored as levels 0 to 15, which stand for the odd numbers up to this one.
 _TOP = np.float32(31)
@@ -37,7 +37,7 @@ class Format:
     importance matrix, and `alone` times in the weights where there is none.
     """
 
-    rule: Rule
+    rule: GridSearch
     sub: int
     even_signs: bool
     energy: float
@@ -45,7 +45,7 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedGrid:
     """Superblocks in pieces.
 
     `d` is `(S,)`; `scales` `(S, subs)`, 0 to 15; `numbers` of points `(S, groups)`; `signs`
@@ -60,7 +60,7 @@ class Fitted:
 
 def fit(
     blocks: F32Array, importance: F32Array | None, kind: Format, search: Search = search
-) -> Fitted:
+) -> FittedGrid:
     """Superblocks `(S, 256)`; `importance` has the same shape."""
     x = split_subblocks(blocks, kind.sub)
     weights = _weights(x, blocks, importance, kind)
@@ -78,7 +78,7 @@ def fit(
         blank = np.maximum.reduce(scale, axis=0) == 0
         numbers[blank], signs[blank] = 0, 0
     d, scales = _quantized(scale)
-    return Fitted(d, scales, numbers, signs)
+    return FittedGrid(d, scales, numbers, signs)
 
 
 def _quantized(scale: F32Array) -> tuple[F32Array, U8Array]:

@@ -35,18 +35,18 @@ class Again(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class GridSearch:
     """How a type searches.
 
-    The largest weight, or what stands for it, is scaled to each of `reaches` in turn. Sub-blocks
-    whose largest is below `nothing` are left out. With `first_levels`, positive levels up to that
-    number are fitted first, and three times their scale stands for the largest weight.
+    The largest weight, or what replaces it, is scaled to each of `trial_maxima` in turn.
+    Sub-blocks whose largest is below `epsilon` are left out. With `first_levels`, positive levels
+    up to that number are fitted first, and three times their scale replaces the largest weight.
     """
 
     grid: str
-    reaches: F32Array
+    trial_maxima: F32Array
     again: Again
-    nothing: float
+    epsilon: float
     first_levels: int = 0
 
     @property
@@ -55,7 +55,7 @@ class Rule:
         return np.float32(2 * grid(self.grid).levels - 1)
 
 
-def reaches(top: int, step: float, tries: int) -> F32Array:
+def trial_maxima(top: int, step: float, tries: int) -> F32Array:
     """`top` and `tries` steps to either side of it, rounded as ggml rounds them."""
     steps = np.arange(-tries, tries + 1, dtype=np.float32) * np.float32(step)
     return np.float32(top) + steps
@@ -65,7 +65,7 @@ def reaches(top: int, step: float, tries: int) -> F32Array:
 class Start:
     """Where the search of sub-blocks begins, `(B,)` each.
 
-    `largest` is what `Rule.reaches` are divided by; `scale` holds if no candidate fits; `empty`
+    `largest` is what the trial maxima are divided by; `scale` holds if no candidate fits; `empty`
     are the sub-blocks that are left out.
     """
 
@@ -79,10 +79,12 @@ class Start:
         return scale, numbers
 
 
-def start(x: F32Array, weights: F32Array, rule: Rule, positive: Positive = fit_positive) -> Start:
+def start(
+    x: F32Array, weights: F32Array, rule: GridSearch, positive: Positive = fit_positive
+) -> Start:
     """`positive` may be a twin of that function."""
     largest = np.maximum.reduce(x, axis=0)
-    empty = largest < np.float32(rule.nothing)
+    empty = largest < np.float32(rule.epsilon)
     scale = largest / rule.top
     if rule.first_levels:
         scale, _ = positive(x, rule.first_levels, weights)
@@ -92,7 +94,7 @@ def start(x: F32Array, weights: F32Array, rule: Rule, positive: Positive = fit_p
     return Start(largest, scale, empty)
 
 
-def search(x: F32Array, weights: F32Array, rule: Rule) -> tuple[F32Array, I32Array]:
+def search(x: F32Array, weights: F32Array, rule: GridSearch) -> tuple[F32Array, I32Array]:
     """The best scale `(B,)` and points of sub-blocks whose signs are taken off.
 
     A sub-block that is left out has scale 0 and points -1. Where sums overflow float32, ggml ends
@@ -104,14 +106,14 @@ def search(x: F32Array, weights: F32Array, rule: Rule) -> tuple[F32Array, I32Arr
 
 
 def _search(
-    groups: Groups, largest: F32Array, scale: F32Array, rule: Rule
+    groups: Groups, largest: F32Array, scale: F32Array, rule: GridSearch
 ) -> tuple[F32Array, I32Array]:
     """`scale` holds where no candidate fits."""
     best = np.zeros_like(scale)
     numbers = np.zeros((groups.count, len(scale)), np.int32)
     found = np.full(numbers.shape, rule.again is Again.MISSING)
-    for reach in rule.reaches:
-        inverse = reach / largest
+    for trial in rule.trial_maxima:
+        inverse = trial / largest
         near, on_grid = groups.points_at(inverse, np.float32(1) / inverse)
         sum_qx, sum_q2 = groups.sums(near)
         taken = np.flatnonzero((sum_q2 > 0) & (sum_qx * sum_qx > best * sum_q2))

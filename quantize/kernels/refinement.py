@@ -58,12 +58,12 @@ def fit_positive(x: F32Array, nmax: int, weights: F32Array) -> tuple[F32Array, U
     top = np.maximum.reduce(x, axis=0)
     zero = ~(top >= NOTHING)
     top[zero] = 1
-    first, *others = positive_reaches(nmax)
+    first, *others = positive_trial_maxima(nmax)
     inverse = first / top
     levels = nearest_int(inverse * x).astype(np.uint8).astype(np.float32)
     best = _error(x, weights, levels, np.float32(1) / inverse)
-    for reach in others:
-        candidate = reach / top
+    for trial in others:
+        candidate = trial / top
         levels = np.minimum(nearest_int(candidate * x), nmax).astype(np.float32)
         error = _error(x, weights, levels, np.float32(1) / candidate)
         taken = error < best
@@ -76,7 +76,7 @@ def fit_positive(x: F32Array, nmax: int, weights: F32Array) -> tuple[F32Array, U
     return scale, levels.astype(np.uint8)
 
 
-def positive_reaches(nmax: int) -> F32Array:
+def positive_trial_maxima(nmax: int) -> F32Array:
     """What the largest value is scaled to: first nmax, then the candidates around it."""
     return _TENTHS + np.float32(nmax)
 

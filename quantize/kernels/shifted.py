@@ -31,15 +31,15 @@ _GROUPS_AT_ONCE = 1 << 11  # bounds the memory: a group can have two hundred poi
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ShiftSearch:
     """How a type searches.
 
-    A block whose magnitudes are below `nothing` has scale 0. `shifts`, `(kinds, groups)`, are tried
+    A block whose magnitudes are below `epsilon` has scale 0. `shifts`, `(kinds, groups)`, are tried
     with each split; `candidates(order, x, weights)` goes through them, the weights sorted by
     `order`.
     """
 
-    nothing: np.float32
+    epsilon: np.float32
     shifts: F32Array
     candidates: Callable[[Order, F32Array, F32Array], Candidates]
 
@@ -57,10 +57,10 @@ class ShiftedFit:
 
 
 # `fit_shifted` or a twin of it.
-Fit = Callable[[F32Array, F32Array, Rule], ShiftedFit]
+Fit = Callable[[F32Array, F32Array, ShiftSearch], ShiftedFit]
 
 
-def fit_shifted(x: F32Array, weights: F32Array, rule: Rule) -> ShiftedFit:
+def fit_shifted(x: F32Array, weights: F32Array, rule: ShiftSearch) -> ShiftedFit:
     """Fit blocks in columns, `(size, B)`."""
     size, blocks = x.shape
     order = np.argsort(x, axis=0, kind="stable")  # as the merge sort of glibc's qsort
@@ -76,7 +76,7 @@ def fit_shifted(x: F32Array, weights: F32Array, rule: Rule) -> ShiftedFit:
     values = shifted_levels(number[:, again], shift[:, again])
     scale[again] = _fitted(x[:, again], weights[:, again], values.reshape(size, -1), scale[again])
 
-    left_out = ~split.found | (np.maximum.reduce(np.abs(x), axis=0) < rule.nothing)
+    left_out = ~split.found | (np.maximum.reduce(np.abs(x), axis=0) < rule.epsilon)
     scale[left_out], shift[:, left_out], number[:, left_out] = 0, SHIFT, 0
     return ShiftedFit(scale, shift, number)
 

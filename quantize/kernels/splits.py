@@ -24,7 +24,7 @@ _LOWEST = -np.finfo(np.float32).max
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class BestSplit:
     """The best split of each block, `(B,)` each.
 
     `first` weights have the lowest level and all from `second` on the highest. The scale is
@@ -46,7 +46,7 @@ class Split:
         return np.where(self.scale < 0, 2 - levels, levels)
 
 
-def best_split(candidates: Candidates, size: int, kinds: int, blocks: int) -> Split:
+def best_split(candidates: Candidates, size: int, kinds: int, blocks: int) -> BestSplit:
     """Take each candidate that is better than the last one taken, by the arithmetic of ggml."""
     score = np.full(blocks, _LOWEST)
     scale = np.zeros(blocks, np.float32)
@@ -55,7 +55,9 @@ def best_split(candidates: Candidates, size: int, kinds: int, blocks: int) -> Sp
     count = 0
     for sums_qx, sums_q2 in candidates:
         squares = sums_qx * sums_qx
-        squares[~(sums_q2 > 0)] = np.nan  # better than nothing
+        squares[~(sums_q2 > 0)] = (
+            np.nan
+        )  # NaN compares false, so a candidate without energy never wins
         for sum_qx, sum_q2, square in zip(sums_qx, sums_q2, squares, strict=True):
             np.multiply(score, sum_q2, out=bound)
             np.greater(square, bound, out=better)
@@ -68,7 +70,7 @@ def best_split(candidates: Candidates, size: int, kinds: int, blocks: int) -> Sp
             count += 1
     pair, kind = np.divmod(np.maximum(number, 0), kinds)
     first, second = (boundary[pair] for boundary in np.triu_indices(size + 1))
-    return Split(scale, first, second, kind, number >= 0)
+    return BestSplit(scale, first, second, kind, number >= 0)
 
 
 def running_sum(values: F32Array) -> F32Array:

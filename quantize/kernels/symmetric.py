@@ -48,13 +48,13 @@ def fit_signed(x: F32Array, nmax: int, weights: F32Array | None = None) -> Signe
         weights = np.multiply(x, x, out=scratch("weights", x.shape))
     weighted = np.multiply(weights, x, out=scratch("weighted", x.shape))
 
-    first, *others = reaches(nmax)
+    first, *others = trial_maxima(nmax)
     inverse = first / top
     sum_lx, sum_l2 = _sums(x, weights, weighted, inverse, nmax)
     scale = np.where(sum_l2 != 0, sum_lx / sum_l2, np.float32(0))
     best = scale * sum_lx
-    for reach in others:
-        candidate = reach / top
+    for trial in others:
+        candidate = trial / top
         sum_lx, sum_l2 = _sums(x, weights, weighted, candidate, nmax)
         taken = np.flatnonzero((sum_l2 > 0) & (sum_lx * sum_lx > best * sum_l2))
         scale[taken] = sum_lx[taken] / sum_l2[taken]
@@ -65,7 +65,7 @@ def fit_signed(x: F32Array, nmax: int, weights: F32Array | None = None) -> Signe
     return SignedFit(scale, inverse)
 
 
-def reaches(nmax: int) -> F32Array:
+def trial_maxima(nmax: int) -> F32Array:
     """What the largest value is scaled to: first -nmax, then the candidates around it."""
     return -(np.float32(nmax) + _TENTHS)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quantize.kernels.compiled import affine, floats, fp4, linear, signed, ternary
 from quantize.kernels.compiled.searches import COMPILED
 from quantize.kernels.superblock import Search
-from quantize.kernels.symmetric import reaches
+from quantize.kernels.symmetric import trial_maxima
 from quantize.kernels.workspace import scratch
 from quantize.quantizers import (
     iq4_nl,
@@ -104,7 +104,7 @@ def encode_q6_k(blocks: F32Array, out: Blocks, importance: Importance | None) ->
         q6_k.encode(blocks, out, importance, COMPILED)
         return
     work = scratch("lanes", (signed.WORK,))
-    signed.encode(_flat(blocks), reaches(32), _flat(out), work)
+    signed.encode(_flat(blocks), trial_maxima(32), _flat(out), work)
 
 
 def encode_tq1_0(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:

@@ -11,7 +11,7 @@ from quantize.kernels.compiled import grid_search
 from quantize.kernels.compiled.grid_search import Points
 from quantize.kernels.compiled.searches import fit_positive
 from quantize.kernels.compiled.vector import LANES
-from quantize.kernels.grid_search import Rule, start
+from quantize.kernels.grid_search import GridSearch, start
 from quantize.kernels.grids import grid
 from quantize.quantizers import iq2_s, iq2_xs, iq2_xxs, iq3_s, iq3_xxs
 from quantize.quantizers.base import F32Array
@@ -19,14 +19,14 @@ from quantize.quantizers.base import F32Array
 I32Array = NDArray[np.int32]
 
 
-def _search(x: F32Array, weights: F32Array, rule: Rule) -> tuple[F32Array, I32Array]:
+def _search(x: F32Array, weights: F32Array, rule: GridSearch) -> tuple[F32Array, I32Array]:
     begin = start(x, weights, rule, fit_positive)
     blocks = x.shape[1]
     padding = -blocks % LANES
     largest, scale = np.pad(begin.largest, (0, padding)), np.pad(begin.scale, (0, padding))
     points, again = _points(rule.grid), rule.again.value
     numbers = np.empty((len(x) // points.dims, blocks), np.int32)
-    grid_search.search(x, weights, largest, scale, rule.reaches, again, points, numbers)
+    grid_search.search(x, weights, largest, scale, rule.trial_maxima, again, points, numbers)
     return begin.ended(scale[:blocks], numbers)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.kernels.compiled import shifted
 from quantize.kernels.grids import grid
-from quantize.kernels.shifted import GRID, GROUP, SHIFT, Rule, ShiftedFit
+from quantize.kernels.shifted import GRID, GROUP, SHIFT, ShiftedFit, ShiftSearch
 from quantize.quantizers import iq1_m, iq1_s
 from quantize.quantizers.base import Blocks, F32Array, Importance
 
@@ -19,7 +19,7 @@ def encode_iq1_m(blocks: F32Array, out: Blocks, importance: Importance | None) -
     iq1_m.encode(blocks, out, importance, _fit)
 
 
-def _fit(x: F32Array, weights: F32Array, rule: Rule) -> ShiftedFit:
+def _fit(x: F32Array, weights: F32Array, rule: ShiftSearch) -> ShiftedFit:
     size, blocks = x.shape
     fit = ShiftedFit(
         np.zeros(blocks, np.float32),
@@ -30,7 +30,7 @@ def _fit(x: F32Array, weights: F32Array, rule: Rule) -> ShiftedFit:
     shifted.fit(
         x,
         weights,
-        rule.nothing,
+        rule.epsilon,
         rule.shifts.reshape(-1),
         (points.points.reshape(-1), points.number, points.start, points.count, points.nearby),
         fit.scale,

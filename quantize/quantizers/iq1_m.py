@@ -12,8 +12,8 @@ from quantize.kernels.shifted import (
     GROUP,
     SHIFT,
     Fit,
-    Rule,
     ShiftedFit,
+    ShiftSearch,
     fit_shifted,
     shared_scale,
     shifted_levels,
@@ -91,8 +91,8 @@ def _candidates(order: Order, x: F32Array, weights: F32Array) -> Candidates:
         yield sum_qx.reshape(-1, blocks), sum_q2.reshape(-1, blocks)
 
 
-RULE = Rule(
-    nothing=np.float32(1e-7),
+RULE = ShiftSearch(
+    epsilon=np.float32(1e-7),
     shifts=SHIFT * np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32),
     candidates=_candidates,
 )

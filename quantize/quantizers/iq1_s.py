@@ -10,7 +10,7 @@ from quantize.kernels.shifted import (
     GRID,
     SHIFT,
     Fit,
-    Rule,
+    ShiftSearch,
     fit_shifted,
     shared_scale,
     weights_of,
@@ -62,8 +62,8 @@ def _parts(sums: F32Array, first: int) -> tuple[F32Array, F32Array, F32Array]:
     return sums[first], sums[first:] - sums[first], sums[-1] - sums[first:]
 
 
-RULE = Rule(
-    nothing=np.float32(1e-12),
+RULE = ShiftSearch(
+    epsilon=np.float32(1e-12),
     shifts=np.tile(np.array([[SHIFT], [-SHIFT]]), 4),
     candidates=_candidates,
 )

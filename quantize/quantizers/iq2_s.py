@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.kernels.grid_blocks import Format, Search, fit
 from quantize.kernels.grid_packing import IQ2_VALUES, pack_scales, restored, steps, unpack_scales
-from quantize.kernels.grid_search import Again, Rule, reaches, search
+from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
 
@@ -17,7 +17,7 @@ LAYOUT = np.dtype(
 )  # fmt: skip
 
 FORMAT = Format(
-    Rule("IQ2_S", reaches(5, 0.1, 9), Again.MISSING, nothing=1e-8),
+    GridSearch("IQ2_S", trial_maxima(5, 0.1, 9), Again.MISSING, epsilon=1e-8),
     sub=16,
     even_signs=False,
     energy=2,

@@ -13,7 +13,7 @@ from quantize.kernels.grid_packing import (
     unpack_scales,
     with_eighth,
 )
-from quantize.kernels.grid_search import Again, Rule, reaches, search
+from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
 
@@ -21,7 +21,7 @@ from quantize.tensors import GGML_TYPES
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "<u2", (32,)), ("scales", "u1", (8,))])
 
 FORMAT = Format(
-    Rule("IQ2_XS", reaches(5, 0.1, 9), Again.MISSING, nothing=1e-15),
+    GridSearch("IQ2_XS", trial_maxima(5, 0.1, 9), Again.MISSING, epsilon=1e-15),
     sub=16,
     even_signs=True,
     energy=1,

@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.kernels.grid_blocks import Format, Search, fit
 from quantize.kernels.grid_packing import IQ2_VALUES, pack_sevens, restored, steps, unpack_sevens
-from quantize.kernels.grid_search import Again, Rule, reaches, search
+from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
 
@@ -14,7 +14,7 @@ from quantize.tensors import GGML_TYPES
 LAYOUT = np.dtype([("d", "<f2"), ("qs", [("points", "u1", (4,)), ("signs", "<u4")], (8,))])
 
 FORMAT = Format(
-    Rule("IQ2_XXS", reaches(5, 0.1, 6), Again.ALL, nothing=1e-15, first_levels=4),
+    GridSearch("IQ2_XXS", trial_maxima(5, 0.1, 6), Again.ALL, epsilon=1e-15, first_levels=4),
     sub=32,
     even_signs=True,
     energy=1,

@@ -6,7 +6,7 @@ import numpy as np
 
 from quantize.kernels.grid_blocks import Format, Search, fit
 from quantize.kernels.grid_packing import IQ3_S_VALUES, pack_scales, restored, unpack_scales
-from quantize.kernels.grid_search import Again, Rule, reaches, search
+from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
 
@@ -18,7 +18,7 @@ LAYOUT = np.dtype(
 
 # Only a sub-block of zeros is left out.
 FORMAT = Format(
-    Rule("IQ3_S", reaches(15, 0.2, 9), Again.SUB_BLOCKS, nothing=2.0**-149),
+    GridSearch("IQ3_S", trial_maxima(15, 0.2, 9), Again.SUB_BLOCKS, epsilon=2.0**-149),
     sub=32,
     even_signs=False,
     energy=2,

@@ -12,14 +12,14 @@ from quantize.kernels.grid_packing import (
     steps,
     unpack_sevens,
 )
-from quantize.kernels.grid_search import Again, Rule, reaches, search
+from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
 from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", (64,)), ("signs", "<u4", (8,))])
 
 FORMAT = Format(
-    Rule("IQ3_XXS", reaches(15, 0.2, 15), Again.MISSING, nothing=1e-8),
+    GridSearch("IQ3_XXS", trial_maxima(15, 0.2, 15), Again.MISSING, epsilon=1e-8),
     sub=32,
     even_signs=True,
     energy=2,

@@ -43,6 +43,8 @@ def _user_cache() -> Path:
 
 
 _CACHE_FOLDER = _cache_folder()
+# For debugging: the bodies as plain Python, see vector.py.
+_INTERPRETED = os.environ.get("QUANTIZE_INTERPRET") == "1"
 
 
 def compiled(function: F) -> F:
@@ -60,8 +62,8 @@ def compiled(function: F) -> F:
         settings.CACHE_DIR = before
 
 
-def part(function: F) -> F:
-    """A part of kernels, compiled into them.
+def device(function: F) -> F:
+    """A function that kernels call: compiled into them, "device" code in a GPU's words.
 
     It is not kept: its vectors would be in the cache by the names of their classes, and Numba does
     not forgive a name that a later version has lost.
@@ -70,11 +72,13 @@ def part(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """A part without a call, whose arguments would cost more than what it does."""
+    """The same without a call, whose arguments would cost more than what it does."""
     return _jit(function, cache=False, forceinline=True)
 
 
 def _jit(function: F, *, cache: bool, forceinline: bool = False) -> F:
+    if _INTERPRETED:
+        return function
     # The error model makes division by zero give infinity, as in NumPy and C, not an exception.
     options = numba.njit(
         cache=cache, nogil=True, fastmath=False, error_model="numpy", forceinline=forceinline

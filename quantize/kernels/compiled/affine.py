@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
+from quantize.kernels.compiled import compiled, device
 from quantize.kernels.compiled.asymmetric import search
-from quantize.kernels.compiled.lanes import spread
+from quantize.kernels.compiled.lanes import transpose_rows
 from quantize.kernels.compiled.rounding import (
     at_least,
     half_bits,
@@ -28,11 +28,11 @@ from quantize.kernels.compiled.vector import (
     choose_int,
     load,
     mask_bits,
-    peers,
     splat,
     splat_int,
     sqrt,
     store,
+    swap_lanes,
     to_float,
 )
 
@@ -62,7 +62,7 @@ def encode(blocks: F32Array, nmax: int, ranges: F32Array, packed: U8Array, work:
     size = packed.size // count
     plain = True
     for start in range(0, count, SIDE_BY_SIDE):
-        spread(blocks, SUBS * start, SUB, x)
+        transpose_rows(blocks, SUBS * start, SUB, x)
         plain &= _search(x, weights, levels, nmax, ranges, known)
         for i in range(min(SIDE_BY_SIDE, count - start)):
             s = start + i
@@ -72,7 +72,7 @@ def encode(blocks: F32Array, nmax: int, ranges: F32Array, packed: U8Array, work:
     return plain
 
 
-@part
+@device
 def _search(
     x: F32Array, weights: F32Array, levels: F32Array, nmax: int, ranges: F32Array, known: F32Array
 ) -> bool:
@@ -88,7 +88,7 @@ def _search(
     return mask_bits(~exact) == 0
 
 
-@part
+@device
 def _weigh(x: F32Array, weights: F32Array) -> None:
     """`kernels.superblock.deviation_weights`."""
     energy = splat(0.0)
@@ -100,12 +100,12 @@ def _weigh(x: F32Array, weights: F32Array) -> None:
         store(weights, i * LANES, deviation + abs(load(x, i * LANES)))
 
 
-@part
+@device
 def _round(values: Floats, known: F32Array, levels_at: int, half_at: int, product_at: int) -> None:
     """Values as levels up to 63 of the largest among eight neighbours, and what they stand for."""
-    largest = at_least(values, peers(values, 1))
-    largest = at_least(largest, peers(largest, 2))
-    largest = at_least(largest, peers(largest, 4))
+    largest = at_least(values, swap_lanes(values, 1))
+    largest = at_least(largest, swap_lanes(largest, 2))
+    largest = at_least(largest, swap_lanes(largest, 4))
     top, zero = splat(63.0), splat(0.0)
     some = largest > zero
     largest = choose(some, largest, zero)
@@ -120,7 +120,7 @@ def _round(values: Floats, known: F32Array, levels_at: int, half_at: int, produc
     store(known, product_at, half_value(half) * to_float(levels))
 
 
-@part
+@device
 def _pack_scales(known: NDArray[np.int32], out: U8Array) -> None:
     """`kernels.packing.pack_scales`, after the two float16."""
     store_half(out, 0, known[D])
@@ -133,7 +133,7 @@ def _pack_scales(known: NDArray[np.int32], out: U8Array) -> None:
         out[12 + i] = (last_scale & 15) | (last_low & 15) << 4
 
 
-@part
+@device
 def _pack_levels(block: F32Array, known: F32Array, nmax: int, out: U8Array) -> None:
     """Sub-blocks in pairs share the last 128 bytes; fifth bits stand before these."""
     at = out.size - 128
@@ -150,7 +150,7 @@ def _pack_levels(block: F32Array, known: F32Array, nmax: int, out: U8Array) -> N
             store(out, at - SUB + i, fifths)
 
 
-@part
+@device
 def _stored_level(value: Floats, known: F32Array, sub: int, nmax: int) -> Ints:
     """By the scale as it will be read back; where that is zero, the level of the search."""
     step = known[STEP + sub]

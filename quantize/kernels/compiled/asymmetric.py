@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
-from quantize.kernels.compiled.lanes import columns
+from quantize.kernels.compiled import compiled, device
+from quantize.kernels.compiled.lanes import load_columns
 from quantize.kernels.compiled.rounding import at_least, at_most
 from quantize.kernels.compiled.vector import (
     LANES,
@@ -53,14 +53,14 @@ def fit_columns(
     side, weight, levels = work[: _MOST * LANES], work[_MOST * LANES :], work[2 * _MOST * LANES :]
     plain = True
     for b in range(0, blocks, LANES):
-        columns(x, b, side)
-        columns(weights, b, weight)
-        scale, low, reach, level_low, high, flat, exact = search(
+        load_columns(x, b, side)
+        load_columns(weights, b, weight)
+        scale, low, trial, level_low, high, flat, exact = search(
             side, weight, levels, size, nmax, ranges, power
         )
         store(found, SCALE * row + b, scale)
         store(found, LOW * row + b, low)
-        store(found, RANGE * row + b, reach)
+        store(found, RANGE * row + b, trial)
         store(found, LEVEL_LOW * row + b, level_low)
         store(found, HIGH * row + b, high)
         store(found, FLAT * row + b, choose(flat, splat(1.0), splat(0.0)))
@@ -68,7 +68,7 @@ def fit_columns(
     return plain
 
 
-@part
+@device
 def search(
     x: F32Array,
     weights: F32Array,
@@ -96,8 +96,8 @@ def search(
         store(levels, i * LANES, _level(load(x, i * LANES), low, inverse, top))
     best = _error(x, weights, levels, size, scale, low, power)
 
-    for reach in ranges:
-        inverse = splat(reach) / choose(flat, one, high - low)
+    for trial in ranges:
+        inverse = splat(trial) / choose(flat, one, high - low)
         exact = exact & ((low - bottom) * inverse < splat(_EXACT))
         sum_l, sum_l2, sum_xl = zero, zero, zero
         for i in range(size):
@@ -119,17 +119,17 @@ def search(
         best = choose(better, error, best)
         scale = choose(better, new_scale, scale)
         level_low = choose(better, low, level_low)
-        level_reach = choose(better, splat(reach), level_reach)
+        level_reach = choose(better, splat(trial), level_reach)
         low = choose(better, new_low, low)
     return choose(flat, zero, scale), low, level_reach, level_low, high, flat, exact
 
 
-@part
+@device
 def _level(value: Floats, low: Floats, inverse: Floats, top: Floats) -> Floats:
     return at_most(at_least(rint((value - low) * inverse), splat(0.0)), top)
 
 
-@part
+@device
 def _error(
     x: F32Array,
     weights: F32Array,

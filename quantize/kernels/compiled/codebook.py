@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.codebook import IQ4_MIDPOINTS, IQ4_VALUES
-from quantize.kernels.compiled import compiled, part
-from quantize.kernels.compiled.lanes import columns
+from quantize.kernels.compiled import compiled, device
+from quantize.kernels.compiled.lanes import load_columns
 from quantize.kernels.compiled.symmetric import largest_of
 from quantize.kernels.compiled.vector import LANES, Floats, choose, load, splat, store
 
 F32Array = NDArray[np.float32]
 
 _MOST = 32  # elements in a block
-_NOTHING = np.float32(1e-15)  # kernels.symmetric.NOTHING
+_EPSILON = np.float32(1e-15)  # kernels.symmetric.NOTHING
 _VALUES = IQ4_VALUES.astype(np.float32)
 
 
@@ -31,25 +31,25 @@ def fit_iq4_columns(x: F32Array, weights: F32Array, tries: F32Array, scale: F32A
     side, weight = np.empty(_MOST * LANES, np.float32), np.empty(_MOST * LANES, np.float32)
     zero = splat(0.0)
     for b in range(0, blocks, LANES):
-        columns(x, b, side)
-        columns(weights, b, weight)
+        load_columns(x, b, side)
+        load_columns(weights, b, weight)
         largest = largest_of(side, size)
-        nothing = abs(largest) < splat(_NOTHING)
-        largest = choose(nothing, splat(1.0), largest)
+        is_zero = abs(largest) < splat(_EPSILON)
+        largest = choose(is_zero, splat(1.0), largest)
         # The first candidate divides twice, as ggml does; the tries divide once.
         inverse = splat(1.0) / ((zero - largest) / splat(_VALUES[0]))
         sum_qx, sum_q2 = _sums(side, weight, size, inverse)
         fitted = choose(sum_q2 > zero, sum_qx / sum_q2, zero)
         best = fitted * sum_qx
-        for reach in tries:
-            sum_qx, sum_q2 = _sums(side, weight, size, splat(reach) / largest)
+        for trial in tries:
+            sum_qx, sum_q2 = _sums(side, weight, size, splat(trial) / largest)
             better = (sum_q2 > zero) & (sum_qx * sum_qx > best * sum_q2)
             fitted = choose(better, sum_qx / sum_q2, fitted)
             best = choose(better, fitted * sum_qx, best)
-        store(scale, b, choose(nothing, zero, fitted))
+        store(scale, b, choose(is_zero, zero, fitted))
 
 
-@part
+@device
 def _sums(x: F32Array, weights: F32Array, size: int, inverse: Floats) -> tuple[Floats, Floats]:
     """Of weight * x * nearest and of weight * nearest**2."""
     sum_qx, sum_q2 = splat(0.0), splat(0.0)
@@ -62,7 +62,7 @@ def _sums(x: F32Array, weights: F32Array, size: int, inverse: Floats) -> tuple[F
     return sum_qx, sum_q2
 
 
-@part
+@device
 def _nearest(value: Floats) -> Floats:
     """The nearest entry; a midpoint goes up."""
     nearest = splat(_VALUES[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
+from quantize.kernels.compiled import compiled, device
 from quantize.kernels.compiled.lanes import largest_lane
 from quantize.kernels.compiled.rounding import at_least
 from quantize.kernels.compiled.vector import (
@@ -51,7 +51,7 @@ def encode_mxfp4(blocks: F32Array, exponent: U8Array, scale: F32Array, packed: U
         store(packed, out + 1, low | (high << splat_int(4)))
 
 
-@part
+@device
 def _codes(value: Floats, scale: Floats) -> Ints:
     """How many midpoints a magnitude is beyond, and a sign where there are any."""
     steps = abs(value) / scale

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, inlined, part
-from quantize.kernels.compiled.lanes import columns
+from quantize.kernels.compiled import compiled, device, inlined
+from quantize.kernels.compiled.lanes import load_columns
 from quantize.kernels.compiled.rounding import at_most, nearest_level
 from quantize.kernels.compiled.vector import (
     LANES,
@@ -22,11 +22,11 @@ from quantize.kernels.compiled.vector import (
     lane,
     load,
     load_bytes,
-    peers,
     splat,
     splat_from,
     sqrt,
     store,
+    swap_lanes,
     to_float,
     truncate,
 )
@@ -71,7 +71,7 @@ def search(
     weights: F32Array,
     largest: F32Array,
     scale: F32Array,
-    reaches: F32Array,
+    trial_maxima: F32Array,
     again: int,
     points: Points,
     numbers: I32Array,
@@ -81,20 +81,20 @@ def search(
     dims = points.dims
     work, q = np.empty(_WORK, np.float32), np.empty(_MOST, np.uint8)
     cells = np.empty(_MOST, np.int32)
-    nothing = 2 * (points.near_number.size - 1) + 1
+    no_point = 2 * (points.near_number.size - 1) + 1
     for i in range(LANES):
         work[ORDER + i] = i
     for b in range(0, blocks, LANES):
-        columns(x, b, work[X:])
-        columns(weights, b, work[WEIGHTS:])
+        load_columns(x, b, work[X:])
+        load_columns(weights, b, work[WEIGHTS:])
         for i in range(size):
             store(work, ROOTS + i * LANES, sqrt(load(work, WEIGHTS + i * LANES)))
         for g in range(size // dims):
-            store(work, BEST + g * LANES, splat(0.0 if again == _MISSING else nothing))
+            store(work, BEST + g * LANES, splat(0.0 if again == _MISSING else no_point))
             store(work, WANTED + g * LANES, splat(1.0))
         best_scale, best = load(scale, b), splat(0.0)
-        for reach in reaches:
-            inverse = splat(reach) / load(largest, b)
+        for trial in trial_maxima:
+            inverse = splat(trial) / load(largest, b)
             _round(work, size, inverse, splat(1.0) / inverse, points, cells)
             _settle(work, size, points, cells, q)
             sum_qx, sum_q2 = _sums(work, size, q)
@@ -114,7 +114,7 @@ def search(
         _decode(work, points, numbers[:, b:])
 
 
-@part
+@device
 def _round(
     work: F32Array, size: int, inverse: Floats, scale: Floats, points: Points, cells: I32Array
 ) -> None:
@@ -130,7 +130,7 @@ def _round(
         store(cells, g * LANES, truncate(cell))
 
 
-@part
+@device
 def _settle(work: F32Array, size: int, points: Points, cells: I32Array, q: U8Array) -> None:
     """Codes and odd numbers of the points of the groups that are wanted, or of what they had.
 
@@ -159,7 +159,7 @@ def _settle(work: F32Array, size: int, points: Points, cells: I32Array, q: U8Arr
                     q[to + j * LANES] = odd[number * dims + j]
 
 
-@part
+@device
 def _want(work: F32Array, size: int, dims: int, again: int) -> None:
     """Which groups are to look for their points once more, and in which sub-blocks any does."""
     for i in range(LANES):
@@ -198,13 +198,13 @@ def _nearest(
 
 @inlined
 def _smallest(values: Floats) -> Floats:
-    values = at_most(values, peers(values, 1))
-    values = at_most(values, peers(values, 2))
-    values = at_most(values, peers(values, 4))
-    return at_most(values, peers(values, 8))
+    values = at_most(values, swap_lanes(values, 1))
+    values = at_most(values, swap_lanes(values, 2))
+    values = at_most(values, swap_lanes(values, 4))
+    return at_most(values, swap_lanes(values, 8))
 
 
-@part
+@device
 def _sums(work: F32Array, size: int, q: U8Array) -> tuple[Floats, Floats]:
     """Of weight * x * q and of weight * q**2."""
     sum_qx, sum_q2 = splat(0.0), splat(0.0)
@@ -215,7 +215,7 @@ def _sums(work: F32Array, size: int, q: U8Array) -> tuple[Floats, Floats]:
     return sum_qx, sum_q2
 
 
-@part
+@device
 def _decode(work: F32Array, points: Points, numbers: I32Array) -> None:
     """Numbers of codes; `numbers` may have less columns than there are lanes."""
     near_number = points.near_number

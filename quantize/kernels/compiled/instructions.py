@@ -91,8 +91,8 @@ def call(name: str) -> Instruction:
 
 def repeat(result: Vector) -> Instruction:
     def instruction(builder: ir.IRBuilder, scalar: ir.Value) -> Any:
-        nothing = ir.Constant(result.vector, ir.Undefined)
-        return _shuffle(builder, builder.insert_element(nothing, scalar, _INDEX(0)), [0] * LANES)
+        undefined = ir.Constant(result.vector, ir.Undefined)
+        return _shuffle(builder, builder.insert_element(undefined, scalar, _INDEX(0)), [0] * LANES)
 
     return instruction
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
+from quantize.kernels.compiled import compiled, device
 from quantize.kernels.compiled.lanes import largest_lane
 from quantize.kernels.compiled.rounding import at_least, at_most, half_bits, store_half
 from quantize.kernels.compiled.vector import (
@@ -86,7 +86,7 @@ def encode_affine(blocks: F32Array, nmax: int, packed: U8Array) -> None:
         _pack(first - low, second - low, scale, splat(0.5), nmax, packed, at + size)
 
 
-@part
+@device
 def _first_peak(blocks: F32Array, at: int, peak: Floats) -> np.float32:
     """The first value whose magnitude is the peak; -0.0 counts as 0.0."""
     i = at
@@ -96,7 +96,7 @@ def _first_peak(blocks: F32Array, at: int, peak: Floats) -> np.float32:
     return first
 
 
-@part
+@device
 def _first_zero(blocks: F32Array, at: int) -> np.float32:
     """Of zeros with both signs the first one counts: the file keeps its sign."""
     i = at
@@ -106,21 +106,21 @@ def _first_zero(blocks: F32Array, at: int) -> np.float32:
     return first
 
 
-@part
+@device
 def reciprocal(scale: Floats) -> Floats:
     """0 for zero and for the smallest subnormals, whose reciprocal is infinite."""
     inverse = splat(1.0) / scale
     return choose(equal(abs(inverse), splat(np.inf)), splat(0.0), inverse)
 
 
-@part
+@device
 def _half_away(value: Floats) -> Ints:
     """Nearest whole numbers, halves away from zero."""
     half = from_bits((bits(value) & splat_int(_SIGN)) | splat_int(_BELOW_HALF))
     return truncate(value + half)
 
 
-@part
+@device
 def _pack(
     first: Floats,
     second: Floats,
@@ -139,7 +139,7 @@ def _pack(
         store_half(packed, at - 2, mask_bits(upper > splat_int(15)))
 
 
-@part
+@device
 def _levels(values: Floats, scale: Floats, offset: Floats, top: int) -> Ints:
     """Levels up to top; level 0 throughout where the scale or its reciprocal overflows."""
     inverse = reciprocal(scale)

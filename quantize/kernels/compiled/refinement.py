@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
-from quantize.kernels.compiled.lanes import columns
+from quantize.kernels.compiled import compiled, device
+from quantize.kernels.compiled.lanes import load_columns
 from quantize.kernels.compiled.rounding import at_least, nearest_level
 from quantize.kernels.compiled.symmetric import largest_of
 from quantize.kernels.compiled.vector import (
@@ -34,7 +34,7 @@ U8Array = NDArray[np.uint8]
 _MOST = 32  # elements in a block
 _ROUNDS = 5
 _LOWEST, _HIGHEST = -0x400000, 0x3FFFFF  # what kernels.rounding.nearest_int can give
-_NOTHING = np.float32(1e-15)  # kernels.symmetric.NOTHING
+_EPSILON = np.float32(1e-15)  # kernels.symmetric.NOTHING
 
 
 @compiled
@@ -47,47 +47,52 @@ def fit_refined_columns(x: F32Array, nmax: int, scale: F32Array, levels: U8Array
     side, weights = np.empty(_MOST * LANES, np.float32), np.empty(_MOST * LANES, np.float32)
     moving = np.empty(_MOST * LANES, np.float32)
     for b in range(0, blocks, LANES):
-        columns(x, b, side)
+        load_columns(x, b, side)
         largest = largest_of(side, size)
-        nothing = abs(largest) < splat(_NOTHING)
-        inverse = splat(-nmax) / choose(nothing, splat(1.0), largest)
+        is_zero = abs(largest) < splat(_EPSILON)
+        inverse = splat(-nmax) / choose(is_zero, splat(1.0), largest)
         for i in range(size):
             value = load(side, i * LANES)
             store(weights, i * LANES, value * value)
             level = nearest_level(value * inverse, -nmax, nmax - 1)
             store(moving, i * LANES, to_float(level))
         fitted = _descend(side, weights, moving, size, -nmax, nmax - 1)
-        store(scale, b, choose(nothing, splat(0.0), fitted))
+        store(scale, b, choose(is_zero, splat(0.0), fitted))
         for i in range(size):
             level = truncate(load(moving, i * LANES)) + splat_int(nmax)
-            store(levels, i * scale.size + b, choose_int(nothing, splat_int(0), level))
+            store(levels, i * scale.size + b, choose_int(is_zero, splat_int(0), level))
 
 
 @compiled
 def fit_positive_columns(
-    x: F32Array, weights: F32Array, nmax: int, reaches: F32Array, scale: F32Array, levels: U8Array
+    x: F32Array,
+    weights: F32Array,
+    nmax: int,
+    trial_maxima: F32Array,
+    scale: F32Array,
+    levels: U8Array,
 ) -> None:
-    """The same for values of zero and above; `reaches` is what the largest is scaled to."""
+    """The same for values of zero and above; `trial_maxima` is what the largest is scaled to."""
     size, blocks = x.shape
     side, weight = np.empty(_MOST * LANES, np.float32), np.empty(_MOST * LANES, np.float32)
     moving = np.empty(_MOST * LANES, np.float32)
     for b in range(0, blocks, LANES):
-        columns(x, b, side)
-        columns(weights, b, weight)
+        load_columns(x, b, side)
+        load_columns(weights, b, weight)
         largest = load(side, 0)
         known = equal(largest, largest)
         for i in range(1, size):
             value = load(side, i * LANES)
             known = known & equal(value, value)
             largest = at_least(largest, value)
-        nothing = (largest < splat(_NOTHING)) | ~known
-        largest = choose(nothing, splat(1.0), largest)
+        is_zero = (largest < splat(_EPSILON)) | ~known
+        largest = choose(is_zero, splat(1.0), largest)
 
         # The first candidate is rounded to bytes, where noise below zero wraps around.
-        inverse = splat(reaches[0]) / largest
+        inverse = splat(trial_maxima[0]) / largest
         best = _error(side, weight, size, inverse, _HIGHEST, 255)
-        for reach in reaches[1:]:
-            candidate = splat(reach) / largest
+        for trial in trial_maxima[1:]:
+            candidate = splat(trial) / largest
             error = _error(side, weight, size, candidate, nmax, -1)
             better = error < best
             best = choose(better, error, best)
@@ -96,13 +101,13 @@ def fit_positive_columns(
             level = nearest_level(inverse * load(side, i * LANES), _LOWEST, nmax)
             store(moving, i * LANES, to_float(level))
         fitted = _descend(side, weight, moving, size, _LOWEST, nmax)
-        store(scale, b, choose(nothing, splat(0.0), fitted))
+        store(scale, b, choose(is_zero, splat(0.0), fitted))
         for i in range(size):
             level = truncate(load(moving, i * LANES))
-            store(levels, i * scale.size + b, choose_int(nothing, splat_int(0), level))
+            store(levels, i * scale.size + b, choose_int(is_zero, splat_int(0), level))
 
 
-@part
+@device
 def _error(
     x: F32Array, weights: F32Array, size: int, inverse: Floats, high: int, bits: int
 ) -> Floats:
@@ -116,7 +121,7 @@ def _error(
     return total
 
 
-@part
+@device
 def _descend(
     x: F32Array, weights: F32Array, levels: F32Array, size: int, low: int, high: int
 ) -> Floats:
@@ -150,6 +155,6 @@ def _descend(
     return choose(sum_l2 > zero, sum_lx / sum_l2, zero)
 
 
-@part
+@device
 def _kept(level: Floats, low: int) -> Floats:
     return to_float(truncate(level) & splat_int(255)) if low == _LOWEST else level

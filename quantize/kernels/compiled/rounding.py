@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import part
+from quantize.kernels.compiled import device
 from quantize.kernels.compiled.vector import (
     Floats,
     Ints,
@@ -22,19 +22,19 @@ _SMALLEST = 113 << 23  # 2**-14, the smallest normal float16
 _OVERFLOW = 0x477FF000  # 65520, which rounds to infinity
 
 
-@part
+@device
 def at_least(value: Floats, bottom: Floats) -> Floats:
     """The larger one; NaN stays."""
     return choose(bottom > value, bottom, value)
 
 
-@part
+@device
 def at_most(value: Floats, top: Floats) -> Floats:
     """The smaller one; NaN stays."""
     return choose(top < value, top, value)
 
 
-@part
+@device
 def nearest_level(value: Floats, low: int, high: int) -> Ints:
     """`kernels.rounding.nearest_int`, for every float32, then kept from low to high."""
     mantissa = bits(value + splat(12582912.0)) & splat_int(0x007FFFFF)
@@ -44,7 +44,7 @@ def nearest_level(value: Floats, low: int, high: int) -> Ints:
     return choose_int(level > top, top, level)
 
 
-@part
+@device
 def half_bits(value: Floats) -> Ints:
     """Bits of float16; `kernels.floats.encode_f16` has the method."""
     word = bits(value)
@@ -59,7 +59,7 @@ def half_bits(value: Floats) -> Ints:
     return number | ((word >> splat_int(16)) & splat_int(0x8000))
 
 
-@part
+@device
 def half_value(number: Ints) -> Floats:
     """The numbers that bits of float16 spell, which are no NaN."""
     magnitude = number & splat_int(0x7FFF)
@@ -69,7 +69,7 @@ def half_value(number: Ints) -> Floats:
     return from_bits(bits(value) | ((number & splat_int(0x8000)) << splat_int(16)))
 
 
-@part
+@device
 def store_half(packed: NDArray[np.uint8], at: int, number: int) -> None:
     """Bits of one float16, low byte first."""
     packed[at] = number & 255

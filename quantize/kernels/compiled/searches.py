@@ -35,7 +35,7 @@ def fit_signed(x: F32Array, nmax: int, weights: F32Array | None = None) -> Signe
     if weights is None:
         weights = x * x
     scale, inverse = _room(x, np.float32, 2)
-    fit_signed_columns(x, weights, nmax, symmetric.reaches(nmax), scale, inverse)
+    fit_signed_columns(x, weights, nmax, symmetric.trial_maxima(nmax), scale, inverse)
     return SignedFit(scale[: x.shape[1]], inverse[: x.shape[1]])
 
 
@@ -47,14 +47,14 @@ def fit_refined(x: F32Array, nmax: int) -> tuple[F32Array, U8Array]:
 
 def fit_positive(x: F32Array, nmax: int, weights: F32Array) -> tuple[F32Array, U8Array]:
     (scale,), levels = _room(x, np.float32, 1), _room(x, np.uint8, len(x))
-    reaches = refinement.positive_reaches(nmax)
-    fit_positive_columns(x, weights, nmax, reaches, scale, levels.reshape(-1))
+    trial_maxima = refinement.positive_trial_maxima(nmax)
+    fit_positive_columns(x, weights, nmax, trial_maxima, scale, levels.reshape(-1))
     return scale[: x.shape[1]], levels[:, : x.shape[1]]
 
 
 def fit_iq4(x: F32Array, weights: F32Array) -> F32Array:
     scale: F32Array = _room(x, np.float32, 1)[0]
-    fit_iq4_columns(x, weights, codebook.IQ4_REACHES, scale)
+    fit_iq4_columns(x, weights, codebook.IQ4_TRIAL_MAXIMA, scale)
     return scale[: x.shape[1]]
 
 

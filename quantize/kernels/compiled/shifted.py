@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
-from quantize.kernels.compiled.lanes import columns
+from quantize.kernels.compiled import compiled, device
+from quantize.kernels.compiled.lanes import load_columns
 from quantize.kernels.compiled.rounding import at_least
 from quantize.kernels.compiled.splits import OF_W, OF_X, RIGHT_W, RIGHT_X, SUMS, search
 from quantize.kernels.compiled.vector import LANES, choose_int, load, splat, splat_int, store
@@ -30,7 +30,7 @@ _ZERO, _ONE = np.float32(0), np.float32(1)
 def fit(
     x: F32Array,
     weights: F32Array,
-    nothing: np.float32,
+    epsilon: np.float32,
     shifts: F32Array,
     grid: Grid,
     scale: F32Array,
@@ -39,8 +39,8 @@ def fit(
 ) -> None:
     """Fill in scale, shift and number of blocks in columns, `(size, B)`; other arrays are flat.
 
-    A block that is left out keeps what it has. `nothing` and `shifts` are those of a
-    `kernels.shifted.Rule`.
+    A block that is left out keeps what it has. `epsilon` and `shifts` are those of a
+    `kernels.shifted.ShiftSearch`.
     """
     size, blocks = x.shape
     groups = number.size // blocks
@@ -50,14 +50,14 @@ def fit(
     peak, best = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     candidate, levels = np.empty(LANES, np.int32), np.empty(size, np.int32)
     for b in range(0, blocks, LANES):
-        columns(x, b, side)
-        columns(weights, b, weight)
+        load_columns(x, b, side)
+        load_columns(weights, b, weight)
         _sort(side, size, places, peak)
         for lane in range(LANES):
             _add(side[lane:], weight[lane:], places[lane:], order, sums[lane:])
         search(sums, size, best, candidate)
         for lane in range(min(LANES, blocks - b)):
-            if candidate[lane] < 0 or peak[lane] < nothing:
+            if candidate[lane] < 0 or peak[lane] < epsilon:
                 continue
             kinds, at = shifts.size // groups, b + lane
             kind = _split(candidate[lane], kinds, best[lane], places[lane:], levels)
@@ -70,7 +70,7 @@ def fit(
             )  # fmt: skip
 
 
-@part
+@device
 def _sort(x: F32Array, size: int, places: I32Array, peak: F32Array) -> None:
     """The place of each element in ascending order, where equal ones keep theirs; magnitudes."""
     one, zero, largest = splat_int(1), splat_int(0), splat(0.0)
@@ -85,7 +85,7 @@ def _sort(x: F32Array, size: int, places: I32Array, peak: F32Array) -> None:
     store(peak, 0, largest)
 
 
-@part
+@device
 def _add(
     values: F32Array, weights: F32Array, places: I32Array, order: I32Array, sums: F32Array
 ) -> None:
@@ -106,7 +106,7 @@ def _add(
         sums[RIGHT_X + at], sums[RIGHT_W + at] = right_x, right_w
 
 
-@part
+@device
 def _split(
     candidate: int, kinds: int, scale: np.float32, places: I32Array, levels: I32Array
 ) -> int:
@@ -122,7 +122,7 @@ def _split(
     return candidate % kinds
 
 
-@part
+@device
 def _settle(
     values: F32Array,
     weights: F32Array,
@@ -150,7 +150,7 @@ def _settle(
     return scale
 
 
-@part
+@device
 def _weigh(
     values: F32Array, weights: F32Array, scale: np.float32, shift: np.float32, errors: F32Array
 ) -> None:
@@ -161,7 +161,7 @@ def _weigh(
             errors[3 * i + level] = weights[i * LANES] * difference * difference
 
 
-@part
+@device
 def _nearest(errors: F32Array, grid: Grid, cell: int) -> int:
     """The first point of least error among those near a cell."""
     points, _, start, count, nearby = grid
@@ -175,7 +175,7 @@ def _nearest(errors: F32Array, grid: Grid, cell: int) -> int:
     return int(nearby[found])
 
 
-@part
+@device
 def _fitted(
     values: F32Array,
     weights: F32Array,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
-from quantize.kernels.compiled.lanes import spread
+from quantize.kernels.compiled import compiled, device
+from quantize.kernels.compiled.lanes import transpose_rows
 from quantize.kernels.compiled.rounding import half_bits, half_value, nearest_level, store_half
 from quantize.kernels.compiled.symmetric import search
 from quantize.kernels.compiled.vector import (
@@ -39,50 +39,50 @@ X, SQUARES, CUBES, KNOWN = (i * SIZE for i in range(4))
 SCALE, INVERSE, STEP = (i * LANES for i in range(3))
 WORK = KNOWN + 3 * LANES
 
-_NOTHING = np.float32(1e-15)  # kernels.symmetric.NOTHING
+_EPSILON = np.float32(1e-15)  # kernels.symmetric.NOTHING
 
 
 @compiled
-def encode(blocks: F32Array, reaches: F32Array, packed: U8Array, work: F32Array) -> None:
+def encode(blocks: F32Array, trial_maxima: F32Array, packed: U8Array, work: F32Array) -> None:
     """Fill `packed`, the bytes of superblocks, from their weights: flat arrays both.
 
-    `reaches` is what the largest value is scaled to: first -32, then the candidates around it.
+    `trial_maxima` is what the largest value is scaled to: first -32, then the candidates around it.
     `work` is scratch for WORK elements.
     """
     known = work[KNOWN:]
     for s in range(blocks.size // SIZE):
         block, out = blocks[s * SIZE :], packed[s * TYPE_SIZE : s * TYPE_SIZE + TYPE_SIZE]
-        spread(block[:SIZE], 0, SUB, work[X:SQUARES])
-        _search(work[X:SQUARES], work[SQUARES:CUBES], work[CUBES:KNOWN], reaches, known)
+        transpose_rows(block[:SIZE], 0, SUB, work[X:SQUARES])
+        _search(work[X:SQUARES], work[SQUARES:CUBES], work[CUBES:KNOWN], trial_maxima, known)
         if _store_scales(known, out):
             _pack_levels(block, known, out)
         else:
             out[:] = 0
 
 
-@part
+@device
 def _search(
-    x: F32Array, squares: F32Array, cubes: F32Array, reaches: F32Array, known: F32Array
+    x: F32Array, squares: F32Array, cubes: F32Array, trial_maxima: F32Array, known: F32Array
 ) -> None:
     for i in range(SUB):
         value = load(x, i * LANES)
         square = value * value
         store(squares, i * LANES, square)
         store(cubes, i * LANES, square * value)
-    scale, inverse = search(x, squares, cubes, SUB, 32, reaches)
+    scale, inverse = search(x, squares, cubes, SUB, 32, trial_maxima)
     # Sums beyond float32 give NaN: ggml leaves such a sub-block out.
     store(known, SCALE, choose(equal(scale, scale), scale, splat(0.0)))
     store(known, INVERSE, inverse)
 
 
-@part
+@device
 def _store_scales(known: F32Array, out: U8Array) -> bool:
     """Scales as shares of the largest; false where all are zero."""
     largest = np.float32(0)
     for i in range(LANES):
         scale = known[SCALE + i]
         largest = scale if abs(scale) > abs(largest) else largest
-    if abs(largest) < _NOTHING:
+    if abs(largest) < _EPSILON:
         return False
     inverse = splat(-128.0) / splat(largest)
     share = nearest_level(inverse * load(known, SCALE), -0x400000, 127)
@@ -95,7 +95,7 @@ def _store_scales(known: F32Array, out: U8Array) -> bool:
     return True
 
 
-@part
+@device
 def _pack_levels(block: F32Array, known: F32Array, out: U8Array) -> None:
     """`quantizers.q6_k` has the order: four runs of 32 in either half of the superblock."""
     low, two, four, six = splat_int(15), splat_int(2), splat_int(4), splat_int(6)
@@ -111,7 +111,7 @@ def _pack_levels(block: F32Array, known: F32Array, out: U8Array) -> None:
             store(out, QH + 32 * half + SUB * i, high)
 
 
-@part
+@device
 def _level(block: F32Array, known: F32Array, sub: int) -> Ints:
     """By the scale as it will be read back; where that is zero, the level of the search."""
     value = load(block, SUB * sub)

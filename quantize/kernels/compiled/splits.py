@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import part
+from quantize.kernels.compiled import device
 from quantize.kernels.compiled.vector import (
     LANES,
     Floats,
@@ -33,7 +33,7 @@ SUMS = 4 * 33 * LANES
 _LOWEST = -np.finfo(np.float32).max
 
 
-@part
+@device
 def search(sums: F32Array, size: int, scale: F32Array, number: I32Array) -> None:
     """The best scale of sixteen blocks, and the number of its candidate or -1."""
     if size == 32:
@@ -44,7 +44,7 @@ def search(sums: F32Array, size: int, scale: F32Array, number: I32Array) -> None
     store(number, 0, candidate)
 
 
-@part
+@device
 def _search_whole(sums: F32Array, size: int) -> tuple[Floats, Ints]:
     """IQ1_S: all levels move up, or all move down."""
     score, scale, number = splat(_LOWEST), splat(0.0), splat_int(-1)
@@ -65,7 +65,7 @@ def _search_whole(sums: F32Array, size: int) -> tuple[Floats, Ints]:
     return scale, number
 
 
-@part
+@device
 def _search_halves(sums: F32Array, size: int) -> tuple[Floats, Ints]:
     """IQ1_M: either half moves up or down."""
     score, scale, number = splat(_LOWEST), splat(0.0), splat_int(-1)
@@ -96,7 +96,7 @@ def _search_halves(sums: F32Array, size: int) -> tuple[Floats, Ints]:
     return scale, number
 
 
-@part
+@device
 def _energies(total: Floats, at_first: Floats, at_second: Floats) -> tuple[Floats, Floats]:
     """Of levels moved up, and down: what a step at either boundary saves comes off the highest."""
     up, down = splat(1.125), splat(0.875)
@@ -104,7 +104,7 @@ def _energies(total: Floats, at_first: Floats, at_second: Floats) -> tuple[Float
     return energy_up, total * down * down + at_first * splat(1.25) + at_second * splat(-0.75)
 
 
-@part
+@device
 def _take(
     common: Floats, energy: Floats, count: int, score: Floats, scale: Floats, number: Ints
 ) -> tuple[Floats, Floats, Ints]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
-from quantize.kernels.compiled.lanes import columns
+from quantize.kernels.compiled import compiled, device
+from quantize.kernels.compiled.lanes import load_columns
 from quantize.kernels.compiled.rounding import at_least, at_most
 from quantize.kernels.compiled.vector import LANES, Floats, choose, equal, load, rint, splat, store
 
 F32Array = NDArray[np.float32]
 
 _MOST = 32  # elements in a block
-_NOTHING = np.float32(1e-15)  # kernels.symmetric.NOTHING
+_EPSILON = np.float32(1e-15)  # kernels.symmetric.NOTHING
 
 
 @compiled
@@ -24,53 +24,54 @@ def fit_signed_columns(
     x: F32Array,
     weights: F32Array,
     nmax: int,
-    reaches: F32Array,
+    trial_maxima: F32Array,
     scale: F32Array,
     inverse: F32Array,
 ) -> None:
     """Fill scale and inverse, as long as whole vectors, for blocks in columns, `(elements, B)`.
 
-    `reaches` is what the largest value is scaled to: first -nmax, then the candidates around it.
+    `trial_maxima` is what the largest value is scaled to: first -nmax, then the candidates around
+    it.
     """
     size, blocks = x.shape
     work = np.empty(3 * _MOST * LANES, np.float32)
     side, weight, weighted = work[: _MOST * LANES], work[_MOST * LANES :], work[2 * _MOST * LANES :]
     for b in range(0, blocks, LANES):
-        columns(x, b, side)
-        columns(weights, b, weight)
+        load_columns(x, b, side)
+        load_columns(weights, b, weight)
         for i in range(size):
             at = i * LANES
             store(weighted, at, load(weight, at) * load(side, at))
-        best, best_inverse = search(side, weight, weighted, size, nmax, reaches)
+        best, best_inverse = search(side, weight, weighted, size, nmax, trial_maxima)
         store(scale, b, best)
         store(inverse, b, best_inverse)
 
 
-@part
+@device
 def search(
-    x: F32Array, weights: F32Array, weighted: F32Array, size: int, nmax: int, reaches: F32Array
+    x: F32Array, weights: F32Array, weighted: F32Array, size: int, nmax: int, trial_maxima: F32Array
 ) -> tuple[Floats, Floats]:
     """Scale and inverse of one vector of blocks; `weighted` is weights * x."""
     zero = splat(0.0)
     largest = largest_of(x, size)
-    nothing = abs(largest) < splat(_NOTHING)
-    largest = choose(nothing, splat(1.0), largest)
+    is_zero = abs(largest) < splat(_EPSILON)
+    largest = choose(is_zero, splat(1.0), largest)
 
-    inverse = splat(reaches[0]) / largest
+    inverse = splat(trial_maxima[0]) / largest
     sum_lx, sum_l2 = _sums(x, weights, weighted, size, nmax, inverse)
     scale = choose(equal(sum_l2, zero), zero, sum_lx / sum_l2)
     best = scale * sum_lx
-    for reach in reaches[1:]:
-        candidate = splat(reach) / largest
+    for trial in trial_maxima[1:]:
+        candidate = splat(trial) / largest
         sum_lx, sum_l2 = _sums(x, weights, weighted, size, nmax, candidate)
         better = (sum_l2 > zero) & (sum_lx * sum_lx > best * sum_l2)
         scale = choose(better, sum_lx / sum_l2, scale)
         best = choose(better, scale * sum_lx, best)
         inverse = choose(better, candidate, inverse)
-    return choose(nothing, zero, scale), choose(nothing, zero, inverse)
+    return choose(is_zero, zero, scale), choose(is_zero, zero, inverse)
 
 
-@part
+@device
 def largest_of(x: F32Array, size: int) -> Floats:
     """The value of largest magnitude of each block, the first where several tie."""
     largest = splat(0.0)
@@ -80,7 +81,7 @@ def largest_of(x: F32Array, size: int) -> Floats:
     return largest
 
 
-@part
+@device
 def _sums(
     x: F32Array, weights: F32Array, weighted: F32Array, size: int, nmax: int, inverse: Floats
 ) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.compiled import compiled, part
+from quantize.kernels.compiled import compiled, device
 from quantize.kernels.compiled.lanes import largest_lane
 from quantize.kernels.compiled.linear import reciprocal
 from quantize.kernels.compiled.rounding import at_least, half_bits, store_half
@@ -70,7 +70,7 @@ def encode_tq1_0(blocks: F32Array, packed: U8Array) -> None:
             packed[out + 48 + i] = lane(_fraction(_append(number, splat_int(0))), 0)
 
 
-@part
+@device
 def _peak(blocks: F32Array, at: int) -> Floats:
     peak = splat(0.0)
     for i in range(at, at + SIZE, LANES):
@@ -78,7 +78,7 @@ def _peak(blocks: F32Array, at: int) -> Floats:
     return largest_lane(peak)
 
 
-@part
+@device
 def _level(value: Floats, inverse: Floats) -> Ints:
     """0, 1 or 2; one half rounds away from zero."""
     value = value * inverse
@@ -87,12 +87,12 @@ def _level(value: Floats, inverse: Floats) -> Ints:
     return upper + choose_int(value > splat(-0.5), one, zero)
 
 
-@part
+@device
 def _append(number: Ints, digit: Ints) -> Ints:
     return number + number + number + digit
 
 
-@part
+@device
 def _fraction(number: Ints) -> Ints:
     """Five digits as a fraction of 256, rounded up; the quotient is far from a wrong integer."""
     above = (number << splat_int(8)) + splat_int(242)
