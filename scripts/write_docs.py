@@ -3,6 +3,7 @@
 cli.md: the commands' own declarations, and the events of --json. errors.md: the exit codes, and
 every error that the package raises, found in its syntax trees. sources.md: the registry of source
 encodings, and the adapters that are refused. architectures.md: the registry of architectures.
+architecture.md: its table of floors, from tests/support/floors.py.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from quantize.cli.help import EXAMPLES, EXIT_CODES
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "quantize"
+sys.path.insert(0, str(ROOT))
+from tests.support.floors import FLOORS  # noqa: E402 (the tests are no package that is installed)
+
+FLOORS_BEGIN, FLOORS_END = "<!-- floors -->", "<!-- end of floors -->"
 
 CLI_HEAD = """\
 # The command line
@@ -258,6 +263,25 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def architecture_page() -> str:
+    """The page as it is, with the table of floors from what the structure test holds."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    before, _, rest = page.partition(FLOORS_BEGIN)
+    table = "".join(_floors())
+    return f"{before}{FLOORS_BEGIN}\n{table}{FLOORS_END}{rest.partition(FLOORS_END)[2]}"
+
+
+def _floors() -> Iterator[str]:
+    """From the top down: a row for each room, with the first sentence of its docstring."""
+    yield "| floor | room | what is in it |\n|---|---|---|\n"
+    for number, rooms in reversed(list(enumerate(FLOORS, 1))):
+        for room in sorted(rooms):
+            path = PACKAGE / room.replace(".", "/")
+            file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+            yield f"| {number} | `{room}` | {_cell(text.partition('. ')[0].splitlines()[0])} |\n"
+
+
 def _content(path: Path) -> str | None:
     return path.read_text("utf-8") if path.is_file() else None
 
@@ -265,6 +289,7 @@ def _content(path: Path) -> str | None:
 def main() -> int:
     docs = ROOT / "docs"
     pages = {
+        docs / "architecture.md": architecture_page(),
         docs / "architectures.md": architectures_page(),
         docs / "cli.md": cli_page(),
         docs / "errors.md": errors_page(),

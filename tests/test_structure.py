@@ -22,37 +22,10 @@ import pytest
 
 import quantize
 from quantize.registry import Registry
+from tests.support.floors import FLOOR
 from tests.support.paths import ROOT
 
 PACKAGE = ROOT / "quantize"
-
-# From the lowest up. A room is a folder or a module; what lies in it belongs to the nearest room
-# that is named here.
-FLOORS = (
-    {"errors"},
-    {"progress", "units"},
-    {"registry", "tensors", "arrays", "options"},
-    {"storage", "kernels"},
-    {"storage.hub", "formats", "quantizers"},
-    {"transforms"},
-    {"checkpoints", "architectures", "vocab", "recipes"},
-    {"architectures.families"},
-    {"planning"},
-    {"sources"},
-    {"execution"},
-    {"measuring", "verifying"},
-    {"ollama", "publish", "evaluation"},
-    {"ollama.templates"},
-    {"ollama.modelfile"},
-    {"ollama.server"},
-    {"ollama.doctor"},
-    {"verbs.common"},
-    {"verbs"},
-    {"api"},
-    {"cli"},
-    {"__main__"},
-)
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 # Third-party library -> the rooms that may import it. Anything else is a new dependency.
 LIBRARIES = {

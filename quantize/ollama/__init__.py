@@ -1,1 +1,1 @@
-"""Everything Ollama: what it reads, and what is written for it."""
+"""Everything about Ollama: templates, Modelfiles, its server, and a doctor for all of them."""
