@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
-from quantize.arrays import F32Array, U8Array
 from quantize.checkpoints.base import (
+    Encoding,
     Weight,
     read_stored,
 )
+from quantize.checkpoints.described import SMALL_FILE, DescribedWeights
 from quantize.checkpoints.encodings import encoding_of, understanding
 from quantize.errors import CheckpointError
 from quantize.formats.json_file import parse_json
@@ -27,91 +29,93 @@ _SINGLE = "model.safetensors"
 # In the order of preference. A name like model.fp16.safetensors is the same weights once more.
 _UNLISTED = (re.compile(r"model-\d+-of-\d+\.safetensors"), re.compile(r"model[^/]*\.safetensors"))
 _HEADERS_AT_ONCE = 8
-_SMALL_FILE = 200_000_000  # the largest real tokenizer.json is under 40 MB
 
 
-class Checkpoint:
-    """Weights of a folder's safetensors files, and its JSON files.
+class Checkpoint(DescribedWeights):
+    """Weights of a folder's safetensors files, decoded as `encoding` says, and its small files."""
 
-    Opening reads config.json, the index, and the header of each shard; never weights. `name` is
-    the model's own name.
+    kind: Literal["checkpoint"] = "checkpoint"
+
+    def __init__(
+        self,
+        files: ByteSource,
+        name: str,
+        config: Mapping[str, Any],
+        encoding: Encoding,
+        weights: Mapping[str, Weight],
+    ) -> None:
+        super().__init__(files, name, config, weights)
+        self.encoding = encoding
+
+    @property
+    def nearest(self) -> str | None:
+        """The file type that loses nothing measurable of weights that are quantized already."""
+        return self.encoding.nearest
+
+
+def open_checkpoint(files: ByteSource, name: str) -> Checkpoint:
+    """Read config.json, the index, and the header of each shard; no weights.
+
+    Raises CheckpointError and UnsupportedError.
     """
+    config = _config(files)
+    stored = stored_tensors(files)
 
-    def __init__(self, files: ByteSource, name: str) -> None:
-        self.files = files
-        self.name = name
-        self.config: Mapping[str, Any] = self._config()
-        self.stored = self._stored_tensors()
-        with understanding():
-            self.encoding = encoding_of(self.config, self.read_json)
-            self.weights: Mapping[str, Weight] = self.encoding.resolve(self.stored, self._read)
+    def read_json(name: str) -> Any:
+        listed = name in files.files()
+        return parse_json(files.read_all(name, SMALL_FILE), name) if listed else None
 
-    def read(self, name: str) -> bytes | None:
-        """A small file, whole; None if there is no such file."""
-        return self.files.read_all(name, _SMALL_FILE) if name in self.files.files() else None
+    with understanding():
+        encoding = encoding_of(config, read_json)
+        weights = encoding.resolve(stored, partial(read_stored, files))
+    return Checkpoint(files, name, config, encoding, weights)
 
-    def names(self) -> list[str]:
-        """The relative names of all files."""
-        return list(self.files.files())
 
-    def read_json(self, name: str) -> Any:
-        data = self.read(name)
-        if data is None:
-            return None
-        return parse_json(data, name)
+def _config(files: ByteSource) -> Mapping[str, Any]:
+    found = "config.json" in files.files()
+    config = parse_json(files.read_all("config.json", SMALL_FILE), "config.json") if found else None
+    if not isinstance(config, dict):
+        problem = "there is no config.json" if config is None else "not a JSON object"
+        raise CheckpointError(
+            "no-config",
+            problem,
+            where="config.json",
+            reason="a Hugging Face checkpoint describes its architecture there",
+            hint="give the folder that holds config.json and the .safetensors files",
+        )
+    return config
 
-    def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
-        return self.weights[name].decode_rows(lo, hi, self._read)
 
-    def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
-        """Rows of a weight that has a `exact_type`, as blocks of that ggml type."""
-        return self.weights[name].repack_rows(lo, hi, self._read)
+def stored_tensors(files: ByteSource) -> dict[str, StoredTensor]:
+    """The tensors of all shards, by name. Raises CheckpointError."""
+    listed = files.files()
+    weight_map = read_index(files.read_all(INDEX, SMALL_FILE), INDEX) if INDEX in listed else {}
+    check_files(weight_map, listed, INDEX)
+    shards = sorted(set(weight_map.values()) or _without_index(listed))
+    if not shards:
+        raise _no_weights(listed)
+    # From the Hub, each header is a request that takes its time.
+    with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
+        found = pool.map(lambda shard: _header(files, shard, listed[shard]), shards)
+        headers = dict(zip(shards, found, strict=True))
+    if weight_map:
+        return join_shards(weight_map, headers, INDEX)
+    stored: dict[str, StoredTensor] = {}
+    for shard, header in headers.items():
+        for name, tensor in header.tensors.items():
+            if name in stored:
+                raise CheckpointError(
+                    "tensor-in-two-files",
+                    f"the tensor is in {stored[name].file} too",
+                    where=f"{shard}:{name}",
+                    hint="remove the file that does not belong to the checkpoint",
+                )
+            stored[name] = tensor
+    return stored
 
-    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> memoryview:
-        return read_stored(self.files, tensor, offset, nbytes)
 
-    def _config(self) -> Mapping[str, Any]:
-        config = self.read_json("config.json")
-        if not isinstance(config, dict):
-            problem = "there is no config.json" if config is None else "not a JSON object"
-            raise CheckpointError(
-                "no-config",
-                problem,
-                where="config.json",
-                reason="a Hugging Face checkpoint describes its architecture there",
-                hint="give the folder that holds config.json and the .safetensors files",
-            )
-        return config
-
-    def _stored_tensors(self) -> dict[str, StoredTensor]:
-        listed = self.files.files()
-        index = self.read(INDEX)
-        weight_map = read_index(index, INDEX) if index is not None else {}
-        check_files(weight_map, listed, INDEX)
-        shards = sorted(set(weight_map.values()) or _without_index(listed))
-        if not shards:
-            raise _no_weights(listed)
-        # From the Hub, each header is a request that takes its time.
-        with ThreadPoolExecutor(_HEADERS_AT_ONCE) as pool:
-            found = pool.map(lambda shard: self._header(shard, listed[shard]), shards)
-            headers = dict(zip(shards, found, strict=True))
-        if weight_map:
-            return join_shards(weight_map, headers, INDEX)
-        stored: dict[str, StoredTensor] = {}
-        for shard, header in headers.items():
-            for name, tensor in header.tensors.items():
-                if name in stored:
-                    raise CheckpointError(
-                        "tensor-in-two-files",
-                        f"the tensor is in {stored[name].file} too",
-                        where=f"{shard}:{name}",
-                        hint="remove the file that does not belong to the checkpoint",
-                    )
-                stored[name] = tensor
-        return stored
-
-    def _header(self, shard: str, size: int) -> Header:
-        return read_header(lambda offset, n: self.files.read(shard, offset, n), size, shard)
+def _header(files: ByteSource, shard: str, size: int) -> Header:
+    return read_header(lambda offset, n: files.read(shard, offset, n), size, shard)
 
 
 def _without_index(listed: Collection[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class GGUFFile:
     `headers` are by file, `file` is the first one, `kvs` are all key-values but those of a part.
     Raises CheckpointError for files that do not belong together.
     """
+
+    kind: Literal["gguf"] = "gguf"
+    nearest = None
 
     def __init__(self, files: ByteSource, parts: Sequence[str], name: str) -> None:
         self.files = files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from quantize.arrays import F32Array, U8Array
 from quantize.checkpoints.base import (
     Weight,
 )
+from quantize.storage.source import ByteSource
 
 Element = TypeVar("Element", np.float32, np.uint8)
 
@@ -21,8 +22,11 @@ Element = TypeVar("Element", np.float32, np.uint8)
 _DENSE = 4
 
 
-class Source(Protocol):
-    """A checkpoint or a GGUF file. Safe to use from several threads; picklable."""
+SourceKind = Literal["checkpoint", "gguf", "adapter"]
+
+
+class RowSource(Protocol):
+    """Weights by name, and rows of them. Safe to use from several threads; picklable."""
 
     @property
     def name(self) -> str:
@@ -37,11 +41,33 @@ class Source(Protocol):
         ...
 
     def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
-        """Rows of a weight that has a `exact_type`, as blocks of it: uint8 (hi - lo, nbytes)."""
+        """Rows of a weight that has an `exact_type`, as blocks of it: uint8 (hi - lo, nbytes)."""
         ...
 
     def read_json(self, name: str) -> Any:
         """A small JSON file of the source, parsed; None if there is no such file."""
+        ...
+
+
+class Source(RowSource, Protocol):
+    """A checkpoint, a GGUF file or an adapter."""
+
+    @property
+    def kind(self) -> SourceKind: ...
+
+    @property
+    def files(self) -> ByteSource: ...
+
+    @property
+    def nearest(self) -> str | None:
+        """The file type that loses nothing measurable of weights that are quantized already.
+
+        None where they were never quantized, and for GGUF files, which keep or refuse theirs.
+        """
+        ...
+
+    def names(self) -> list[str]:
+        """The relative names of all files."""
         ...
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.arrays import F32Array
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.errors import CheckpointError
 from quantize.execution.rows import planned_rows, row_ranges
 from quantize.kernels.floats import check_finite, f16_overflows
@@ -82,7 +82,7 @@ def overflows(type_name: str, data: NDArray[np.uint8]) -> bool:
     return False
 
 
-def not_finite(source: Source, tensor: PlannedTensor, step: int) -> CheckpointError:
+def not_finite(source: RowSource, tensor: PlannedTensor, step: int) -> CheckpointError:
     """The refusal of a tensor that has a NaN or an infinity somewhere."""
     with np.errstate(over="ignore", invalid="ignore"):
         for name in tensor.sources:
@@ -120,7 +120,7 @@ def _not_finite(where: str, shape: Shape, index: int, value: np.float32) -> Chec
     )
 
 
-def too_large(source: Source, tensor: PlannedTensor, step: int) -> CheckpointError:
+def too_large(source: RowSource, tensor: PlannedTensor, step: int) -> CheckpointError:
     """The refusal of a tensor with magnitudes that its type cannot hold."""
     over, top, index = 0, np.float32(-1), 0
     for lo, hi in row_ranges(tensor.rows, tensor.cols, step):
@@ -148,7 +148,7 @@ def too_large(source: Source, tensor: PlannedTensor, step: int) -> CheckpointErr
     )
 
 
-def check_rows(source: Source, tensor: PlannedTensor, rows: F32Array, step: int) -> None:
+def check_rows(source: RowSource, tensor: PlannedTensor, rows: F32Array, step: int) -> None:
     """Raise CheckpointError unless all values are finite."""
     if check_finite(rows) is not None:
         raise not_finite(source, tensor, step)

@@ -6,7 +6,7 @@ import queue
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.errors import CheckpointError
 from quantize.execution.digests import Digests, Hasher
 from quantize.execution.journal_writer import Recorder
@@ -26,7 +26,7 @@ from quantize.storage.sink_files import PartialFiles
 
 def run(
     plans: Sequence[Plan],
-    source: Source,
+    source: RowSource,
     paths: Sequence[Path],
     settings: RunOptions,
     progress: Progress,
@@ -86,7 +86,7 @@ class _Job:
     def __init__(
         self,
         plans: Sequence[Plan],
-        source: Source,
+        source: RowSource,
         outputs: RunFiles,
         limits: Limits,
         kernels: str,

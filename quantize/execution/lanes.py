@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, cast
 
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.errors import DiskError
 from quantize.execution.worker import Qualities, Worker
 from quantize.planning.plan import PlannedTensor, Task
@@ -105,7 +105,7 @@ class Setup:
     """What a process needs to make a Worker: `finals` are paths and sizes of the outputs' files."""
 
     outputs: Sequence[Sequence[PlannedTensor]]
-    source: Source
+    source: RowSource
     finals: Sequence[Sequence[tuple[Path, int]]]
     kernels: str
     step: int

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.errors import UsageError
 from quantize.execution.kernel_sets import PROCESSES, choose_kernels
 from quantize.options.run import RunOptions
@@ -108,14 +108,14 @@ def limits_of(settings: RunOptions, weights: int) -> Limits:
     return Limits(jobs, min(step, LARGEST_STEP), bound - base, base, processes)
 
 
-def task_memory(source: Source, tensor: PlannedTensor, rows: RowRange, step: int) -> int:
+def task_memory(source: RowSource, tensor: PlannedTensor, rows: RowRange, step: int) -> int:
     """Bytes that a task for these rows holds while it is in flight."""
     sources = [count(source.weights[name].shape) for name in tensor.sources]
     return _memory(tensor, rows, step, sum(sources))
 
 
 def check_memory(
-    source: Source, tensors: Sequence[PlannedTensor], cut: Sequence[Task], limits: Limits
+    source: RowSource, tensors: Sequence[PlannedTensor], cut: Sequence[Task], limits: Limits
 ) -> None:
     """Raise UsageError for a task that would not fit into the bound even alone."""
     for task in cut:

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from quantize.checkpoints.base import Weight
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.tensors import as_rows
 from quantize.transforms import split_at_whole
 
 
 def in_source_order(
-    source: Source, tensors: Sequence[PlannedTensor], cut: Iterable[Task]
+    source: RowSource, tensors: Sequence[PlannedTensor], cut: Iterable[Task]
 ) -> list[Task]:
     """`cut`, sorted by where each task begins to read; what reads nothing comes first."""
     return sorted(cut, key=lambda task: _place(source, tensors[task.index], task))
 
 
-def _place(source: Source, tensor: PlannedTensor, task: Task) -> tuple[str, int]:
+def _place(source: RowSource, tensor: PlannedTensor, task: Task) -> tuple[str, int]:
     weights = [source.weights[name] for name in tensor.sources]
     if not weights:
         return "", 0

@@ -8,7 +8,7 @@ from functools import reduce
 from pathlib import Path
 
 from quantize import __version__
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.execution.error_sums import TensorQuality
 from quantize.execution.inline_errors import measured_ranges
 from quantize.execution.journal import Journal
@@ -106,7 +106,7 @@ def _first(files: Sequence[tuple[Path, int]]) -> tuple[Path, list[Path]]:
     return first, [path for path, _ in others]
 
 
-def facts_of(plan: Plan, source: Source, identity: str) -> dict[str, str]:
+def facts_of(plan: Plan, source: RowSource, identity: str) -> dict[str, str]:
     """What the bytes of an output depend on, as the journal names it.
 
     `identity` changes whenever the bytes of the source may have changed.

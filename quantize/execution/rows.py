@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.arrays import F32Array, U8Array
-from quantize.checkpoints.source import Element, Source, gather_rows
+from quantize.checkpoints.source import Element, RowSource, gather_rows
 from quantize.planning.plan import PlannedTensor
 from quantize.tensors import (
     Shape,
@@ -18,7 +18,7 @@ from quantize.tensors import (
 from quantize.transforms import ZEROS, RowTransform, WholeTensorTransform, split_at_whole
 
 
-def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:
+def planned_rows(source: RowSource, tensor: PlannedTensor, lo: int, hi: int, step: int) -> F32Array:
     """Rows lo..hi of `tensor.full_shape` as float32 (hi - lo, cols).
 
     Of a tensor whose transform mixes columns, the slices with these rows are made complete for
@@ -35,7 +35,7 @@ def planned_rows(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: 
         return transform.values(_decoded(source, tensor, transform, lo, hi))
 
 
-def stored_blocks(source: Source, tensor: PlannedTensor, lo: int, hi: int) -> U8Array:
+def stored_blocks(source: RowSource, tensor: PlannedTensor, lo: int, hi: int) -> U8Array:
     """Rows lo..hi of a repacked tensor: uint8 (hi - lo, row_nbytes) of its type."""
     if tensor.transform.needs_whole_tensor:
         raise TypeError(f"{tensor.name}: blocks can be moved by rows only")
@@ -49,7 +49,7 @@ def row_ranges(rows: int, cols: int, step: int) -> Iterator[tuple[int, int]]:
 
 
 def _gathered(
-    source: Source,
+    source: RowSource,
     read: Callable[[str, int, int], NDArray[Element]],
     tensor: PlannedTensor,
     transform: RowTransform,
@@ -72,7 +72,7 @@ def _zeros(read: Callable[[int, int], NDArray[Element]], count: int) -> NDArray[
 
 
 def _mixed(
-    source: Source,
+    source: RowSource,
     tensor: PlannedTensor,
     transform: WholeTensorTransform,
     lo: int,
@@ -97,10 +97,10 @@ def _mixed(
 
 
 def _decoded(
-    source: Source, tensor: PlannedTensor, transform: RowTransform, lo: int, hi: int
+    source: RowSource, tensor: PlannedTensor, transform: RowTransform, lo: int, hi: int
 ) -> F32Array:
     return _gathered(source, source.decode_rows, tensor, transform, lo, hi)
 
 
-def _shapes(source: Source, tensor: PlannedTensor) -> list[Shape]:
+def _shapes(source: RowSource, tensor: PlannedTensor) -> list[Shape]:
     return [source.weights[name].shape for name in tensor.sources]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.execution.digests import Hasher
 from quantize.execution.ranges import Done
 from quantize.planning.plan import Plan, PlannedTensor, Task
@@ -18,7 +18,7 @@ class Tally:
     """
 
     def __init__(
-        self, plan: Plan, source: Source, done: Done, hasher: Hasher, progress: Progress
+        self, plan: Plan, source: RowSource, done: Done, hasher: Hasher, progress: Progress
     ) -> None:
         self.done = done
         self._tensors = plan.tensors
@@ -59,7 +59,7 @@ class Tally:
             self._hashed += 1
 
 
-def _source_nbytes(source: Source, tensor: PlannedTensor) -> int:
+def _source_nbytes(source: RowSource, tensor: PlannedTensor) -> int:
     if tensor.values is not None:
         return len(tensor.values)
     weights = [source.weights[name] for name in tensor.sources]

@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.execution.checks import check_rows, overflows, too_large
 from quantize.execution.error_sums import TensorQuality
 from quantize.execution.importance import quantize_weighted
@@ -48,7 +48,7 @@ class Worker:
     def __init__(
         self,
         outputs: Sequence[Sequence[PlannedTensor]],
-        source: Source,
+        source: RowSource,
         writes: Sequence[Write],
         kernels: str,
         step: int,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from quantize.arrays import F32Array
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.execution.error_sums import TensorQuality, measure
 from quantize.execution.memory import check_needed, limits_of, task_memory
 from quantize.execution.rows import planned_rows, row_ranges
@@ -49,8 +49,8 @@ class Job:
 
 
 def measure_tensors(
-    reference: Source,
-    other: Source,
+    reference: RowSource,
+    other: RowSource,
     pairs: Sequence[Pair],
     settings: RunOptions,
     progress: Progress,
@@ -114,7 +114,9 @@ def run_within(
     return [future.result() for future in futures]
 
 
-def _jobs(reference: Source, other: Source, index: int, pair: Pair, step: int) -> Iterator[Job]:
+def _jobs(
+    reference: RowSource, other: RowSource, index: int, pair: Pair, step: int
+) -> Iterator[Job]:
     rows, cols = as_rows(pair[0].shape)
     height = max(1, step // max(cols, 1), *(_height(tensor) for tensor in pair))
     for lo in range(0, rows, height):
@@ -134,7 +136,7 @@ def _height(tensor: PlannedTensor) -> int:
     return rows // tensor.slices if tensor.transform.needs_whole_tensor else 1
 
 
-def _memory(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) -> int:
+def _memory(source: RowSource, tensor: PlannedTensor, lo: int, hi: int, step: int) -> int:
     if as_rows(tensor.full_shape) != as_rows(tensor.shape):
         lo, hi = 0, tensor.rows
     elif not tensor.transform.needs_whole_tensor:
@@ -142,7 +144,7 @@ def _memory(source: Source, tensor: PlannedTensor, lo: int, hi: int, step: int) 
     return task_memory(source, tensor, RowRange(lo, hi), step)
 
 
-def _rows(source: Source, tensor: PlannedTensor, job: Job, step: int) -> Rows:
+def _rows(source: RowSource, tensor: PlannedTensor, job: Job, step: int) -> Rows:
     """Gives any of the job's rows of the written shape as float32 (hi - lo, cols)."""
     if _height(tensor) == 1:
         return lambda lo, hi: planned_rows(source, tensor, lo, hi, step)

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from quantize.arrays import F32Array
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.execution.checks import check_rows
 from quantize.execution.importance import importance_at
 from quantize.execution.kernel_sets import choose_kernels
@@ -54,7 +54,7 @@ class _Job:
 
 
 def sampled_losses(
-    source: Source, trials: Sequence[Trial], settings: RunOptions, progress: Progress
+    source: RowSource, trials: Sequence[Trial], settings: RunOptions, progress: Progress
 ) -> list[dict[str, float]]:
     """For each trial its types' losses. The same rows are taken whenever it is done.
 
@@ -89,7 +89,7 @@ def sampled_losses(
     return found
 
 
-def _job(source: Source, trial: Trial, step: int) -> _Job:
+def _job(source: RowSource, trial: Trial, step: int) -> _Job:
     ranges = list(_ranges(trial.tensor))
     memory = max(task_memory(source, trial.tensor, task, step) for task in ranges)
     return _Job(trial, ranges, memory)

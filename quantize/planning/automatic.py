@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quantize.checkpoints.checkpoint import Checkpoint
-from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.checkpoints.kinds import AnySource
+from quantize.checkpoints.source import Source
 from quantize.errors import UsageError
 from quantize.planning.model import Model
 from quantize.recipes import FTYPES, Recipe, plain
@@ -28,9 +28,9 @@ class Automatic:
     why: str | None
 
 
-def choose_automatically(source: Checkpoint | GGUFFile, model: Model) -> Automatic:
+def choose_automatically(source: Source, model: Model) -> Automatic:
     """The file type for a source whose grids are kept in `model`."""
-    nearest = source.encoding.nearest if isinstance(source, Checkpoint) else None
+    nearest = source.nearest
     if nearest is None:
         return Automatic(plain(_USUAL), None)
     mix = FTYPES[nearest]
@@ -64,9 +64,9 @@ def _is_auto(name: str) -> bool:
     return name.strip().lower() == AUTOMATIC
 
 
-def notes_on_encodings(source: Checkpoint | GGUFFile, model: Model) -> tuple[str, ...]:
+def notes_on_encodings(source: AnySource, model: Model) -> tuple[str, ...]:
     """A line that says so where weights are decoded and quantized again."""
-    if isinstance(source, GGUFFile) or source.encoding.nearest is None:
+    if source.kind != "checkpoint" or source.nearest is None:
         return ()
     method = source.encoding.name
     names = {name for output in model.outputs if not output.exact_type for name in output.sources}

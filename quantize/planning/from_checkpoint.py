@@ -17,6 +17,7 @@ from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
 from quantize.architectures.mapping import Mapped, map_tensors
 from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.described import DescribedWeights
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
 from quantize.formats.kv import KeyValues
 from quantize.formats.model_card import ParameterCounts, general_kvs
@@ -96,7 +97,7 @@ def _reading_config() -> Iterator[None]:
         ) from error
 
 
-def family_of(checkpoint: Checkpoint, model_class: str | None) -> Family:
+def family_of(checkpoint: DescribedWeights, model_class: str | None) -> Family:
     """The family of a checkpoint. Raises UnsupportedError for one that is not known."""
     names = [model_class] if model_class else _declared(checkpoint)
     for name in names:
@@ -122,7 +123,7 @@ def family_of(checkpoint: Checkpoint, model_class: str | None) -> Family:
 _NULL_IS_DEFAULT = ("num_key_value_heads", "head_dim")
 
 
-def hparams_of(checkpoint: Checkpoint, family: Family) -> Hparams:
+def hparams_of(checkpoint: DescribedWeights, family: Family) -> Hparams:
     """config.json with the class defaults of `family` laid under it."""
     config = lift_text_part(checkpoint.config)
     for key in _NULL_IS_DEFAULT:
@@ -133,11 +134,11 @@ def hparams_of(checkpoint: Checkpoint, family: Family) -> Hparams:
     return Hparams(filled, shapes, checkpoint.read_json, partial(_values, checkpoint))
 
 
-def _values(checkpoint: Checkpoint, name: str) -> NDArray[np.float32]:
+def _values(checkpoint: DescribedWeights, name: str) -> NDArray[np.float32]:
     return checkpoint.decode_rows(name, 0, as_rows(checkpoint.weights[name].shape)[0])
 
 
-def _declared(checkpoint: Checkpoint) -> list[str]:
+def _declared(checkpoint: DescribedWeights) -> list[str]:
     """Names from config.json. Where the text part of a multimodal model has its own, they count."""
     lifted = lift_text_part(checkpoint.config)
     declared = lifted.get("architectures") or checkpoint.config.get("architectures")
@@ -146,7 +147,7 @@ def _declared(checkpoint: Checkpoint) -> list[str]:
     )
 
 
-def _fitting(checkpoint: Checkpoint) -> list[str]:
+def _fitting(checkpoint: DescribedWeights) -> list[str]:
     """One architecture name of each family whose rules take every tensor of the checkpoint."""
     found: dict[str, str] = {}
     for name in ARCHITECTURES:

@@ -18,7 +18,7 @@ from quantize.publish.manifest import (
 from quantize.sources.adapters import OpenedAdapter
 from quantize.sources.fetching import unchecked, weight_files
 from quantize.sources.opening import Opened
-from quantize.storage.local import LocalFolder, sha256_of
+from quantize.storage.local import sha256_of
 
 
 def source_record(
@@ -89,8 +89,10 @@ def _output_record(
 def _adapter_record(one: OpenedAdapter) -> AdapterRecord:
     files = one.adapter.files.source
     digests = dict(files.digests())
-    if isinstance(files, LocalFolder):
-        digests |= {name: sha256_of(files.path / name) for name in one.adapter.weight_files}
+    for name in one.adapter.weight_files:
+        path = files.local_path(name)
+        if path is not None:
+            digests[name] = sha256_of(path)
     return AdapterRecord(
         name=one.adapter.name,
         scale=one.adapter.factor,

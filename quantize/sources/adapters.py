@@ -9,11 +9,10 @@ from pathlib import Path
 
 from quantize.checkpoints.adapters.merged import MergedCheckpoint
 from quantize.checkpoints.adapters.peft import Adapter, read_adapter
-from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KV, KeyValues, string, u32
 from quantize.planning.model import Model
-from quantize.sources.opening import Opened, folder_identity, folder_name
+from quantize.sources.opening import Opened, OpenedModel, folder_identity, folder_name
 from quantize.storage.hub.downloads import fetch_snapshot
 from quantize.storage.hub.repository import parse_hub_id
 from quantize.storage.local import LocalFolder
@@ -55,9 +54,9 @@ def open_adapter(text: str, token: str | None = None) -> OpenedAdapter:
     return OpenedAdapter(adapter, repo, f"{repo}@{snapshot.commit}*{factor}", repo, snapshot.commit)
 
 
-def merge_into(opened: Opened, adapters: Sequence[OpenedAdapter]) -> Opened:
+def merge_into(opened: OpenedModel, adapters: Sequence[OpenedAdapter]) -> OpenedModel:
     """The opened base with the adapters merged. Raises UsageError, CheckpointError."""
-    if isinstance(opened.source, GGUFFile):
+    if opened.source.kind != "checkpoint":
         raise UsageError(
             "adapter-on-gguf",
             "an adapter cannot be merged into a GGUF file",
@@ -131,7 +130,7 @@ def _split(text: str) -> tuple[str, float]:
 
 def _is_other(opened: Opened, one: OpenedAdapter) -> bool:
     known = {_model(opened.repo or Path(opened.location).resolve().name)}
-    if not isinstance(opened.source, GGUFFile):
+    if opened.source.kind == "checkpoint":
         known.add(_model(str(opened.source.config.get("_name_or_path") or "")))
     return _model(one.adapter.settings.base) not in known
 

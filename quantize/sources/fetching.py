@@ -13,7 +13,7 @@ from quantize.planning.plan import Plan
 from quantize.progress import Progress
 from quantize.sources.opening import Opened
 from quantize.storage.background import Background
-from quantize.storage.local import LocalFolder, sha256_of
+from quantize.storage.local import sha256_of
 from quantize.units import format_bytes
 
 # What a stream keeps of the bytes that it has read ahead: enough for the connections to be busy.
@@ -150,9 +150,10 @@ class LocalDigests:
 
     def _begin(self, opened: Opened) -> Iterator[tuple[str, Future[str]]]:
         files = opened.source.files
-        if isinstance(files, LocalFolder):
-            weights = opened.source.weights.values()
-            names = {part.file for weight in weights for part in weight.parts}
-            for name in sorted(names.intersection(files.files())):
-                digest = partial(sha256_of, files.path / name, lambda: self._wanted)
+        weights = opened.source.weights.values()
+        names = {part.file for weight in weights for part in weight.parts}
+        for name in sorted(names.intersection(files.files())):
+            path = files.local_path(name)
+            if path is not None:
+                digest = partial(sha256_of, path, lambda: self._wanted)
                 yield name, self._background.submit(digest)

@@ -24,7 +24,7 @@ from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan
 from quantize.recipes import UNSTEERED, Choice, Recipe
 from quantize.sources.adapters import OpenedAdapter
-from quantize.sources.opening import Opened
+from quantize.sources.opening import OpenedAs
 from quantize.storage.hub.files import HubFiles
 from quantize.storage.hub.repository import Snapshot, parse_hub_id, pin_or_cached
 from quantize.storage.local import LocalFolder
@@ -45,9 +45,9 @@ def open_alone(opened: OpenedAdapter, base: str | None, token: str | None = None
     return LoneAdapter(opened.adapter, config)
 
 
-def opened_alone(opened: OpenedAdapter, source: LoneAdapter) -> Opened:
+def opened_alone(opened: OpenedAdapter, source: LoneAdapter) -> OpenedAs[LoneAdapter]:
     """The same with where it came from."""
-    return Opened(source, opened.location, opened.identity, opened.repo, opened.commit)
+    return OpenedAs(source, opened.location, opened.identity, opened.repo, opened.commit)
 
 
 def model_of_adapter(

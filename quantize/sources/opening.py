@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
 
 from quantize.checkpoints.adapters.peft import is_adapter
-from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
+from quantize.checkpoints.kinds import AnySource
 from quantize.errors import UsageError
 from quantize.formats.gguf_split import parts_of, stem_of
 from quantize.storage.hub.files import HubFiles
@@ -22,15 +24,20 @@ from quantize.storage.source import ByteSource
 _NAMELESS = re.compile(r"checkpoint|model|weights|hf|snapshot|export|[0-9a-f]{40}|", re.IGNORECASE)
 
 
+Found_co = TypeVar("Found_co", bound=AnySource, covariant=True)
+
+
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A source, seen through its headers. `repo` and `commit` only when it came from the Hub.
+class OpenedAs(Generic[Found_co]):
+    """A source of one kind or another, seen through its headers.
+
+    `repo` and `commit` are None unless it came from the Hub.
 
     `identity` changes when the source's bytes do, as far as that can be told without reading them.
     `remote` are files of which only headers are here so far.
     """
 
-    source: Checkpoint | GGUFFile
+    source: Found_co
     location: str
     identity: str
     repo: str | None = None
@@ -38,7 +45,11 @@ class Opened:
     remote: HubFiles | None = None
 
 
-def open_source(text: str, token: str | None = None) -> Opened:
+Opened: TypeAlias = OpenedAs[AnySource]
+OpenedModel: TypeAlias = OpenedAs[Checkpoint | GGUFFile]
+
+
+def open_source(text: str, token: str | None = None) -> OpenedModel:
     """Open a checkpoint folder, a .gguf file, or `org/name[@revision]` or a URL of the Hub.
 
     What exists on the disk wins over the Hub, of which only small files and the headers of the
@@ -49,7 +60,7 @@ def open_source(text: str, token: str | None = None) -> Opened:
         return _open_file(path)
     if path.is_dir():
         checkpoint = _checkpoint(LocalFolder(path), folder_name(path), text)
-        return Opened(checkpoint, str(path), _stamp(path, checkpoint.names()))
+        return OpenedAs(checkpoint, str(path), _stamp(path, checkpoint.names()))
     repository = parse_hub_id(text)
     if repository is None:
         raise UsageError(
@@ -60,15 +71,15 @@ def open_source(text: str, token: str | None = None) -> Opened:
     return _open_repository(*repository, token)
 
 
-def _open_repository(repo: str, revision: str | None, token: str | None) -> Opened:
+def _open_repository(repo: str, revision: str | None, token: str | None) -> OpenedAs[Checkpoint]:
     found = pin_or_cached(repo, revision, token)
     name = repo.rpartition("/")[2]
     identity = f"{repo}@{found.commit}"
     if isinstance(found, Snapshot):
         checkpoint = _checkpoint(LocalFolder(found.path), name, repo)
-        return Opened(checkpoint, repo, identity, repo, found.commit)
+        return OpenedAs(checkpoint, repo, identity, repo, found.commit)
     remote = HubFiles(found)
-    return Opened(_checkpoint(remote, name, repo), repo, identity, repo, found.commit, remote)
+    return OpenedAs(_checkpoint(remote, name, repo), repo, identity, repo, found.commit, remote)
 
 
 def _checkpoint(files: ByteSource, name: str, text: str) -> Checkpoint:
@@ -81,20 +92,20 @@ def _checkpoint(files: ByteSource, name: str, text: str) -> Checkpoint:
             reason="it holds what is added to the weights of the model it was trained on",
             hint=f"quantize convert BASE --lora {text}",
         )
-    return Checkpoint(files, name)
+    return open_checkpoint(files, name)
 
 
 def open_gguf(path: Path) -> GGUFFile:
     """A model in a GGUF file, or in several of which `path` is one.
 
-    Raises UsageError("no-part") if not all are in its folder.
+    Raises UsageError("no-shard") if not all are in its folder.
     """
     folder = LocalFolder(path.parent)
     parts = parts_of(path.name)
     missing = sorted(set(parts).difference(folder.files()))
     if missing:
         raise UsageError(
-            "no-part",
+            "no-shard",
             f"{len(missing)} of the {len(parts)} files of the model are not there",
             where=str(path.with_name(missing[0])),
             reason=f"{path.name} has a part of the tensors only",
@@ -125,10 +136,10 @@ def _stamp(folder: Path, names: Iterable[str]) -> str:
     return sha.hexdigest()
 
 
-def _open_file(path: Path) -> Opened:
+def _open_file(path: Path) -> OpenedAs[GGUFFile]:
     if path.suffix == ".gguf":
         source = open_gguf(path)
-        return Opened(source, str(path), _stamp(path.parent, source.names()))
+        return OpenedAs(source, str(path), _stamp(path.parent, source.names()))
     hint = "give the folder that holds it" if path.suffix in (".safetensors", ".json") else None
     raise UsageError(
         "no-such-source",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from quantize.checkpoints.base import Weight
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import Source, SourceKind
 from quantize.errors import UnsupportedError
 from quantize.formats.kv import KeyValues
 from quantize.planning.from_checkpoint import model_of
@@ -17,7 +17,7 @@ from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import PlannedTensor
 from quantize.planning.shapes import check_shapes
 from quantize.quantizers import QUANTIZERS
-from quantize.sources.opening import Opened, open_source
+from quantize.sources.opening import OpenedModel, open_source
 from quantize.tensors import DTYPE_SIZES, GGML_TYPES, count, tensor_nbytes
 
 
@@ -29,8 +29,8 @@ class Side:
     `nbytes_by_type` how many bytes of the source are stored so.
     """
 
-    opened: Opened
-    kind: str
+    opened: OpenedModel
+    kind: SourceKind
     arch: str
     kvs: KeyValues
     tensors: Mapping[str, PlannedTensor]
@@ -50,23 +50,23 @@ def open_side(text: str, token: str | None = None) -> Side:
     """
     opened = open_source(text, token)
     source = opened.source
-    return _file(opened, source) if isinstance(source, GGUFFile) else _checkpoint(opened, source)
+    return _file(opened, source) if source.kind == "gguf" else _checkpoint(opened, source)
 
 
-def _file(opened: Opened, file: GGUFFile) -> Side:
+def _file(opened: OpenedModel, file: GGUFFile) -> Side:
     for weight in file.weights.values():
         _check_decodable(file, weight)
     outputs = [OutputTensor(name, weight.shape, (name,)) for name, weight in file.weights.items()]
     return _side(opened, Model(file.name, file.kvs.arch or "?", file.kvs, outputs), "gguf")
 
 
-def _checkpoint(opened: Opened, checkpoint: Checkpoint) -> Side:
+def _checkpoint(opened: OpenedModel, checkpoint: Checkpoint) -> Side:
     model = model_of(checkpoint)
     check_shapes(model)
     return _side(opened, model, "checkpoint")
 
 
-def _side(opened: Opened, model: Model, kind: str) -> Side:
+def _side(opened: OpenedModel, model: Model, kind: SourceKind) -> Side:
     weights = opened.source.weights
     types = {output.name: stored_types(opened.source, output.sources) for output in model.outputs}
     used = {name for output in model.outputs for name in output.sources}

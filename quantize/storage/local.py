@@ -63,6 +63,9 @@ class LocalFolder:
         self._digests[name] = hashlib.sha256(data).hexdigest()
         return data
 
+    def local_path(self, name: str) -> Path:
+        return self.path / name
+
     def digests(self) -> Mapping[str, str]:
         return self._digests
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 
@@ -27,6 +28,10 @@ class ByteSource(Protocol):
 
     def read_all(self, name: str, limit: int) -> bytes:
         """A small file, whole. Raises CheckpointError if it is longer than `limit` bytes."""
+        ...
+
+    def local_path(self, name: str) -> Path | None:
+        """Where a file is on this machine, if it is one that nobody needs to fetch."""
         ...
 
     def digests(self) -> Mapping[str, str]:

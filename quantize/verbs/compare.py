@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.errors import UsageError, VerificationError
 from quantize.measuring.grouped import MeasuredTensor
 from quantize.measuring.tensor_errors import measure_tensors
@@ -91,7 +91,7 @@ def _compare(
     for side in (reference, other):
         if sample is None and side.opened.remote is not None:
             settings = settings.without(stream(side.opened, options.memory_bound))
-    sources: tuple[Source, Source] = (reference.opened.source, other.opened.source)
+    sources: tuple[RowSource, RowSource] = (reference.opened.source, other.opened.source)
     pairs = [(reference.tensors[name], other.tensors[name]) for name in names]
     qualities = measure_tensors(*sources, pairs, settings, progress)
     measured = tuple(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from quantize.checkpoints.gguf_file import GGUFFile
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.errors import VerificationError
 from quantize.execution.kernel_sets import choose_kernels
 from quantize.execution.memory import check_memory, limits_of
@@ -26,7 +26,7 @@ _HINT = "convert it again, or give the source, the revision and the options it w
 def compare_with_source(
     file: GGUFFile,
     plan: Plan,
-    source: Source,
+    source: RowSource,
     settings: RunOptions,
     progress: Progress,
     *,

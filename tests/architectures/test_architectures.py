@@ -22,7 +22,7 @@ from quantize.architectures.family import Family
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
 from quantize.architectures.mapping import map_tensors
-from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.checkpoint import open_checkpoint
 from quantize.errors import CheckpointError
 from quantize.formats.kv import KV
 from quantize.storage.local import LocalFolder
@@ -38,7 +38,7 @@ class Model:
     """A kit model read by its family, and what llama.cpp made of it."""
 
     def __init__(self, name: str, folder: Path, kit: Path) -> None:
-        self.checkpoint = Checkpoint(LocalFolder(folder), name)
+        self.checkpoint = open_checkpoint(LocalFolder(folder), name)
         self.family: Family = ARCHITECTURES[self.checkpoint.config["architectures"][0]]
         config = lift_text_part(self.checkpoint.config)
         shapes = {name: weight.shape for name, weight in self.checkpoint.weights.items()}

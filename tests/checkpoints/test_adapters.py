@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from quantize import api
 from quantize.checkpoints.adapters.merged import MergedCheckpoint
-from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.checkpoint import open_checkpoint
 from quantize.sources.adapters import open_adapter
 from quantize.storage.local import LocalFolder
 from quantize.tensors import as_rows
@@ -68,7 +68,7 @@ def test_adapters_are_merged_in_turn(encodings: Path) -> None:
     source = merged(encodings, "lora-base", "lora-plain", "lora-bf16")
     name = "model.layers.0.self_attn.q_proj.weight"
     alone = [merged(encodings, "lora-base", one) for one in ("lora-plain", "lora-bf16")]
-    base = decoded(Checkpoint(LocalFolder(encodings / "lora-base"), "base"), name)
+    base = decoded(open_checkpoint(LocalFolder(encodings / "lora-base"), "base"), name)
     deltas = [decoded(one, name).astype(np.float64) - base for one in alone]
     both = decoded(source, name)
     # Each of the three merges rounds once.
@@ -80,7 +80,7 @@ def test_a_scale_multiplies_what_is_added(encodings: Path, tmp_path: Path) -> No
     """Half of it is what an adapter with half of lora_alpha adds."""
     half = edited_copy(encodings / "lora-plain", tmp_path / "half", {"lora_alpha": 8})
     ours = open_adapter(f"{encodings / 'lora-plain'}=0.5").adapter
-    base = Checkpoint(LocalFolder(encodings / "lora-base"), "base")
+    base = open_checkpoint(LocalFolder(encodings / "lora-base"), "base")
     scaled, theirs = MergedCheckpoint(base, [ours]), merged(encodings, "lora-base", half)
     for name in base.weights:
         assert decoded(scaled, name).tobytes() == decoded(theirs, name).tobytes()

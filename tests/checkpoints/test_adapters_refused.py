@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from quantize import api
 from quantize.checkpoints.adapters.merged import MergedCheckpoint
-from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError, UsageError
 from quantize.sources.adapters import merge_into, open_adapter
-from quantize.sources.opening import Opened
+from quantize.sources.opening import OpenedAs
 from quantize.storage.local import LocalFolder
 from tests.support.adapters import adapter_file, edited_copy, merged
 
@@ -95,7 +95,7 @@ def test_half_a_pair_is_refused(encodings: Path, tmp_path: Path) -> None:
 def test_whole_tensors_cannot_be_scaled(encodings: Path) -> None:
     adapter = open_adapter(f"{encodings / 'lora-modules-to-save'}=0.5").adapter
     with pytest.raises(UsageError) as caught:
-        MergedCheckpoint(Checkpoint(LocalFolder(encodings / "lora-base"), "base"), [adapter])
+        MergedCheckpoint(open_checkpoint(LocalFolder(encodings / "lora-base"), "base"), [adapter])
     assert caught.value.code == "scaled-whole-tensors"
 
 
@@ -141,9 +141,9 @@ def test_an_adapter_without_its_base_asks_for_it(encodings: Path, tmp_path: Path
     assert api.plan(str(copy), options).plans[0].arch == "llama"
 
 
-def opened_as(encodings: Path, repo: str | None) -> Opened:
-    base = Checkpoint(LocalFolder(encodings / "lora-base"), "lora-base")
-    return Opened(base, repo or str(encodings / "lora-base"), "x", repo)
+def opened_as(encodings: Path, repo: str | None) -> OpenedAs[Checkpoint]:
+    base = open_checkpoint(LocalFolder(encodings / "lora-base"), "lora-base")
+    return OpenedAs(base, repo or str(encodings / "lora-base"), "x", repo)
 
 
 @pytest.mark.parametrize("declared", ["org/Tiny-1B-Instruct", "org/Tiny-1B-bnb-4bit", "x/tiny-1b"])

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from quantize import api
-from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.checkpoint import Checkpoint, open_checkpoint, stored_tensors
 from quantize.checkpoints.encodings import ENCODINGS, encoding_of, understanding
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError, UsageError
 from quantize.kernels.small_floats import decode_e5m2
@@ -61,7 +61,7 @@ def judge(encodings: Path) -> ModuleType:
 
 
 def opened(folder: Path) -> Checkpoint:
-    return Checkpoint(LocalFolder(folder), folder.name)
+    return open_checkpoint(LocalFolder(folder), folder.name)
 
 
 def decoded(source: Checkpoint) -> dict[str, NDArray[np.float32]]:
@@ -347,7 +347,7 @@ def test_nonsense_in_a_config_is_an_error_of_ours(case: str, encodings: Path) ->
             try:
                 with understanding():
                     encoding = encoding_of(declared, lambda name: None)
-                    encoding.resolve(source.stored, source._read)
+                    encoding.resolve(stored_tensors(source.files), source._read)
             except QuantizeError as error:
                 refused.append(error)
     assert refused  # quant_method itself, if nothing else

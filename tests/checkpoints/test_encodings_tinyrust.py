@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from quantize import api
-from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.checkpoint import open_checkpoint
 from quantize.storage.local import LocalFolder
 from quantize.tensors import as_rows
 from tests.support.engine import EXACT, log_probabilities, serve
@@ -166,7 +166,7 @@ def test_a_packed_model_diverges_as_its_decoded_weights_do(
     method: str, tinyrust: Path, tmp_path: Path, divergence: Callable[[Path], float]
 ) -> None:
     pack, settings = FORMATS[method]
-    source = Checkpoint(LocalFolder(tinyrust), "tinyrust")
+    source = open_checkpoint(LocalFolder(tinyrust), "tinyrust")
     packed: dict[str, Array] = {}
     plain: dict[str, Array] = {}
     for name, weight in source.weights.items():

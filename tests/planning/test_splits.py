@@ -165,7 +165,7 @@ def test_missing_parts_are_named(parts: list[Path], tmp_path: Path) -> None:
     here.write_bytes(parts[1].read_bytes())
     with pytest.raises(UsageError) as caught:
         open_source(str(here))
-    assert caught.value.code == "no-part"
+    assert caught.value.code == "no-shard"
     assert caught.value.message == "3 of the 4 files of the model are not there"
     assert caught.value.where == str(tmp_path / parts[0].name)
 

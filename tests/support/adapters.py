@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from quantize import api
 from quantize.checkpoints.adapters.merged import MergedCheckpoint
 from quantize.checkpoints.adapters.peft import read_adapter
-from quantize.checkpoints.checkpoint import Checkpoint
+from quantize.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from quantize.storage.local import LocalFolder
 from quantize.tensors import as_rows
 from tests.support.paths import DATA
@@ -38,7 +38,7 @@ BASES = {
 
 
 def merged(encodings: Path, base: str, *adapters: str | Path) -> MergedCheckpoint:
-    source = Checkpoint(LocalFolder(encodings / base), base)
+    source = open_checkpoint(LocalFolder(encodings / base), base)
     opened = [read_adapter(LocalFolder(encodings / one), str(one)) for one in adapters]
     return MergedCheckpoint(source, opened)
 

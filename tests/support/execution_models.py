@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.checkpoints import checkpoint
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.execution import Written, run
 from quantize.formats.kv import KeyValues, string
@@ -83,7 +84,7 @@ def weights(seed: int = 0) -> dict[str, NDArray[np.float32]]:
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    return Checkpoint(LocalFolder(folder), "model")
+    return checkpoint.open_checkpoint(LocalFolder(folder), "model")
 
 
 def plan_of(outputs: Sequence[OutputTensor], type: str, max_size: int | None = None) -> Plan:

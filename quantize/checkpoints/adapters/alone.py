@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from quantize.checkpoints.base import (
     Reader,
     Weight,
 )
-from quantize.checkpoints.checkpoint import Checkpoint
-from quantize.checkpoints.encodings.plain import Plain
+from quantize.checkpoints.described import DescribedWeights
 from quantize.checkpoints.layouts.matrices import Matrix, Numbers, Transposed
 from quantize.errors import UnsupportedError
 from quantize.tensors import (
@@ -45,20 +44,20 @@ class Factor:
         return values
 
 
-class LoneAdapter(Checkpoint):
+class LoneAdapter(DescribedWeights):
     """`weights` are the factors, by the name of the weight that they change and FACTORS.
 
     `config` is the base's config.json, `shapes` those of the changed weights in the base. Raises
     UnsupportedError for an adapter with anything but factors.
     """
 
+    kind: Literal["adapter"] = "adapter"
+    nearest = None
+
     def __init__(self, adapter: Adapter, config: Mapping[str, Any]) -> None:
-        self.files, self.name = adapter.files.source, adapter.name
-        self.stored: dict[str, StoredTensor] = {}
-        self.encoding = Plain({})
-        self.config: Mapping[str, Any] = config
+        self._factors: dict[str, Weight] = {}
+        super().__init__(adapter.files.source, adapter.name, config, self._factors)
         self.adapter = adapter
-        self.weights: dict[str, Weight] = {}
         self.shapes: dict[str, Shape] = {}
         for name in adapter.saved:
             raise _refused(adapter, name, "it replaces a tensor as a whole")
@@ -95,7 +94,7 @@ class LoneAdapter(Checkpoint):
     def _factor(
         self, name: str, shape: Shape, rows: Matrix, ratio: float, part: StoredTensor
     ) -> None:
-        self.weights[name] = Weight(name, shape, part.dtype, Factor(rows, ratio), (part,))
+        self._factors[name] = Weight(name, shape, part.dtype, Factor(rows, ratio), (part,))
 
 
 def _refused(adapter: Adapter, name: str, reason: str) -> UnsupportedError:

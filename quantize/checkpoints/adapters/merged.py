@@ -29,8 +29,6 @@ class MergedCheckpoint(Checkpoint):
     """
 
     def __init__(self, base: Checkpoint, adapters: Sequence[Adapter]) -> None:
-        self.files, self.name = base.files, base.name
-        self.stored, self.encoding = base.stored, base.encoding
         self.adapters = tuple(adapters)
         self._tokenizer: Adapter | None = None
         config = dict(base.config)
@@ -42,8 +40,7 @@ class MergedCheckpoint(Checkpoint):
                     self._tokenizer = adapter if adapter.read_file(_TOKENIZER[0]) else None
                     config = _resized(config, weight.shape[0])
             weights |= changed
-        self.config: Mapping[str, Any] = config
-        self.weights: Mapping[str, Weight] = weights
+        super().__init__(base.files, base.name, config, base.encoding, weights)
 
     def read(self, name: str) -> bytes | None:
         if self._tokenizer is not None and name in _TOKENIZER:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import mul
 
-from quantize.checkpoints.source import Source
+from quantize.checkpoints.source import RowSource
 from quantize.errors import UsageError
 from quantize.formats.gguf import DEFAULT_ALIGNMENT, pad
 from quantize.measuring.type_losses import Trial, sampled_losses
@@ -71,7 +71,7 @@ class Budgeted:
 
 
 def budgeted(
-    source: Source,
+    source: RowSource,
     model: Model,
     steering: Steering,
     budget: Budget,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from quantize.checkpoints.adapters.alone import LoneAdapter
-from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.execution import Written
 from quantize.ollama.modelfile.adapter import adapter_modelfile
 from quantize.ollama.modelfile.existing import license_named, modelfile_of_gguf
@@ -58,9 +56,9 @@ def _modelfile(prepared: Prepared, file: OutputFile, prompt: Prompt | None, chos
     # Ollama does not look for the other files of a split model.
     names = [one.path.name for one in file.files]
     origin, plan = prepared.opened.source, prepared.plans[0]
-    if isinstance(origin, LoneAdapter):
+    if origin.kind == "adapter":
         return adapter_modelfile(origin.adapter.settings.base, names[0])
-    if isinstance(origin, GGUFFile):
+    if origin.kind == "gguf":
         return modelfile_of_gguf(names, plan.kvs, prompt, chosen)
     license_name = license_file(origin.names())
     return modelfile(

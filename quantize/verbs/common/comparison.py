@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from quantize.checkpoints.source import SourceKind
 from quantize.formats.kv import KV
 from quantize.measuring.grouped import MeasuredTensor
 from quantize.tensors import Shape
@@ -20,7 +21,7 @@ class SideFacts:
 
     name: str
     location: str
-    kind: str
+    kind: SourceKind
     arch: str
     tensors: int
     n_params: int

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quantize.checkpoints.adapters.alone import LoneAdapter
-from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
 from quantize.formats.imatrix import Imatrix
 from quantize.formats.imatrix_files import read_imatrix
@@ -89,8 +87,8 @@ def open_sources(source: str, options: PlanOptions, asked: Wanted | None = None)
     if options.adapter_only:
         _check_for_adapter(options, asked)
         found = open_adapter(source, options.token)
-        opened = opened_alone(found, open_alone(found, options.base, options.token))
-        return OpenedInputs(opened, asked, (found,))
+        alone = opened_alone(found, open_alone(found, options.base, options.token))
+        return OpenedInputs(alone, asked, (found,))
     imatrix = None if options.imatrix is None else read_imatrix(Path(options.imatrix))
     opened = open_source(source, options.token)
     adapters = tuple(open_adapter(text, options.token) for text in options.lora)
@@ -130,8 +128,8 @@ def _check_for_adapter(options: PlanOptions, asked: Wanted) -> None:
 def plan_sources(sources: OpenedInputs, options: PlanOptions, progress: Progress) -> Prepared:
     """Weights are read for a budget only, and of those a few."""
     origin = sources.opened.source
-    if isinstance(origin, LoneAdapter):
-        return _plan_adapter(sources, origin, options)
+    if origin.kind == "adapter":
+        return _plan_adapter(sources, options)
     opened, asked, adapters = sources.opened, sources.wanted, sources.adapters
     recipes = asked.recipes
     whole = name_origins(_model(opened, options, asked), opened, adapters)
@@ -159,9 +157,9 @@ def plan_sources(sources: OpenedInputs, options: PlanOptions, progress: Progress
     return Prepared(opened, facts, asked, recipes, plans, notes, adapters, model, imatrix)
 
 
-def _plan_adapter(sources: OpenedInputs, adapter: LoneAdapter, options: PlanOptions) -> Prepared:
+def _plan_adapter(sources: OpenedInputs, options: PlanOptions) -> Prepared:
     opened, recipes = sources.opened, sources.wanted.recipes or (plain("F32"),)
-    model = model_of_adapter(adapter, model_class=options.model_class, name=options.name)
+    model = _model(opened, options, sources.wanted)
     plans = plan_adapter(model, recipes)
     facts = _facts(opened, model, plans)
     return Prepared(opened, facts, sources.wanted, recipes, plans, (), sources.adapters, model)
@@ -183,9 +181,12 @@ def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts
 
 
 def _model(opened: Opened, options: PlanOptions, asked: Wanted) -> Model:
-    if isinstance(opened.source, GGUFFile):
+    source = opened.source
+    if source.kind == "adapter":
+        return model_of_adapter(source, model_class=options.model_class, name=options.name)
+    if source.kind == "gguf":
         return model_of_gguf(
-            opened.source,
+            source,
             name=options.name,
             keep_quantized=options.keep_quantized,
             keep_split=asked.split.keep,
@@ -194,7 +195,7 @@ def _model(opened: Opened, options: PlanOptions, asked: Wanted) -> Model:
         raise not_split(opened.location)
     keep = options.keep_quantized or not asked.recipes
     return model_of(
-        opened.source,
+        source,
         model_class=options.model_class,
         pre=options.pre,
         name=options.name,

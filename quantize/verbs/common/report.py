@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.execution import Written
 from quantize.execution.inline_errors import measured_weights
 from quantize.measuring.grouped import MeasuredTensor
@@ -60,7 +59,12 @@ def _source(prepared: Prepared) -> SideFacts:
         stored_as = stored_types(opened.source, [name])
         sizes[stored_as] = sizes.get(stored_as, 0) + weights[name].nbytes
     at = f"{opened.repo}@{opened.commit}" if opened.repo else Path(opened.location).name
-    kind = "gguf" if isinstance(opened.source, GGUFFile) else "checkpoint"
     return SideFacts(
-        opened.source.name, at, kind, plan.arch, len(plan.tensors), plan.n_params, sizes
+        opened.source.name,
+        at,
+        opened.source.kind,
+        plan.arch,
+        len(plan.tensors),
+        plan.n_params,
+        sizes,
     )

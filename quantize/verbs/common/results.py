@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from quantize.checkpoints.source import SourceKind
 from quantize.execution import Needs, Shard
 from quantize.formats.kv import KeyValues
 from quantize.planning.plan import Plan
@@ -89,7 +90,7 @@ class InspectedTensor:
 class Inspection:
     """What a source holds. A checkpoint's key-values are those that its GGUF file would have."""
 
-    kind: str
+    kind: SourceKind
     name: str
     arch: str
     kvs: KeyValues
