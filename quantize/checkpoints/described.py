@@ -45,6 +45,10 @@ class DescribedWeights:
         data = self.read(name)
         return None if data is None else parse_json(data, name)
 
+    def share(self) -> None:
+        """As ByteSource.share."""
+        self.files.share()
+
     def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
         return self.weights[name].decode_rows(lo, hi, self._read)
 

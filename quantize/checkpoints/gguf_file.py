@@ -89,6 +89,10 @@ class GGUFFile:
         """A GGUF file has its whole description inside."""
         return None
 
+    def share(self) -> None:
+        """As ByteSource.share."""
+        self.files.share()
+
     def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
         return self.weights[name].decode_rows(lo, hi, self._read)
 

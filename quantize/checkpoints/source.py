@@ -48,6 +48,10 @@ class RowSource(Protocol):
         """A small JSON file of the source, parsed; None if there is no such file."""
         ...
 
+    def share(self) -> None:
+        """Make copies of this usable in other processes; comes before it is pickled."""
+        ...
+
 
 class Source(RowSource, Protocol):
     """A checkpoint, a GGUF file or an adapter."""

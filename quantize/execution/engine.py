@@ -114,6 +114,8 @@ class _Job:
         try:
             missing = [part for task in cut for part in self.tally.done.missing(task)]
             self.tally.start()
+            if self.limits.processes:
+                self.source.share()
             lanes += [self._lane(number) for number in range(min(self.limits.jobs, len(missing)))]
             self._dispatch(lanes, missing)
             digests = self.hasher.finish()

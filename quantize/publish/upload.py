@@ -13,7 +13,7 @@ from quantize.errors import NetworkError, QuantizeError, UsageError
 from quantize.progress import Progress
 from quantize.storage.hub.errors import explained, hub_failures, is_offline, offline
 from quantize.storage.hub.repository import quiet
-from quantize.storage.hub.retry import persistently
+from quantize.storage.hub.retry import with_retries
 from quantize.storage.local import sha256_of
 from quantize.units import format_bytes
 
@@ -126,7 +126,7 @@ class Target:
 
     def _ask(self, action: Any, tries: int = 7) -> Any:
         try:
-            return persistently(action, tries)
+            return with_retries(action, tries)
         except hub_failures() as error:
             raise explained(error, self.repo, None, self._token) from error
         except (RuntimeError, ValueError) as error:

@@ -63,6 +63,9 @@ class LocalFolder:
         self._digests[name] = hashlib.sha256(data).hexdigest()
         return data
 
+    def share(self) -> None:
+        """Nothing to do: the folder is there for all processes."""
+
     def local_path(self, name: str) -> Path:
         return self.path / name
 

@@ -30,6 +30,10 @@ class ByteSource(Protocol):
         """A small file, whole. Raises CheckpointError if it is longer than `limit` bytes."""
         ...
 
+    def share(self) -> None:
+        """Make copies of this usable in other processes; comes before it is pickled."""
+        ...
+
     def local_path(self, name: str) -> Path | None:
         """Where a file is on this machine, if it is one that nobody needs to fetch."""
         ...

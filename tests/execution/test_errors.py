@@ -60,6 +60,9 @@ class Failing:
     def read_json(self, name: str) -> object:
         return None
 
+    def share(self) -> None:
+        pass
+
 
 def refuse() -> None:
     raise CheckpointError("truncated-file", "the file ends too early", where="model.safetensors")

@@ -17,7 +17,7 @@ from quantize.storage.hub import connections as hub_connections
 from quantize.storage.hub.connections import Connections
 from quantize.storage.hub.http import RangeReader
 from quantize.storage.hub.repository import pin
-from quantize.storage.hub.retry import PassingError
+from quantize.storage.hub.retry import TransientError
 from tests.support import paths
 from tests.support.hub_client import connect, environment
 from tests.support.hub_relay import HIDDEN, PREFIX, Relay
@@ -127,7 +127,7 @@ def test_tls_with_an_unknown_certificate_is_no_connection(
     tls_hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with pytest.raises(PassingError, match="certificate"):
+    with pytest.raises(TransientError, match="certificate"):
         fetch(tls_hub)
 
 

@@ -23,7 +23,7 @@ from quantize.storage.hub.downloads import fetch
 from quantize.storage.hub.files import HubFiles
 from quantize.storage.hub.http import RangeReader
 from quantize.storage.hub.repository import parse_hub_id, pin
-from quantize.storage.hub.sharing import Sharing
+from quantize.storage.hub.sharing import SharedFilesServer
 from tests.support.hub_client import connect
 from tests.support.hub_server import Content, Fault, HubServer, Repo
 
@@ -116,6 +116,7 @@ def test_a_header_is_one_request_and_a_long_one_two(hub: HubServer) -> None:
 def test_another_process_asks_the_one_that_streams(hub: HubServer) -> None:
     files = HubFiles(pin("org/model", None))
     files.stream([NAME], 4 << 20)
+    files.share()
     again = pickle.loads(pickle.dumps(files))
     for offset in range(0, len(DATA), 100_000):
         assert again.read(NAME, offset, 100_000) == DATA[offset : offset + 100_000]
@@ -124,6 +125,11 @@ def test_another_process_asks_the_one_that_streams(hub: HubServer) -> None:
     with pytest.raises(CheckpointError, match="other"):
         again.read("other", 0, 1)
     files.close()
+
+
+def test_what_is_not_shared_goes_to_no_other_process(hub: HubServer) -> None:
+    with pytest.raises(RuntimeError, match="share"):
+        pickle.dumps(HubFiles(pin("org/model", None)))
 
 
 def test_a_file_that_is_read_in_part_is_not_called_checked(hub: HubServer) -> None:
@@ -140,6 +146,7 @@ def test_a_file_that_is_read_in_part_is_not_called_checked(hub: HubServer) -> No
 def test_an_error_reaches_the_process_that_asked(hub: HubServer) -> None:
     files = HubFiles(pin("org/model", None))
     files.stream([NAME], 4 << 20)
+    files.share()
     again = pickle.loads(pickle.dumps(files))
     hub.faults.waiting.append(Fault("GET storage", headers={"Content-Range": "x"}, times=None))
     with pytest.raises(CheckpointError) as raised:
@@ -150,12 +157,12 @@ def test_an_error_reaches_the_process_that_asked(hub: HubServer) -> None:
 
 def test_nobody_without_the_key_of_the_run_is_let_in(hub: HubServer) -> None:
     files = HubFiles(pin("org/model", None))
-    sharing = Sharing(files)
-    address = sharing.door._address
+    sharing = SharedFilesServer(files)
+    address = sharing.client._address
     with pytest.raises(AuthenticationError):
         Client(address, authkey=b"guessed")
     view = bytearray(10)
-    assert sharing.door.read_range(NAME, 5, memoryview(view)) is None
+    assert sharing.client.read_range(NAME, 5, memoryview(view)) is None
     assert bytes(view) == DATA[5:15], "others are still served"
     sharing.close()
 
@@ -188,6 +195,7 @@ def test_another_process_waits_for_what_the_first_one_downloads(hub: HubServer) 
     watcher = Watcher()
     hub.faults.waiting.append(Fault("GET storage", delay=0.3))
     files.download([NAME], watcher)
+    files.share()
     again = pickle.loads(pickle.dumps(files))
     assert again.read(NAME, 7, 10) == files.read(NAME, 7, 10) == DATA[7:17]
     assert watcher.seen == [0, len(DATA), NAME]
@@ -252,12 +260,12 @@ def test_a_server_that_says_when_is_obeyed(waits: list[float]) -> None:
     ],
 )
 def test_how_long_a_server_asks_to_wait(headers: dict[str, str], expected: float | None) -> None:
-    assert hub_retry.ordered_wait(headers) == expected
+    assert hub_retry.wait_asked_for(headers) == expected
 
 
 def test_a_date_to_come_back_at() -> None:
     date = email.utils.formatdate(time.time() + 100, usegmt=True)
-    wait = hub_retry.ordered_wait({"Retry-After": date})
+    wait = hub_retry.wait_asked_for({"Retry-After": date})
     assert wait is not None
     assert 95 < wait <= 100
 

@@ -33,3 +33,6 @@ class Stopping:
 
     def read_json(self, name: str) -> object:
         return None
+
+    def share(self) -> None:
+        pass

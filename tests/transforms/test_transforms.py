@@ -220,6 +220,9 @@ class Arrays:
     def read_json(self, name: str) -> None:
         return None
 
+    def share(self) -> None:
+        pass
+
 
 @given(st.data())
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

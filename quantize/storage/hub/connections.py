@@ -20,7 +20,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import quote, urlsplit
 
 from quantize.storage.hub.errors import http_library
-from quantize.storage.hub.retry import PassingError
+from quantize.storage.hub.retry import TransientError
 
 _TIMEOUT = 30.0  # seconds without a byte
 
@@ -52,7 +52,7 @@ class Connections:
     def get(self, url: str, headers: Mapping[str, str]) -> Iterator[Answer]:
         """The answer, whatever its status. Redirects are not followed.
 
-        Raises PassingError for a connection that breaks, here or while the answer is read.
+        Raises TransientError for a connection that breaks, here or while the answer is read.
         """
         parts = urlsplit(url)
         proxies = urllib.request.getproxies().keys() & {parts.scheme, "all"}
@@ -62,7 +62,7 @@ class Connections:
                 yield answer
         except (OSError, http.client.HTTPException, http_library().TransportError) as error:
             text = str(error).partition("\n")[0]
-            raise PassingError(text or type(error).__name__) from error
+            raise TransientError(text or type(error).__name__) from error
 
     @contextlib.contextmanager
     def _directly(self, url: str, headers: Mapping[str, str]) -> Iterator[Answer]:

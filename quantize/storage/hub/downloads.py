@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from quantize.storage.background import Background
 from quantize.storage.hub.errors import changed, explained, hub_failures
 from quantize.storage.hub.repository import Repository, Snapshot, pin_or_cached
-from quantize.storage.hub.retry import persistently
+from quantize.storage.hub.retry import with_retries
 from quantize.storage.local import sha256_of
 
 # Each has connections of its own (Xet) or is limited by the disk soon. The fewer, the earlier the
@@ -85,7 +85,7 @@ def fetch(
     from huggingface_hub import hf_hub_download
 
     try:
-        path = persistently(
+        path = with_retries(
             lambda: hf_hub_download(
                 repository.repo,
                 name,

@@ -27,7 +27,7 @@ def hub_failures() -> tuple[type[Exception], ...]:
     return (OSError, HFValidationError, cast(type[Exception], http_library().HTTPError))
 
 
-def is_passing(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Whether another try may go better."""
     from huggingface_hub import errors
 

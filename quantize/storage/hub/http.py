@@ -19,7 +19,7 @@ from quantize.storage.hub.errors import (
     trouble,
 )
 from quantize.storage.hub.repository import Repository
-from quantize.storage.hub.retry import Backoff, PassingError, ordered_wait, persistently
+from quantize.storage.hub.retry import Backoff, TransientError, wait_asked_for, with_retries
 
 _STEP = 1 << 18  # bytes that a break may cost
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -55,8 +55,8 @@ class RangeReader:
                 for nbytes in self._filled(name, offset + done, view[done:]):
                     done += nbytes
                     backoff.progress()
-            except PassingError as error:
-                if not backoff.wait(error.ordered):
+            except TransientError as error:
+                if not backoff.wait(error.retry_after):
                     raise _gave_up(self.repository.repo, name, error) from error
 
     def _filled(self, name: str, offset: int, view: memoryview) -> Iterator[int]:
@@ -72,7 +72,7 @@ class RangeReader:
             while view:
                 step = answer.readinto(view[:_STEP])
                 if not step:
-                    raise PassingError(f"{len(view)} of {nbytes} bytes did not come")
+                    raise TransientError(f"{len(view)} of {nbytes} bytes did not come")
                 yield step
                 view = view[step:]
 
@@ -80,7 +80,7 @@ class RangeReader:
         """Raise unless the answer holds exactly the bytes asked for, of the file of the commit."""
         status, size = answer.status, self.repository.files[name].size
         if status in PASSING:
-            raise PassingError(f"HTTP {status}", ordered_wait(answer.headers))
+            raise TransientError(f"HTTP {status}", wait_asked_for(answer.headers))
         if status in _EXPIRED:
             if self._is_hub(place):
                 token = self.repository.token
@@ -91,11 +91,11 @@ class RangeReader:
                 )
             with self._lock:
                 self._places.pop(name, None)
-            raise PassingError(f"HTTP {status}")
+            raise TransientError(f"HTTP {status}")
         if status in _MOVED:
             with self._lock:
                 self._places[name] = urljoin(place, answer.headers.get("Location", ""))
-            raise PassingError(f"HTTP {status}")
+            raise TransientError(f"HTTP {status}")
         if status == 416:
             raise self._changed(name, f"it has no byte {offset}, where {size} bytes are listed")
         if status == 200 and (offset, nbytes) != (0, size):
@@ -137,7 +137,7 @@ class RangeReader:
         repository = self.repository
         url = hf_hub_url(repository.repo, name, revision=repository.commit)
         try:
-            found = persistently(lambda: get_hf_file_metadata(url, token=repository.token))
+            found = with_retries(lambda: get_hf_file_metadata(url, token=repository.token))
         except hub_failures() as error:
             raise explained(error, repository.repo, repository.commit, repository.token) from error
         expected = repository.files[name]

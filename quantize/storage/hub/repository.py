@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from quantize import __version__
 from quantize.errors import NetworkError
 from quantize.storage.hub.errors import explained, hub_failures, is_offline, offline
-from quantize.storage.hub.retry import persistently
+from quantize.storage.hub.retry import with_retries
 
 # What a conversion may read. A star also matches slashes.
 _WANTED = (
@@ -128,7 +128,7 @@ def pin(repo: str, revision: str | None, token: str | None = None) -> Repository
         return Repository(repo, commit, files, token)
 
     try:
-        found = persistently(ask, tries=5)
+        found = with_retries(ask, tries=5)
     except hub_failures() as error:
         raise explained(error, repo, revision, token) from error
     _remember(repo, revision or "main", found.commit)

@@ -15,38 +15,45 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class Files(Protocol):
-    """What the first process does for others."""
+class Route(Protocol):
+    """The way by which the first process reads."""
 
     def place(self, name: str) -> Path | None:
         """Where a file is on the disk, when it is complete; None if it is read by ranges."""
         ...
 
-    def read_range(self, name: str, offset: int, view: memoryview) -> None:
-        """Fill `view` with bytes of a file that has no place."""
+    def read_into(self, name: str, offset: int, view: memoryview) -> None:
+        """Fill `view` with bytes of a file."""
         ...
 
 
-class Sharing:
-    """Answers those that hold `door`, one thread for each, until it is closed."""
+class SharedFiles(Protocol):
+    """What the first process shares: its files, by the route that it has at the time."""
 
-    def __init__(self, files: Files) -> None:
+    @property
+    def route(self) -> Route: ...
+
+
+class SharedFilesServer:
+    """Answers those that hold `client`, one thread for each, until it is closed."""
+
+    def __init__(self, files: SharedFiles) -> None:
         self._files = files
         self._closed = False
         key = secrets.token_bytes(32)
         self._listener = Listener(backlog=64, authkey=key)
-        self.door = Door(self._listener.address, key)
+        self.client = SharedFilesClient(self._listener.address, key)
         threading.Thread(target=self._accept, name="sharing", daemon=True).start()
 
     def close(self) -> None:
         self._closed = True
         # Nothing else wakes who waits for a caller; and nobody waits for that.
-        threading.Thread(target=self.door.knock, daemon=True).start()
+        threading.Thread(target=self.client.wake, daemon=True).start()
 
     def _accept(self) -> None:
         with self._listener:
             while not self._closed:
-                # A caller may be killed at the door, or have no business here.
+                # A caller may be killed as it connects, or have no business here.
                 with contextlib.suppress(AuthenticationError, EOFError, OSError):
                     caller = self._listener.accept()
                     threading.Thread(target=self._answer, args=(caller,), daemon=True).start()
@@ -58,9 +65,9 @@ class Sharing:
                 data = bytearray(nbytes)
                 found: Any = None
                 try:
-                    found = self._files.place(name)
+                    found = self._files.route.place(name)
                     if found is None:
-                        self._files.read_range(name, offset, memoryview(data))
+                        self._files.route.read_into(name, offset, memoryview(data))
                 except Exception as error:  # noqa: BLE001 - whoever asked raises it
                     found = error
                 caller.send(found)
@@ -68,8 +75,8 @@ class Sharing:
                     caller.send_bytes(data)
 
 
-class Door:
-    """The way to a Sharing, from any thread of any process that this was sent to."""
+class SharedFilesClient:
+    """Asks a SharedFilesServer, from any thread of any process that this was sent to."""
 
     def __init__(self, address: Any, key: bytes) -> None:
         self._address = address
@@ -77,9 +84,10 @@ class Door:
         self._own = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Door, (self._address, self._key)
+        return SharedFilesClient, (self._address, self._key)
 
-    def knock(self) -> None:
+    def wake(self) -> None:
+        """Connect and leave: the server looks whether it is closed."""
         with contextlib.suppress(AuthenticationError, EOFError, OSError):
             Client(self._address, authkey=self._key).close()
 
