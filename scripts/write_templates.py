@@ -14,7 +14,7 @@ from pathlib import Path
 
 from quantize.ollama.templates.go_writer import NOW
 from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
-from quantize.ollama.templates.translate import Source, Translation, translate
+from quantize.ollama.templates.translate import ChatTemplate, Translation, translate
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "templates.md"
@@ -101,7 +101,7 @@ def _shortened(reasons: str) -> str:
 def text(shared: Path) -> str:
     rows, counts = [], Counter[str]()
     for name, jinja in templates(shared).items():
-        found = translate(Source(jinja, BOS, EOS))
+        found = translate(ChatTemplate(jinja, BOS, EOS))
         counts[str(found.level)] += 1
         rows.append(row(name, jinja, found))
     total, proven = len(rows), len(rows) - counts["None"]

@@ -9,7 +9,7 @@ from quantize.ollama.templates.confined import compare_confined
 from quantize.ollama.templates.conversations import Conversation, Message
 from quantize.ollama.templates.go_styles import go_renderer
 from quantize.ollama.templates.go_syntax import GoTemplateError
-from quantize.ollama.templates.translate import Source, translate
+from quantize.ollama.templates.translate import ChatTemplate, translate
 from tests.ollama.test_prompt import ENDLESS
 from tests.support.chat_templates import CHATML, GEMMA, LLAMA2, THINKING, TOOLS
 from tests.support.go_engine import DAY
@@ -25,8 +25,8 @@ BY_TURNS = (
 )
 
 
-def source(jinja: str, bos: str = "<s>") -> Source:
-    return Source(jinja, bos, "</s>")
+def source(jinja: str, bos: str = "<s>") -> ChatTemplate:
+    return ChatTemplate(jinja, bos, "</s>")
 
 
 def test_an_equal_template_is_proven() -> None:

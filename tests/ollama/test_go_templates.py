@@ -18,6 +18,7 @@ from quantize.ollama.templates.go_syntax import GoTemplateError
 from quantize.ollama.templates.go_trim import trim_template
 from quantize.ollama.templates.go_writer import NOW, Writer
 from quantize.ollama.templates.proof import TOOLS, normalized
+from quantize.ollama.templates.slots import NO_TRIM, Trim, WhiteSpace
 from tests.support.go_engine import DAY, Engine, on, talk
 
 CHAT = Conversation(
@@ -131,13 +132,13 @@ SPACES = [chr(code) for code in range(0x10000) if chr(code).isspace()]
 def test_trimming_is_pythons(go_engine: Engine) -> None:
     texts = ["", "a", *SPACES, "".join(SPACES) + "a b" + "".join(SPACES), " é ", "\u2003日\u3000"]
     texts += ["\n\n a \n\n", "\n", "\n\n", " \n", "日本"]
-    outcomes: dict[str, Callable[[str], str]] = {
-        "trimmed/trimmed": str.strip,
-        "trimmed/kept": str.lstrip,
-        "kept/trimmed": str.rstrip,
-        "newlines trimmed/newlines trimmed": lambda text: text.strip("\n"),
-        "newlines trimmed/kept": lambda text: text.lstrip("\n"),
-        "newlines trimmed/trimmed": lambda text: text.lstrip("\n").rstrip(),
+    outcomes: dict[Trim, Callable[[str], str]] = {
+        Trim(WhiteSpace.TRIMMED, WhiteSpace.TRIMMED): str.strip,
+        Trim(WhiteSpace.TRIMMED, WhiteSpace.KEPT): str.lstrip,
+        Trim(WhiteSpace.KEPT, WhiteSpace.TRIMMED): str.rstrip,
+        Trim(WhiteSpace.NEWLINES, WhiteSpace.NEWLINES): lambda text: text.strip("\n"),
+        Trim(WhiteSpace.NEWLINES, WhiteSpace.KEPT): lambda text: text.lstrip("\n"),
+        Trim(WhiteSpace.NEWLINES, WhiteSpace.TRIMMED): lambda text: text.lstrip("\n").rstrip(),
     }
     for outcome, trimmed in outcomes.items():
         found = trim_template(outcome)
@@ -150,7 +151,7 @@ def test_trimming_is_pythons(go_engine: Engine) -> None:
         wanted = [f"<{trimmed(text)}>" for text in texts]
         assert go_engine.render(template, on(DAY, chats)) == wanted
         assert [GoTemplate(template).render(go_data(chat), DAY) for chat in chats] == wanted
-    assert trim_template("kept/kept") is None
+    assert trim_template(NO_TRIM) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from quantize.ollama.templates.confined import translate_confined
 from quantize.ollama.templates.hijack import may_be_taken_for
 from quantize.ollama.templates.jinja_render import MAX_OUTPUT, JinjaTemplate, RenderError
 from quantize.ollama.templates.probes import Level
-from quantize.ollama.templates.translate import Source, translate
+from quantize.ollama.templates.translate import ChatTemplate, translate
 from tests.support import chat_templates
 from tests.support.go_engine import DAY
 from tests.support.modelfile_reader import read_modelfile
@@ -57,7 +57,7 @@ def test_what_a_translation_can_do_is_found_in_it() -> None:
         chat_templates.THINKING: ALL,
     }
     for jinja, capabilities in levels.items():
-        template = translate(Source(jinja)).template
+        template = translate(ChatTemplate(jinja)).template
         assert template is not None
         assert of_go(template) == capabilities
 
@@ -106,26 +106,26 @@ def short_unproven() -> str:
 
 
 def test_a_likeness_is_told_where_there_is_no_template() -> None:
-    prompt = prompt_of("llama", Source(short_unproven()))
+    prompt = prompt_of("llama", ChatTemplate(short_unproven()))
     assert prompt.template is None
     assert any("OLLAMA_GO_TEMPLATE" in note for note in prompt.notes)
 
 
 def test_a_proven_template_is_written() -> None:
-    prompt = prompt_of("llama", Source(chat_templates.LLAMA2.jinja, "<s>", "</s>"))
+    prompt = prompt_of("llama", ChatTemplate(chat_templates.LLAMA2.jinja, "<s>", "</s>"))
     lines = read_modelfile(modelfile("m.gguf", prompt=prompt).encode())
     [template] = [line.value for line in lines if line.word == "template"]
     assert template == prompt.template
-    assert template == translate(Source(chat_templates.LLAMA2.jinja, "<s>", "</s>")).template
+    assert template == translate(ChatTemplate(chat_templates.LLAMA2.jinja, "<s>", "</s>")).template
 
 
 def test_a_part_is_written_where_ollama_uses_the_jinja_for_the_rest() -> None:
     jinja = chat_templates.TOOLS.replace("{{ tool | tojson }}", "{{ tool.function | string }}")
-    prompt = prompt_of("qwen2", Source(jinja))
+    prompt = prompt_of("qwen2", ChatTemplate(jinja))
     assert prompt.template is not None
     assert any("leaves TEMPLATE to older versions" in note for note in prompt.notes)
     # Ollama takes every TEMPLATE of gpt-oss.
-    assert prompt_of("gpt-oss", Source(jinja)).template is None
+    assert prompt_of("gpt-oss", ChatTemplate(jinja)).template is None
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_part_is_written_where_ollama_uses_the_jinja_for_the_rest() -> None:
     ],
 )
 def test_ollama_has_code_for_some_architectures(arch: str, name: str, stops: list[str]) -> None:
-    prompt = prompt_of(arch, Source(chat_templates.CHATML.jinja))
+    prompt = prompt_of(arch, ChatTemplate(chat_templates.CHATML.jinja))
     assert (prompt.renderer, prompt.template) == (name, None)
     lines = read_modelfile(modelfile("m.gguf", prompt=prompt).encode())
     said = [(line.word, line.value) for line in lines if line.word in ("renderer", "parser")]
@@ -147,7 +147,7 @@ def test_ollama_has_code_for_some_architectures(arch: str, name: str, stops: lis
 
 
 def test_a_comment_holds_no_line_break() -> None:
-    prompt = prompt_of("llama", Source("{{ raise_exception('one\\ntwo\\rthree') }}"))
+    prompt = prompt_of("llama", ChatTemplate("{{ raise_exception('one\\ntwo\\rthree') }}"))
     assert all(line.startswith("#") for line in "\n".join(prompt.lines()).splitlines())
 
 
@@ -175,13 +175,13 @@ def kvs_of(**changes: Any) -> KeyValues:
     ],
 )
 def test_the_tokens_of_a_gguf_file(keys: dict[str, Any], adds: bool) -> None:  # noqa: FBT001
-    assert source_of(kvs_of(**keys)) == Source("{{ messages }}", "<s>", "</s>", adds)
+    assert source_of(kvs_of(**keys)) == ChatTemplate("{{ messages }}", "<s>", "</s>", adds)
 
 
 def test_a_gguf_file_without_template_or_tokens() -> None:
     assert source_of(KeyValues()) is None
     alone = KeyValues([string("tokenizer.chat_template", "x")])
-    assert source_of(alone) == Source("x", "", "", adds_bos=False)
+    assert source_of(alone) == ChatTemplate("x", "", "", adds_bos=False)
 
 
 ENDLESS = (
@@ -196,7 +196,7 @@ HUGE = (
 
 def test_a_template_without_end_is_given_up() -> None:
     started = time.monotonic()
-    found = translate_confined(Source(ENDLESS), seconds=2)
+    found = translate_confined(ChatTemplate(ENDLESS), seconds=2)
     assert (found.template, found.level) == (None, None)
     assert "within 2 seconds" in found.reason
     assert time.monotonic() - started < 20
@@ -204,7 +204,7 @@ def test_a_template_without_end_is_given_up() -> None:
 
 @pytest.mark.parametrize("jinja", [HUGE, "{{ 'x' * 10 ** 12 }}", "{{ 'x' | center(10 ** 11) }}"])
 def test_a_template_that_fills_the_memory_is_given_up(jinja: str) -> None:
-    found = translate_confined(Source(jinja))
+    found = translate_confined(ChatTemplate(jinja))
     assert (found.template, found.level) == (None, None)
     assert found.reason
 
@@ -257,7 +257,7 @@ def test_jinja_is_rendered_as_transformers_does(jinja: str, prompt: str) -> None
 
 
 def test_a_child_process_gives_what_the_translation_gives() -> None:
-    source = Source(chat_templates.TOOLS, "<s>", "</s>")
+    source = ChatTemplate(chat_templates.TOOLS, "<s>", "</s>")
     found = translate_confined(source)
     assert found == translate(source)
     assert found.level == Level(tools=True, thinking=False)

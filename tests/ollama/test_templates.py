@@ -14,7 +14,7 @@ from quantize.ollama.templates.go_interpreter import GoTemplate
 from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.templates.probes import Level
 from quantize.ollama.templates.proof import DAYS, TOOLS, held_out, normalized
-from quantize.ollama.templates.translate import Source, Translation, renderer, translate
+from quantize.ollama.templates.translate import ChatTemplate, Translation, renderer, translate
 from tests.support import chat_templates
 from tests.support.chat_templates import CLASSICS
 from tests.support.go_engine import DAY, Engine, on, talk
@@ -25,8 +25,8 @@ WITH_TOOLS = Level(tools=True, thinking=False)
 WITH_ALL = Level(tools=True, thinking=True)
 
 
-def source(jinja: str) -> Source:
-    return Source(jinja, "<s>", "</s>")
+def source(jinja: str) -> ChatTemplate:
+    return ChatTemplate(jinja, "<s>", "</s>")
 
 
 def proven(jinja: str) -> tuple[str, Level]:
@@ -183,7 +183,8 @@ def test_the_tokenizers_own_bos_is_left_out_and_others_are_kept() -> None:
     jinja = "{{ bos_token }}" + chat_templates.CHATML.jinja
     chat = go_data(talk("Hi"))
     adds, does_not = (
-        translate(Source(jinja, "<s>", "</s>", adds_bos=adds)).template for adds in (True, False)
+        translate(ChatTemplate(jinja, "<s>", "</s>", adds_bos=adds)).template
+        for adds in (True, False)
     )
     assert adds is not None
     assert does_not is not None

@@ -6,7 +6,7 @@ import pytest
 
 from quantize.ollama.modelfile.prompt import Prompt, prompt_of
 from quantize.ollama.modelfile.stops import stop_lines
-from quantize.ollama.templates.translate import Source, translate
+from quantize.ollama.templates.translate import ChatTemplate, translate
 from quantize.ollama.templates.turns import Turns, turns_of
 from tests.support.chat_templates import CLASSICS, TOOLS
 from tests.support.modelfile_reader import read_modelfile
@@ -41,7 +41,7 @@ SPECIALS = frozenset({"<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|observatio
 
 
 def turns(jinja: str, bos: str = "<s>") -> Turns:
-    return turns_of(translate(Source(jinja, bos, "</s>")).glues, SPECIALS, bos)
+    return turns_of(translate(ChatTemplate(jinja, bos, "</s>")).glues, SPECIALS, bos)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_role_that_the_template_does_not_show_opens_turns_as_the_others_do() -
 
 def stops(ends: dict[str, list[str]], jinja: str, arch: str = "llama") -> tuple[list[str], str]:
     """The stops, and all lines."""
-    prompt = prompt_of(arch, Source(jinja, "<s>", "</s>"), SPECIALS)
+    prompt = prompt_of(arch, ChatTemplate(jinja, "<s>", "</s>"), SPECIALS)
     lines = "\n".join(stop_lines(ends, prompt))
     found = read_modelfile(f"FROM x\n{lines}\n".encode())
     return [line.value for line in found if line.name == "stop"], lines
@@ -108,7 +108,7 @@ def test_an_end_that_only_the_template_names_is_a_stop() -> None:
 
 def test_a_template_that_is_not_proven_says_it_as_well() -> None:
     jinja = CLASSICS["chatml"].jinja.replace("message.content", "message.content[:40]")
-    prompt = prompt_of("llama", Source(jinja))
+    prompt = prompt_of("llama", ChatTemplate(jinja))
     assert prompt.template is None
     assert prompt.turns.closing == "<|im_end|>"
 

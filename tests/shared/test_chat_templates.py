@@ -19,7 +19,7 @@ from quantize.ollama.templates.go_syntax import GoTemplateError
 from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.templates.probes import Level
 from quantize.ollama.templates.proof import DAYS, held_out, normalized
-from quantize.ollama.templates.translate import Source, Translation, renderer, translate
+from quantize.ollama.templates.translate import ChatTemplate, Translation, renderer, translate
 from tests.support.go_engine import Engine
 from tests.support.go_tags import tags_of
 
@@ -42,7 +42,9 @@ def script() -> ModuleType:
 @pytest.fixture(scope="module")
 def translations(shared: Path, script: ModuleType) -> dict[str, tuple[str, Translation]]:
     found: dict[str, str] = script.templates(shared)
-    return {name: (jinja, translate(Source(jinja, BOS, EOS))) for name, jinja in found.items()}
+    return {
+        name: (jinja, translate(ChatTemplate(jinja, BOS, EOS))) for name, jinja in found.items()
+    }
 
 
 def test_most_are_proven(translations: dict[str, tuple[str, Translation]]) -> None:
@@ -65,7 +67,7 @@ def test_gos_engine_agrees_on_every_conversation(
         if found.template is None:
             continue
         template = JinjaTemplate(jinja, bos=BOS, eos=EOS)
-        source, own = Source(jinja, BOS, EOS), GoTemplate(found.template)
+        source, own = ChatTemplate(jinja, BOS, EOS), GoTemplate(found.template)
         renders = [renderer(template, source, as_text=as_text) for as_text in (False, True)]
         held = list(conversations(found))
         for (one, day), prompt in zip(held, go_engine.render(found.template, held), strict=True):

@@ -18,7 +18,7 @@ import pytest
 from quantize.errors import CheckpointError, NetworkError
 from quantize.storage.background import Background
 from quantize.storage.hub import retry as hub_retry
-from quantize.storage.hub.blocks import Blocks
+from quantize.storage.hub.blocks import BlockCache
 from quantize.storage.hub.downloads import fetch
 from quantize.storage.hub.files import HubFiles
 from quantize.storage.hub.http import RangeReader
@@ -270,7 +270,7 @@ def test_a_date_to_come_back_at() -> None:
     assert 95 < wait <= 100
 
 
-# Blocks.
+# BlockCache.
 
 
 class Files:
@@ -286,8 +286,8 @@ class Files:
             self.fetched.append(offset)
         view[:] = DATA[offset : offset + len(view)]
 
-    def blocks(self, memory: int = 4 << 20) -> Blocks:
-        return Blocks(self.fetch, {NAME: len(DATA)}, memory, self.whole.__setitem__)
+    def blocks(self, memory: int = 4 << 20) -> BlockCache:
+        return BlockCache(self.fetch, {NAME: len(DATA)}, memory, self.whole.__setitem__)
 
 
 def test_every_block_is_fetched_once_for_all_readers() -> None:
@@ -324,7 +324,7 @@ def test_a_file_that_is_refused_is_refused_for_good() -> None:
     def refuse(name: str, sha256: str) -> None:
         raise ValueError(sha256)
 
-    blocks = Blocks(Files().fetch, {NAME: len(DATA)}, 16 << 20, refuse)
+    blocks = BlockCache(Files().fetch, {NAME: len(DATA)}, 16 << 20, refuse)
     for _ in range(2):
         with pytest.raises(ValueError, match=hashlib.sha256(DATA).hexdigest()):
             blocks.read_into(NAME, 0, memoryview(bytearray(len(DATA))))
@@ -339,7 +339,7 @@ def test_a_fetch_that_failed_is_tried_again_by_the_next_reader() -> None:
             raise failures.pop()
         files.fetch(name, offset, view)
 
-    blocks = Blocks(fetch, {NAME: 1000}, 4 << 20, files.whole.__setitem__)
+    blocks = BlockCache(fetch, {NAME: 1000}, 4 << 20, files.whole.__setitem__)
     view = bytearray(1000)
     for _ in range(8):
         with pytest.raises(OSError, match="broken"):

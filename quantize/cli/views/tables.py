@@ -30,7 +30,7 @@ class TableRow(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RowGroup:
     """Tensors that differ in their numbers only, or a lone one, which has no `numbers` here."""
 
     pattern: str
@@ -49,14 +49,14 @@ class Group:
         return f"{len(self.numbers)} of them"
 
 
-def grouped(tensors: Iterable[TableRow]) -> list[Group]:
+def grouped(tensors: Iterable[TableRow]) -> list[RowGroup]:
     """Tensors of one kind of name, shape and type together, in order of first appearance."""
     found: dict[tuple[str, Shape, str], list[TableRow]] = {}
     for tensor in tensors:
         pattern = _NUMBER.sub("*", tensor.name)
         found.setdefault((pattern, tensor.shape, tensor.type), []).append(tensor)
     return [
-        Group(
+        RowGroup(
             pattern if len(members) > 1 else members[0].name,
             shape,
             kind,

@@ -11,7 +11,7 @@ from quantize.ollama.doctor.checks.base import Level, Pair
 from quantize.ollama.modelfile.facts import Facts, read_facts
 from quantize.ollama.modelfile.reading import Modelfile, read_modelfile
 from quantize.ollama.server.serving import uses_jinja
-from quantize.ollama.templates.comparison import Comparison
+from quantize.ollama.templates.comparison import TemplateComparison
 from quantize.ollama.templates.confined import compare_confined, translate_confined
 from quantize.ollama.templates.translate import Translation
 
@@ -52,13 +52,13 @@ def diagnose(path: Path, modelfile: Path | None) -> tuple[Finding, ...]:
 
 def _compare(
     file: Facts, modelfile: Modelfile, translation: Translation | None
-) -> Comparison | None:
+) -> TemplateComparison | None:
     """The Modelfile's TEMPLATE beside the file's chat template, if it takes the place of that."""
     template = modelfile.last("template")
     if template is None:
         return None
     if translation is not None and template == translation.template:
-        return Comparison("equal", str(translation.level))
+        return TemplateComparison("equal", str(translation.level))
     is_used = not modelfile.last("renderer") and not uses_jinja(file, modelfile)
     return compare_confined(file.source if is_used and translation else None, template)
 

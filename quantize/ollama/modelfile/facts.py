@@ -11,7 +11,7 @@ from quantize.errors import unreadable
 from quantize.formats.gguf_read import read_header
 from quantize.formats.kv import KV, KeyValues
 from quantize.ollama.modelfile.prompt import source_of
-from quantize.ollama.templates.translate import Source
+from quantize.ollama.templates.translate import ChatTemplate
 from quantize.tensors import StoredTensor
 
 _NUMBERS = frozenset({"UINT8", "INT8", "UINT16", "INT16", "UINT32", "INT32", "UINT64", "INT64"})
@@ -68,7 +68,7 @@ class Facts:
         return kind not in {"adapter", "projector", "mmproj"} and self.arch != "clip"
 
     @property
-    def source(self) -> Source | None:
+    def source(self) -> ChatTemplate | None:
         """The chat template, if there is one, and what the tokenizer says about it."""
         return source_of(self.kvs)
 

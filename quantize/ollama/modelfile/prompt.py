@@ -10,7 +10,7 @@ from quantize.ollama.quoting import is_representable, quoted
 from quantize.ollama.templates import capabilities
 from quantize.ollama.templates.confined import translate_confined
 from quantize.ollama.templates.hijack import may_be_taken_for
-from quantize.ollama.templates.translate import Source, Translation
+from quantize.ollama.templates.translate import ChatTemplate, Translation
 from quantize.ollama.templates.turns import NO_TURNS, Turns, turns_of
 from quantize.vocab.tokens import CONTROL, USER_DEFINED
 
@@ -22,8 +22,9 @@ _RENDERERS: Mapping[str, tuple[str, str | None]] = {
     "nemotron_h_moe": ("nemotron-3-nano", None),
     "nemotron_h_omni": ("nemotron-3-nano", None),
 }
-# With a TEMPLATE of theirs Ollama would use it, whatever the Jinja can do besides.
-_TEMPLATE_ALWAYS_WINS = frozenset({"gptoss", "gpt-oss"})
+# Architectures whose prompts are in the harmony format. With a TEMPLATE of theirs Ollama would use
+# it, whatever the Jinja can do besides.
+HARMONY = frozenset({"gptoss", "gpt-oss"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ _ADD_BOS_PRES = frozenset(
 )
 
 
-def source_of(kvs: KeyValues) -> Source | None:
+def source_of(kvs: KeyValues) -> ChatTemplate | None:
     """The chat template of a GGUF file, if it has one, and what the tokenizer says about it."""
     jinja = kvs.value("tokenizer.chat_template")
     if jinja is None:
@@ -73,7 +74,7 @@ def source_of(kvs: KeyValues) -> Source | None:
     bos, eos = (
         _token(tokens, kvs.value(f"tokenizer.ggml.{name}_token_id")) for name in ("bos", "eos")
     )
-    return Source(str(jinja), bos, eos, bool(adds_bos))
+    return ChatTemplate(str(jinja), bos, eos, bool(adds_bos))
 
 
 def _token(tokens: Sequence[str | bytes], token_id: int | None) -> str:
@@ -94,7 +95,7 @@ def special_tokens(kvs: KeyValues) -> frozenset[str]:
     )
 
 
-def prompt_of(arch: str, source: Source, specials: frozenset[str] = frozenset()) -> Prompt:
+def prompt_of(arch: str, source: ChatTemplate, specials: frozenset[str] = frozenset()) -> Prompt:
     """What to say for a model of a GGUF architecture with this chat template.
 
     `specials` are the tokens of the vocabulary that are no ordinary text.
@@ -104,7 +105,7 @@ def prompt_of(arch: str, source: Source, specials: frozenset[str] = frozenset())
     return replace(_prompt(arch, source, translation), turns=turns)
 
 
-def _prompt(arch: str, source: Source, translation: Translation) -> Prompt:
+def _prompt(arch: str, source: ChatTemplate, translation: Translation) -> Prompt:
     if arch in _RENDERERS:
         renderer, stop = _RENDERERS[arch]
         note = f"Ollama has its own code for the prompts of {arch}."
@@ -116,7 +117,7 @@ def _prompt(arch: str, source: Source, translation: Translation) -> Prompt:
     proven = f"TEMPLATE is proven to write what the model's own Jinja writes: {level}."
     if jinja.number <= go.number:
         return Prompt((proven,), template)
-    if arch not in _TEMPLATE_ALWAYS_WINS and capabilities.prefers_jinja(jinja, go):
+    if arch not in HARMONY and capabilities.prefers_jinja(jinja, go):
         more = "The Jinja can do more, so Ollama uses it and leaves TEMPLATE to older versions."
         return Prompt((proven, more), template)
     return Prompt(
@@ -127,7 +128,7 @@ def _prompt(arch: str, source: Source, translation: Translation) -> Prompt:
     )
 
 
-def _untranslated(source: Source, translation: Translation) -> Prompt:
+def _untranslated(source: ChatTemplate, translation: Translation) -> Prompt:
     notes = [
         "No TEMPLATE: Ollama uses the chat template inside the GGUF file.",
         f"Its translation is not proven: {_one_line(translation.reason)}.",

@@ -25,7 +25,7 @@ _BLANKS = " \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class Instruction:
     """`name` is that of a parameter or the role of a message, else empty."""
 
     word: str
@@ -38,7 +38,7 @@ class Command:
 class Modelfile:
     """What a Modelfile says; `dropped` are the characters that Ollama's reader loses."""
 
-    commands: tuple[Command, ...]
+    commands: tuple[Instruction, ...]
     dropped: tuple[str, ...]
 
     def values(self, word: str, name: str = "") -> tuple[str, ...]:
@@ -115,7 +115,7 @@ class _Cursor:
         return min((end for end in ends if end >= 0), default=len(self.text))
 
 
-def _commands(cursor: _Cursor) -> Iterator[Command]:
+def _commands(cursor: _Cursor) -> Iterator[Instruction]:
     while cursor.skip(_BLANKS):
         if cursor.text[cursor.position] == "#":
             cursor.position = cursor.line_end(cursor.position)
@@ -127,7 +127,7 @@ def _commands(cursor: _Cursor) -> Iterator[Command]:
         name = _word(cursor) if word in _NAMED else ""
         if word == "message" and name not in ROLES:
             cursor.fail(f"a message is of {', '.join(sorted(ROLES))}, not {name!r}")
-        yield Command(word, name, _value(cursor), line)
+        yield Instruction(word, name, _value(cursor), line)
 
 
 def _word(cursor: _Cursor) -> str:

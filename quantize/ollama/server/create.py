@@ -27,7 +27,7 @@ _TYPE_NAMES = {one.id: one.name for one in FTYPES.values()}
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class SettingDifference:
     """Something that Ollama reports otherwise than it was meant."""
 
     what: str
@@ -44,11 +44,11 @@ class Created:
     capabilities: tuple[str, ...]
     context_length: int | None
     quantization: str
-    differences: tuple[Difference, ...]
+    differences: tuple[SettingDifference, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class ModelfileSources:
     """What a Modelfile is made of: its own words, and the files that it names."""
 
     modelfile: Modelfile
@@ -98,7 +98,7 @@ def check_name(name: str) -> None:
         )
 
 
-def read_sources(path: Path) -> Sources:
+def read_sources(path: Path) -> ModelfileSources:
     """A Modelfile and the files it names. Raises UsageError("no-such-model-file")."""
     try:
         data = path.read_bytes()
@@ -123,7 +123,9 @@ def read_sources(path: Path) -> Sources:
             base = value
     # Of adapters the last one counts, drafts add up.
     adapters = _named(path, found.values("adapter")[-1:])
-    return Sources(found, tuple(files), adapters, _named(path, found.values("draft")), base)
+    return ModelfileSources(
+        found, tuple(files), adapters, _named(path, found.values("draft")), base
+    )
 
 
 def _named(path: Path, values: Iterable[str]) -> tuple[Path, ...]:
@@ -143,7 +145,7 @@ def _no_file(path: Path, value: str) -> UsageError:
     )
 
 
-def request_of(name: str, sources: Sources) -> Json:
+def request_of(name: str, sources: ModelfileSources) -> Json:
     """The body of /api/create, but for the files. What is empty is not sent."""
     modelfile = sources.modelfile
     return {
@@ -209,7 +211,7 @@ def _with_line(error: NetworkError, line: str) -> NetworkError:
     )
 
 
-def _created(client: Client, name: str, sources: Sources) -> Created:
+def _created(client: Client, name: str, sources: ModelfileSources) -> Created:
     shown = client.show(name)
     files = [read_facts(path) for path in sources.files]
     model = next((facts for facts in files if facts.is_model), None)
@@ -225,34 +227,36 @@ def _created(client: Client, name: str, sources: Sources) -> Created:
     )
 
 
-def _differences(shown: Json, model: Facts, sources: Sources) -> Iterator[Difference]:
+def _differences(
+    shown: Json, model: Facts, sources: ModelfileSources
+) -> Iterator[SettingDifference]:
     modelfile = sources.modelfile
     reported = shown.get("capabilities")
     if isinstance(reported, list):
         meant = sorted(expected_capabilities(model, modelfile))
         found = sorted(_COMPARED & set(reported))
         if found != meant:
-            yield Difference("capabilities", ", ".join(meant), ", ".join(found))
+            yield SettingDifference("capabilities", ", ".join(meant), ", ".join(found))
     templates = expected_templates(model, modelfile)
     template = str(shown.get("template") or "")
     if templates and template not in templates:
-        yield Difference("template", templates[0], template)
+        yield SettingDifference("template", templates[0], template)
     context = model.hparam("context_length")
     found_context = (shown.get("model_info") or {}).get(f"{model.arch}.context_length")
     if found_context != context:
-        yield Difference("context length", str(context), str(found_context))
+        yield SettingDifference("context length", str(context), str(found_context))
     quantization = _TYPE_NAMES.get(model.value("general.file_type"))
     level = (shown.get("details") or {}).get("quantization_level")
     # Ollama has no name for some types, among them F32.
     if quantization and level not in (quantization, "unknown"):
-        yield Difference("quantization", quantization, str(level))
+        yield SettingDifference("quantization", quantization, str(level))
     if modelfile.last("system") and shown.get("system") != modelfile.last("system"):
-        yield Difference("system", str(modelfile.last("system")), str(shown.get("system")))
+        yield SettingDifference("system", str(modelfile.last("system")), str(shown.get("system")))
     parameters = {name: _listed(value) for name, value in _parameters(modelfile).items()}
     said = shown_parameters(str(shown.get("parameters") or ""))
     for name in sorted(parameters.keys() | said.keys()):
         if parameters.get(name) != said.get(name):
-            yield Difference(
+            yield SettingDifference(
                 f"parameter {name}", str(parameters.get(name, "")), str(said.get(name, ""))
             )
 

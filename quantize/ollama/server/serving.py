@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quantize.ollama.modelfile.facts import Facts
+from quantize.ollama.modelfile.prompt import HARMONY
 from quantize.ollama.modelfile.reading import Modelfile
 from quantize.ollama.templates import capabilities
 from quantize.ollama.templates.capabilities import Capabilities
@@ -47,8 +48,6 @@ PARSERS: Mapping[str, set[str]] = {
     "cohere": _BOTH,
     "glimmer": _BOTH,
 }
-# Architectures of which a TEMPLATE is used whatever the Jinja can do.
-HARMONY = frozenset({"gptoss", "gpt-oss"})
 
 
 def uses_jinja(model: Facts, modelfile: Modelfile) -> bool:

@@ -14,8 +14,14 @@ from quantize.ollama.templates.go_syntax import GoTemplateError, MalformedError
 from quantize.ollama.templates.go_writer import NOW
 from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.templates.probes import Level
-from quantize.ollama.templates.proof import Difference, Render, difference, held_out, normalized
-from quantize.ollama.templates.translate import Source, renderer
+from quantize.ollama.templates.proof import (
+    PromptDifference,
+    Render,
+    difference,
+    held_out,
+    normalized,
+)
+from quantize.ollama.templates.translate import ChatTemplate, renderer
 
 _SHOWN = 40
 # What a person would try first, so that a difference is easy to see.
@@ -25,7 +31,7 @@ _DROPPED = "<bos>"
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TemplateComparison:
     """`message` says where the prompts differ, why that cannot be told, or for what they agree.
 
     "refused": Ollama would not take the TEMPLATE at all.
@@ -35,7 +41,7 @@ class Comparison:
     message: str
 
 
-def compare(source: Source | None, template: str) -> Comparison:
+def compare(source: ChatTemplate | None, template: str) -> TemplateComparison:
     """Hold the prompts of a TEMPLATE against those of a chat template, as `proof` does.
 
     Tools and reasoning count where both templates have them. Without a source only the syntax is
@@ -44,25 +50,31 @@ def compare(source: Source | None, template: str) -> Comparison:
     try:
         written = go_renderer(template)
     except MalformedError as error:
-        return Comparison("refused", f"{error}")
+        return TemplateComparison("refused", f"{error}")
     except GoTemplateError as error:
-        return Comparison("unknown", f"{error}" if source else "")
-    return Comparison("unknown", "") if source is None else _compared(source, template, written)
+        return TemplateComparison("unknown", f"{error}" if source else "")
+    return (
+        TemplateComparison("unknown", "")
+        if source is None
+        else _compared(source, template, written)
+    )
 
 
-def _compared(source: Source, template: str, written: Render) -> Comparison:
+def _compared(source: ChatTemplate, template: str, written: Render) -> TemplateComparison:
     try:
         jinja = JinjaTemplate(source.jinja, bos=source.bos, eos=source.eos)
         go = _without_bos(written, source)
         level = _level(source.jinja, template)
         found, accepted = _difference(jinja, source, go, level)
     except (GoTemplateError, RenderError) as error:
-        return Comparison("unknown", f"{error}")
+        return TemplateComparison("unknown", f"{error}")
     if not accepted:
-        return Comparison("unknown", "the chat template refuses the conversations of the proof")
+        return TemplateComparison(
+            "unknown", "the chat template refuses the conversations of the proof"
+        )
     if found is None:
-        return Comparison("equal", str(level))
-    return Comparison("unequal", _told(found))
+        return TemplateComparison("equal", str(level))
+    return TemplateComparison("unequal", _told(found))
 
 
 def _level(jinja: str, template: str) -> Level:
@@ -70,14 +82,14 @@ def _level(jinja: str, template: str) -> Level:
     return Level(one.tools and other.tools, one.thinking and other.thinking)
 
 
-def _without_bos(go: Render, source: Source) -> Render:
+def _without_bos(go: Render, source: ChatTemplate) -> Render:
     is_dropped = source.adds_bos and source.bos == _DROPPED
     return lambda one, now: go(one, now).removeprefix(_DROPPED if is_dropped else "")
 
 
 def _difference(
-    jinja: JinjaTemplate, source: Source, go: Render, level: Level
-) -> tuple[Difference | None, bool]:
+    jinja: JinjaTemplate, source: ChatTemplate, go: Render, level: Level
+) -> tuple[PromptDifference | None, bool]:
     """The first difference, and whether the chat template could be rendered at all."""
     found, accepted = None, False
     # The Jinja takes the arguments of calls in one form or the other.
@@ -106,7 +118,7 @@ def _is_accepted(render: Render, conversation: Conversation) -> bool:
     return True
 
 
-def _told(found: Difference) -> str:
+def _told(found: PromptDifference) -> str:
     written, wanted = (normalized(text, found.conversation) for text in (found.go, found.jinja))
     pairs = enumerate(zip(written, wanted, strict=False))
     shorter = min(len(written), len(wanted))

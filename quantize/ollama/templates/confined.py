@@ -13,9 +13,9 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from quantize.ollama.templates.comparison import Comparison, compare
+from quantize.ollama.templates.comparison import TemplateComparison, compare
 from quantize.ollama.templates.probes import Level
-from quantize.ollama.templates.translate import Source, Translation, translate
+from quantize.ollama.templates.translate import ChatTemplate, Translation, translate
 
 # An honest template takes a second or two; a machine may be busy.
 MAX_SECONDS = 30.0
@@ -28,7 +28,7 @@ class _GivenUpError(Exception):
     """Too much time or memory; the text says which."""
 
 
-def translate_confined(source: Source, seconds: float = MAX_SECONDS) -> Translation:
+def translate_confined(source: ChatTemplate, seconds: float = MAX_SECONDS) -> Translation:
     """As `translate`; a template that needs too much time or memory has no translation."""
     try:
         template, level, reason, glues = _ask({"source": asdict(source)}, seconds)
@@ -43,15 +43,15 @@ def translate_confined(source: Source, seconds: float = MAX_SECONDS) -> Translat
 
 
 def compare_confined(
-    source: Source | None, template: str, seconds: float = MAX_SECONDS
-) -> Comparison:
+    source: ChatTemplate | None, template: str, seconds: float = MAX_SECONDS
+) -> TemplateComparison:
     """As `compare`; nothing can be told where it needs too much time or memory."""
     request = {"source": source and asdict(source), "template": template}
     try:
         found = _ask(request, seconds)
     except _GivenUpError as error:
-        return Comparison("unknown", str(error))
-    return Comparison(**found)
+        return TemplateComparison("unknown", str(error))
+    return TemplateComparison(**found)
 
 
 def _ask(request: dict[str, Any], seconds: float) -> Any:
@@ -83,7 +83,7 @@ def answer() -> None:
     """In the child: a request as JSON on standard input, what was found on standard output."""
     _limit_memory()
     request = json.load(sys.stdin)
-    source = request["source"] and Source(**request["source"])
+    source = request["source"] and ChatTemplate(**request["source"])
     if "template" in request:
         json.dump(asdict(compare(source, request["template"])), sys.stdout)
         return

@@ -1,79 +1,68 @@
-"""Which facts about a place in a conversation decide what stands there: small decision trees.
+"""Which facts about a place in a conversation decide what is there: small decision trees.
 
-Probing gives rows: at a place with these features, this came out. The cheapest tree that explains
-every row becomes the if and else of the Go template. Whether it is right for conversations that
-were not probed is for the proof to say.
+Probing gives rows: at a place with these features, this came out: a text, whether something is
+shown, how a text is trimmed. The cheapest tree that explains every row becomes the if and else of
+the Go template. Whether it is right for conversations that were not probed is for the proof to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
-# What is known about a place: "previous" -> "user", "tools" -> "yes", ...
-Features = Mapping[str, str]
+from quantize.ollama.templates.features import FEATURES, Features, Test
 
-# A test is a feature and one of its values. What costs more needs more Go to ask.
-Test = tuple[str, str]
-_COSTS: Mapping[str, float] = {
-    "previous": 1.0,
-    "system": 1.1,
-    "tools": 1.1,
-    "think": 1.1,
-    "content": 1.2,
-    "calls": 1.2,
-    "last": 1.3,
-    "final user": 1.5,
-    "after final user": 1.6,
-    "next": 2.5,
-}
+T = TypeVar("T", bound=Hashable)
 _MAX_DEPTH = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    text: str
+@dataclass(frozen=True)
+class Leaf(Generic[T]):
+    value: T
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+@dataclass(frozen=True)
+class Branch(Generic[T]):
     test: Test
-    yes: Tree
-    no: Tree
+    yes: Tree[T]
+    no: Tree[T]
 
 
-Tree = Leaf | Branch
-Row = tuple[Features, str]
+Tree: TypeAlias = "Leaf[T] | Branch[T]"
+Row: TypeAlias = tuple[Features, T]
 
 
-def decide(rows: Sequence[Row]) -> Tree | None:
+def decide(rows: Sequence[Row[T]]) -> Tree[T] | None:
     """The cheapest tree for all rows; None if two rows with the same features disagree."""
-    distinct = {(tuple(sorted(features.items())), text) for features, text in rows}
+    distinct = {
+        (tuple(Test(*item) for item in sorted(features.items())), value) for features, value in rows
+    }
     found = _decide(frozenset(distinct), _MAX_DEPTH, float("inf"))
     return None if found is None else found[1]
 
 
-def choose(tree: Tree, features: Features) -> str:
-    """The text that a tree gives where these features are."""
+def choose(tree: Tree[T], features: Features) -> T:
+    """What a tree gives where these features are."""
     while isinstance(tree, Branch):
-        name, value = tree.test
-        tree = tree.yes if features.get(name) == value else tree.no
-    return tree.text
+        feature, value = tree.test
+        tree = tree.yes if features.get(feature) == value else tree.no
+    return tree.value
 
 
-_Rows = frozenset[tuple[tuple[Test, ...], str]]
+_Rows: TypeAlias = frozenset[tuple[tuple[Test, ...], T]]
 
 
-def _decide(rows: _Rows, depth: int, budget: float) -> tuple[float, Tree] | None:
-    texts = {text for _, text in rows}
-    if len(texts) == 1:
-        return 0.0, Leaf(texts.pop())
-    # Each further text needs a branch of its own.
-    if depth == 0 or len(texts) - 1 >= budget:
+def _decide(rows: _Rows[T], depth: int, budget: float) -> tuple[float, Tree[T]] | None:
+    values = {value for _, value in rows}
+    if len(values) == 1:
+        return 0.0, Leaf(values.pop())
+    # Each further value needs a branch of its own.
+    if depth == 0 or len(values) - 1 >= budget:
         return None
-    best: tuple[float, Tree] | None = None
+    best: tuple[float, Tree[T]] | None = None
     for test in _tests(rows):
-        cost = _COSTS[test[0]]
+        cost = FEATURES[test.feature].cost
         yes = frozenset(row for row in rows if test in row[0])
         if cost >= budget or not 0 < len(yes) < len(rows):
             continue
@@ -87,26 +76,27 @@ def _decide(rows: _Rows, depth: int, budget: float) -> tuple[float, Tree] | None
     return best
 
 
-def _tests(rows: _Rows) -> list[Test]:
+def _tests(rows: _Rows[T]) -> list[Test]:
     tests = {test for features, _ in rows for test in features}
     # "no" is the other side of "yes": one of the two is enough.
-    return sorted((t for t in tests if t[1] != "no"), key=lambda t: (_COSTS[t[0]], t))
+    asked = (test for test in tests if test.value != "no")
+    return sorted(asked, key=lambda test: (FEATURES[test.feature].cost, test))
 
 
-def tests_of(tree: Tree) -> set[Test]:
+def tests_of(tree: Tree[T]) -> set[Test]:
     if isinstance(tree, Leaf):
         return set()
     return {tree.test} | tests_of(tree.yes) | tests_of(tree.no)
 
 
-def leaves_of(tree: Tree) -> list[str]:
-    """The texts of a tree, from its first yes to its last no."""
+def leaves_of(tree: Tree[T]) -> list[T]:
+    """The values of a tree, from its first yes to its last no."""
     if isinstance(tree, Leaf):
-        return [tree.text]
+        return [tree.value]
     return leaves_of(tree.yes) + leaves_of(tree.no)
 
 
-def common_suffix(tree: Tree) -> str:
+def common_suffix(tree: Tree[str]) -> str:
     """What all texts of a tree end with."""
     return common_prefix([text[::-1] for text in leaves_of(tree)])[::-1]
 

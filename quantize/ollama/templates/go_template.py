@@ -1,41 +1,66 @@
-"""A prompt grammar, written as a Go template in Ollama's messages style."""
+r"""A prompt grammar, written as a Go template in Ollama's messages style.
+
+ChatML, from prompt to template. A prompt of two messages:
+
+    <|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n
+
+Its grammar, as probing finds it:
+
+    before   system <|im_start|>system\n    user <|im_start|>user\n
+             text, end <|im_start|>assistant\n
+    after    <|im_end|>\n for all of them
+    trim     nothing
+    shown    always
+    places   each message in its own turn
+
+And the template of it (a line break before an action is no text, one after it is):
+
+    {{ range $i, $_ := .Messages }}
+    {{- if eq .Role "system" }}<|im_start|>system
+    {{ .Content }}<|im_end|>
+    {{ else if eq .Role "user" }}<|im_start|>user
+    {{ .Content }}<|im_end|>
+    {{ else if eq .Role "assistant" }}<|im_start|>assistant
+    {{ .Content }}<|im_end|>
+    {{ end }}
+    {{- end }}<|im_start|>assistant
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from quantize.ollama.templates.decisions import (
     Branch,
     Leaf,
-    Test,
+    T,
     Tree,
     common_prefix,
     common_suffix,
     leaves_of,
     tests_of,
 )
+from quantize.ollama.templates.features import FIRST_IS_SYSTEM, Test, go_condition
+from quantize.ollama.templates.go_conditions import (
+    Condition,
+    Never,
+    When,
+    all_of,
+    any_of,
+    negated,
+    when,
+)
 from quantize.ollama.templates.go_trim import trim_template
 from quantize.ollama.templates.go_writer import Writer
 from quantize.ollama.templates.grammar import END, Grammar, Pattern
+from quantize.ollama.templates.slots import Form, Part, Trim
 
 _ROLES = (("system", "system"), ("user", "user"), ("assistant", "assistant"), ("tool", "result"))
 
-# A test of a place -> Go. What depends on the neighbours is kept in variables.
-_CONDITIONS: dict[Test, str] = {
-    ("tools", "yes"): "$.Tools",
-    ("think", "on"): "$.Think",
-    ("think", "off"): "and $.IsThinkSet (not $.Think)",
-    ("think", "unset"): "not $.IsThinkSet",
-    ("content", "yes"): ".Content",
-    # Not plain .ToolCalls: the first `if .ToolCalls` tells Ollama how calls begin.
-    ("calls", "yes"): "gt (len .ToolCalls) 0",
-    ("last", "yes"): "$last",
-    ("final user", "yes"): "eq $i $final",
-    ("after final user", "yes"): "gt $i $final",
-}
-_PARTS = {
+# Kind of node, part and form -> Go.
+_PARTS: Mapping[tuple[str, Part, Form], str] = {
     ("calls", "name", "raw"): ".Function.Name",
     ("calls", "arguments", "json"): "json .Function.Arguments",
     ("calls", "id", "raw"): ".ID",
@@ -65,18 +90,23 @@ class _Emitter:
         self._skipped = skipped
         self._writer = Writer()
         # Where an empty system text counts, it takes the message to see that there is one.
-        self._has_system = (
-            "$.System" if "system" in skipped else 'eq (index $.Messages 0).Role "system"'
-        )
-        trees = [*grammar.before.values(), *grammar.trim.values(), *grammar.shown.values()]
-        self._tests = {test for tree in trees for test in tests_of(tree)}
+        self._has_system = "$.System" if "system" in skipped else FIRST_IS_SYSTEM
+        self._tests = {
+            test
+            for tests in (
+                *map(tests_of, grammar.before.values()),
+                *map(tests_of, grammar.trim.values()),
+                *map(tests_of, grammar.shown.values()),
+            )
+            for test in tests
+        }
         # The first node is that of the first message, unless that one is left out of the prompt.
         self._first_is_zero = (
             "tools" not in grammar.before
             and not skipped
-            and grammar.system_place == "turn"
+            and grammar.places.system == "turn"
             and all(isinstance(tree, Leaf) for tree in grammar.shown.values())
-            and grammar.shown.get("system", Leaf("yes")) == Leaf("yes")
+            and grammar.shown.get("system", Leaf(value=True)) == Leaf(value=True)
         )
         values = {value for name, value in self._tests if name == "previous"}
         self._tracks = bool(values - {""}) or ("" in values and not self._first_is_zero)
@@ -86,17 +116,14 @@ class _Emitter:
         if self._tracks:
             writer.line('$previous := ""')
         names = {name for name, _ in self._tests}
-        if names & {"final user", "after final user"} or "final user" in (
-            grammar.system_place,
-            grammar.tools_place,
-        ):
+        if names & {"final user", "after final user"} or "final user" in grammar.places:
             writer.line("$final := -1")
             writer.line("range $i, $_ := .Messages")
             writer.code('if eq .Role "user"')
             writer.code("$final = $i")
             writer.code("end")
             writer.code("end")
-        if grammar.tools_place == "start":
+        if grammar.places.tools == "start":
             self._tools("$.Tools")
         writer.line("range $i, $_ := .Messages")
         if names & {"last", "next"}:
@@ -116,27 +143,29 @@ class _Emitter:
         if word != "if":
             writer.line("end")
         writer.line("end")
-        self._choice(grammar.before[END], writer.text)
+        self._text(grammar.before[END])
         return writer.source()
 
     def _before_users(self) -> None:
         """What is moved to before the first or the final user's text."""
         final = "eq $i $final"
-        if self._grammar.tools_place == "first user":
+        if self._grammar.places.tools == "first user":
             self._tools(f'and $.Tools (eq .Role "user") {_FIRST_USER}')
-        elif self._grammar.tools_place == "final user":
+        elif self._grammar.places.tools == "final user":
             self._tools(f"and $.Tools ({final})")
-        if self._grammar.system_place == "final user" and "system" in self._grammar.before:
-            shown = self._boolean(self._grammar.shown["system"])
-            conditions = [self._has_system, final, *([shown] if isinstance(shown, str) else [])]
-            self._writer.line(f"if {_all(conditions)}")
-            self._node("system", "$.System")
-            self._writer.code("end")
+        if self._grammar.places.system == "final user" and "system" in self._grammar.before:
+            shown = self._shown("system")
+            conditions = [
+                when(self._has_system),
+                when(final),
+                *([shown] if isinstance(shown, When) else []),
+            ]
+            self._if(all_of(conditions), lambda: self._node("system", "$.System"))
 
     def _role(self, kind: str) -> Callable[[], None] | None:
         if kind == "assistant":
             return self._assistant
-        moved = kind == "system" and self._grammar.system_place == "final user"
+        moved = kind == "system" and self._grammar.places.system == "final user"
         if moved or kind not in self._grammar.before:
             return None
         return lambda: self._guarded(kind, ".Content" if kind in self._skipped else "")
@@ -153,21 +182,25 @@ class _Emitter:
 
     def _guarded(self, kind: str, condition: str) -> None:
         """A node that is there under a condition, and shown where the grammar shows it."""
-        shown = self._boolean(self._grammar.shown[kind])
-        if shown is False:
+        value = ".Thinking" if kind == "thinking" else ".Content"
+        shown = all_of([when(condition), self._shown(kind)])
+        self._if(shown, lambda: self._node(kind, value))
+
+    def _if(self, condition: Condition, body: Callable[[], None]) -> None:
+        """The body where the condition holds; the `if` begins a line of its own."""
+        if isinstance(condition, Never):
             return
-        conditions = [one for one in (condition, "" if shown is True else str(shown)) if one]
-        if conditions:
-            self._writer.line(f"if {_all(conditions)}")
-        self._node(kind, ".Thinking" if kind == "thinking" else ".Content")
-        if conditions:
+        if isinstance(condition, When):
+            self._writer.line(f"if {condition.go}")
+        body()
+        if isinstance(condition, When):
             self._writer.code("end")
 
     def _node(self, kind: str, value: str) -> None:
         if kind == "thinking":
             self._thinking(value)
         else:
-            self._choice(self._grammar.before[kind], self._writer.text)
+            self._text(self._grammar.before[kind])
             pattern = self._grammar.patterns[kind]
             for number, (part, form) in enumerate(pattern.parts):
                 if number:
@@ -189,8 +222,8 @@ class _Emitter:
         self._writer.code("end")
 
     def _content(self, kind: str, value: str) -> None:
-        def write(outcome: str) -> None:
-            template = trim_template(outcome)
+        def write(trim: Trim) -> None:
+            template = trim_template(trim)
             if template is None:
                 self._writer.code(value)
             else:
@@ -204,7 +237,7 @@ class _Emitter:
         before = self._grammar.before["thinking"]
         opening = OPENING.search(common_suffix(before))
         tag = opening[0] if opening else ""
-        self._choice(_map(before, lambda text: text.removesuffix(tag)), self._writer.text)
+        self._text(_map(before, lambda text: text.removesuffix(tag)))
         self._writer.code(f"if {value}")
         self._writer.text(tag)
         self._content("thinking", value)
@@ -220,7 +253,7 @@ class _Emitter:
         rest = _map(before, lambda text: text.removesuffix(tag))
         if rest != Leaf(""):
             self._writer.line("with .ToolCalls")
-            self._choice(rest, self._writer.text)
+            self._text(rest)
             self._writer.code("end")
         self._writer.line("if .ToolCalls")
         self._writer.text(tag)
@@ -232,11 +265,11 @@ class _Emitter:
     def _tools(self, condition: str) -> None:
         if "tools" not in self._grammar.patterns:
             return
-        shown = self._boolean(self._grammar.shown["tools"])
-        if isinstance(shown, str):
-            condition = f"and ({condition}) ({shown})"
+        shown = self._shown("tools")
+        if isinstance(shown, When):
+            condition = f"and ({condition}) ({shown.go})"
         self._writer.line(f"if {condition}")
-        self._choice(self._grammar.before["tools"], self._writer.text)
+        self._text(self._grammar.before["tools"])
         self._elements("tools", "$.Tools")
         self._writer.text(self._grammar.after.get("tools", ""))
         self._track("tools")
@@ -261,76 +294,74 @@ class _Emitter:
         if self._tracks:
             self._writer.code(f'$previous = "{kind}"')
 
-    def _choice(self, tree: Tree, write: Callable[[str], None]) -> None:
-        """The text of one leaf, chosen where the template runs."""
+    def _text(self, tree: Tree[str]) -> None:
+        """One of the tree's texts; what many of them share is written once."""
         if isinstance(tree, Leaf):
-            write(tree.text)
+            self._writer.text(tree.value)
             return
-        prefix, suffix = _shared(tree, write == self._writer.text)
+        prefix, suffix = _shared(tree)
         if prefix:
-            write(prefix)
-        self._branch(_map(tree, lambda t: t[len(prefix) : len(t) - len(suffix)]), "if", write)
+            self._writer.text(prefix)
+        rest = _map(tree, lambda text: text[len(prefix) : len(text) - len(suffix)])
+        self._branch(rest, self._text, "")
         if suffix:
-            write(suffix)
+            self._writer.text(suffix)
 
-    def _branch(self, tree: Tree, word: str, write: Callable[[str], None]) -> None:
+    def _choice(self, tree: Tree[T], write: Callable[[T], None]) -> None:
+        """What one leaf says, chosen where the template runs."""
+        if isinstance(tree, Leaf):
+            write(tree.value)
+        else:
+            self._branch(tree, lambda some: self._choice(some, write))
+
+    def _branch(
+        self, tree: Tree[T], write: Callable[[Tree[T]], None], empty: T | None = None
+    ) -> None:
+        """A chain of if and else. Of a leaf that is `empty` nothing is written."""
+        word = "if"
         while isinstance(tree, Branch):
-            test, yes, no = tree.test, tree.yes, tree.no
-            condition = self._condition(test)
-            if yes == Leaf(""):
-                condition, yes, no = f"not ({condition})", no, yes
+            condition, yes, no = self._condition(tree.test), tree.yes, tree.no
+            if yes == Leaf(empty):
+                condition, yes, no = negated(condition), no, yes
                 if isinstance(yes, Branch) and yes.no == no:
-                    condition = _all([condition, self._condition(yes.test)])
+                    condition = all_of([condition, self._condition(yes.test)])
                     yes = yes.yes
-            self._writer.code(f"{word} {condition}")
-            self._choice(yes, write)
+            self._writer.code(f"{word} {_go(condition)}")
+            write(yes)
             tree, word = no, "else if"
-        if tree != Leaf(""):
+        if tree != Leaf(empty):
             self._writer.code("else")
-            write(tree.text)
+            write(tree)
         self._writer.code("end")
 
-    def _condition(self, test: Test) -> str:
-        name, value = test
+    def _condition(self, test: Test) -> Condition:
         if test == ("previous", "") and self._first_is_zero:
-            return "eq $i 0"
-        if name == "system":
-            return self._has_system
-        if name in ("previous", "next"):
-            return f'eq ${name} "{value}"'
-        return _CONDITIONS[test]
+            return When("eq $i 0")
+        return When(self._has_system if test.feature == "system" else go_condition(test))
 
-    def _boolean(self, tree: Tree) -> bool | str:
-        """A tree of yes and no as one condition; True or False if it is constant."""
-        if isinstance(tree, Leaf):
-            return tree.text == "yes"
-        return _any([_all(path) for path in self._paths(tree, [])])
+    def _shown(self, kind: str) -> Condition:
+        """Where the grammar shows nodes of a kind."""
+        return any_of(all_of(path) for path in self._paths(self._grammar.shown[kind], []))
 
-    def _paths(self, tree: Tree, so_far: list[str]) -> Iterator[list[str]]:
-        """The conditions on the way to each yes."""
+    def _paths(self, tree: Tree[bool], so_far: list[Condition]) -> Iterator[list[Condition]]:
+        """The conditions on the way to each leaf that is True."""
         if isinstance(tree, Branch):
             condition = self._condition(tree.test)
             yield from self._paths(tree.yes, [*so_far, condition])
-            yield from self._paths(tree.no, [*so_far, f"not ({condition})"])
-        elif tree.text == "yes":
+            yield from self._paths(tree.no, [*so_far, negated(condition)])
+        elif tree.value:
             yield so_far
 
 
-def _all(conditions: list[str]) -> str:
-    return conditions[0] if len(conditions) == 1 else f"and {_arguments(conditions)}"
+def _go(condition: Condition) -> str:
+    if not isinstance(condition, When):
+        raise TypeError(f"{condition} needs no if")
+    return condition.go
 
 
-def _any(conditions: list[str]) -> str:
-    return conditions[0] if len(conditions) == 1 else f"or {_arguments(conditions)}"
-
-
-def _arguments(conditions: list[str]) -> str:
-    return " ".join(f"({one})" if " " in one else one for one in conditions)
-
-
-def _map(tree: Tree, change: Callable[[str], str]) -> Tree:
+def _map(tree: Tree[str], change: Callable[[str], str]) -> Tree[str]:
     if isinstance(tree, Leaf):
-        return Leaf(change(tree.text))
+        return Leaf(change(tree.value))
     return replace(tree, yes=_map(tree.yes, change), no=_map(tree.no, change))
 
 
@@ -347,11 +378,9 @@ def _header(text: str, generation_prompts: list[str]) -> str:
     )
 
 
-def _shared(tree: Tree, is_text: bool) -> tuple[str, str]:  # noqa: FBT001
+def _shared(tree: Tree[str]) -> tuple[str, str]:
     """What all leaves begin or end with, if that is long or leaves one of them empty."""
     leaves = leaves_of(tree)
-    if not is_text:
-        return "", ""
     suffix = common_suffix(tree)
     if suffix in leaves or len(suffix) >= _WORTH_SHARING:
         return "", suffix

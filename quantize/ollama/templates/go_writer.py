@@ -9,21 +9,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from quantize.ollama.quoting import is_kept
 
 # The day on which templates are probed. No template mentions it, so it is the current date.
 NOW = datetime(2031, 2, 3)  # noqa: DTZ001 - what a wall clock shows, in no zone
 
-_DAY, _YEAR, _MONTH = "slice currentDate 8", "slice currentDate 0 4", "slice currentDate 5 7"
-# How templates write today and yesterday -> text and actions that do the same in Go.
-_DATES: Mapping[str, tuple[str, ...]] = {
-    "2031-02-03": ("{{currentDate",),
-    "2031-02-02": ("{{yesterdayDate",),
-    "03 Feb 2031": (f"{{{{{_DAY}", " ", "{{%b", " ", f"{{{{{_YEAR}"),
-    "03 February 2031": (f"{{{{{_DAY}", " ", "{{%B", " ", f"{{{{{_YEAR}"),
-    "February 03, 2031": ("{{%B", " ", f"{{{{{_DAY}", ", ", f"{{{{{_YEAR}"),
+
+@dataclass(frozen=True, slots=True)
+class DateAction:
+    """A piece of a date that Go computes."""
+
+    code: str
+
+
+class Month(StrEnum):
+    """The name of the month, by the name of the template that makes it of "02"."""
+
+    SHORT = "b"
+    LONG = "B"
+
+
+_DAY, _YEAR = DateAction("slice currentDate 8"), DateAction("slice currentDate 0 4")
+_MONTH = "slice currentDate 5 7"
+# How templates write today and yesterday -> texts, actions and months that do the same in Go.
+_DATES: Mapping[str, tuple[str | DateAction | Month, ...]] = {
+    "2031-02-03": (DateAction("currentDate"),),
+    "2031-02-02": (DateAction("yesterdayDate"),),
+    "03 Feb 2031": (_DAY, " ", Month.SHORT, " ", _YEAR),
+    "03 February 2031": (_DAY, " ", Month.LONG, " ", _YEAR),
+    "February 03, 2031": (Month.LONG, " ", _DAY, ", ", _YEAR),
 }
 _MONTHS = [
     "January",
@@ -94,26 +112,25 @@ class Writer:
         self._source.append(piece)
         self._may_break = not piece[-1].isspace()
 
-    def _date(self, pieces: tuple[str, ...]) -> None:
+    def _date(self, pieces: tuple[str | DateAction | Month, ...]) -> None:
         for piece in pieces:
-            action = piece.removeprefix("{{")
-            if action.startswith("%"):
-                self.define(action, _month_template(action))
-                self.code(f'template "{action[1]}" {_MONTH}')
-            elif action != piece:
-                self.code(action)
+            if isinstance(piece, Month):
+                self.define(f"%{piece}", _month_template(piece))
+                self.code(f'template "{piece}" {_MONTH}')
+            elif isinstance(piece, DateAction):
+                self.code(piece.code)
             else:
                 self.text(piece)
 
 
-def _month_template(form: str) -> str:
-    """A template that makes "Feb" (%b) or "February" (%B) of "02"."""
+def _month_template(form: Month) -> str:
+    """A template that makes "Feb" or "February" of "02"."""
     chain = [
         f'{{{{ {"if" if number == 1 else "else if"} eq . "{number:02d}" }}}}'
-        f"{month if form == '%B' else month[:3]}"
+        f"{month if form is Month.LONG else month[:3]}"
         for number, month in enumerate(_MONTHS, start=1)
     ]
-    return f'{{{{- define "{form[1]}" }}}}{"".join(chain)}{{{{ end }}}}{{{{ end }}}}'
+    return f'{{{{- define "{form}" }}}}{"".join(chain)}{{{{ end }}}}{{{{ end }}}}'
 
 
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}

@@ -12,11 +12,24 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, get_args
 
 from quantize.ollama.templates.conversations import Conversation, Message
-from quantize.ollama.templates.decisions import Features, Row, Tree, choose, common_prefix, decide
+from quantize.ollama.templates.decisions import Row, T, Tree, choose, common_prefix, decide
+from quantize.ollama.templates.features import Features, Spot, features_of
 from quantize.ollama.templates.probes import PADS
-from quantize.ollama.templates.slots import TOOLS, Node, Reading, Slot, nodes, read, trims
+from quantize.ollama.templates.slots import (
+    TOOLS,
+    Form,
+    Node,
+    Part,
+    Reading,
+    Slot,
+    Trim,
+    nodes,
+    read,
+    trims,
+)
 
 END = "end"
 # The tag that closes reasoning, with the white space around it.
@@ -28,11 +41,36 @@ class NotDerivableError(Exception):
     """The template is none of those that this module understands; the text says why."""
 
 
+SystemPlace = Literal["turn", "final user"]
+ToolsPlace = Literal["start", "first user", "final user"]
+
+
+class Places(NamedTuple):
+    """Where the system text and the tools are: in a turn of their own, or moved."""
+
+    system: SystemPlace
+    tools: ToolsPlace
+
+    def moves(self, kind: str) -> bool:
+        """Whether nodes of a kind are written with the final user's message."""
+        return (kind == "system" and self.system == "final user") or (
+            kind == "tools" and self.tools == "final user"
+        )
+
+
+# The plainest first.
+_PLACES = tuple(
+    Places(system, tools)
+    for system in get_args(SystemPlace)
+    for tools in ("first user", "start", "final user")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """How one element of a node is written: its parts, the text between them and elements."""
 
-    parts: tuple[tuple[str, str], ...]
+    parts: tuple[tuple[Part, Form], ...]
     inner: tuple[str, ...]
     separator: str
 
@@ -41,31 +79,23 @@ class Pattern:
 class Grammar:
     """By kind of node. `after` is the part of the following glue that is always the same."""
 
-    before: Mapping[str, Tree]
+    before: Mapping[str, Tree[str]]
     after: Mapping[str, str]
-    trim: Mapping[str, Tree]
-    shown: Mapping[str, Tree]
+    trim: Mapping[str, Tree[Trim]]
+    shown: Mapping[str, Tree[bool]]
     patterns: Mapping[str, Pattern]
-    system_place: str
-    tools_place: str
+    places: Places
 
 
 @dataclass(slots=True)
 class _Rows:
-    before: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    trim: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    shown: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    before: dict[str, list[Row[str]]] = field(default_factory=lambda: defaultdict(list))
+    trim: dict[str, list[Row[Trim]]] = field(default_factory=lambda: defaultdict(list))
+    shown: dict[str, list[Row[bool]]] = field(default_factory=lambda: defaultdict(list))
 
 
 # One probe, how its prompt reads, and how that of its padded twin does.
 Observation = tuple[Conversation, Reading, Reading]
-
-# Where the system text and the tools may stand, the plainest first.
-_PLACES = tuple(
-    (system, tools)
-    for system in ("turn", "final user")
-    for tools in ("first user", "start", "final user")
-)
 
 
 class Derivation:
@@ -108,15 +138,19 @@ class Derivation:
             trim={k: _decided(some, f"what is trimmed of {k}") for k, some in rows.trim.items()},
             shown={k: _decided(some, f"where {k} is shown") for k, some in rows.shown.items()},
             patterns={kind: _pattern(kind, some) for kind, some in self._found.items()},
-            system_place=self._places[0],
-            tools_place=self._places[1],
+            places=self._places,
         )
 
     def add_empty(self, kind: str, readings: Iterable[tuple[Conversation, Reading]]) -> None:
-        """Learn what stands before a message of a kind that has no text.
+        r"""Learn what is before a message of a kind that has no text.
 
-        An empty text leaves one glue where two were. If that ends with what always stands between
-        this kind and the next, the rest stands before the empty text; else nothing of it is shown.
+        An empty text leaves one glue where two were. For a user's text in ChatML:
+
+            with a text      <|im_start|>user\n  U  <|im_end|>\n<|im_start|>assistant\n
+            without          <|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n
+
+        If the one glue ends with what is always between this kind and the next, it is shown, and
+        the rest is before the empty text; else nothing of the message is shown.
         """
         raw = {name: decide(rows) for name, rows in self._rows.before.items()}
         for conversation, reading in readings:
@@ -127,10 +161,10 @@ class Derivation:
         kind: str,
         conversation: Conversation,
         reading: Reading,
-        raw: Mapping[str, Tree | None],
+        raw: Mapping[str, Tree[str] | None],
     ) -> None:
         present, end = nodes(reading)
-        glues = {(node.kind, node.owner): node.before for node in present}
+        glues: dict[tuple[str, int], str] = {(n.kind, n.owner): n.before for n in present}
         glues[END, END_OWNER] = end
         previous, empty = "", None
         for name, owner in (*expected(conversation, self._places), (END, END_OWNER)):
@@ -144,7 +178,7 @@ class Derivation:
                 tree = raw.get(name)
                 between = "" if tree is None else choose(tree, known)
                 is_shown = bool(between) and glue.endswith(between)
-                self._rows.shown[kind].append((empty, _yes(is_shown)))
+                self._rows.shown[kind].append((empty, is_shown))
                 if is_shown:
                     self._rows.before[kind].append((empty, glue.removesuffix(between)))
                 else:
@@ -153,29 +187,28 @@ class Derivation:
             previous, empty = name, None
 
 
-def _decided(rows: Sequence[Row], what: str) -> Tree:
+def _decided(rows: Sequence[Row[T]], what: str) -> Tree[T]:
     tree = decide(rows)
     if tree is None:
         raise NotDerivableError(f"{what} follows no rule that is known here")
     return tree
 
 
-def expected(conversation: Conversation, places: tuple[str, str]) -> Iterator[tuple[str, int]]:
+def expected(conversation: Conversation, places: Places) -> Iterator[tuple[str, int]]:
     """Kind and owner of every node that a prompt may have, in their order."""
-    system_place, tools_place = places
     users = [i for i, message in enumerate(conversation.messages) if message.role == "user"]
     tools = ("tools", TOOLS)
-    if conversation.tools and tools_place == "start":
+    if conversation.tools and places.tools == "start":
         yield tools
     for owner, message in enumerate(conversation.messages):
-        if message.role == "system" and system_place == "final user":
+        if message.role == "system" and places.system == "final user":
             continue
-        if conversation.tools and users and owner == users[0] and tools_place == "first user":
+        if conversation.tools and users and owner == users[0] and places.tools == "first user":
             yield tools
         if users and owner == users[-1]:
-            if conversation.tools and tools_place == "final user":
+            if conversation.tools and places.tools == "final user":
                 yield tools
-            if system_place == "final user":
+            if places.system == "final user":
                 yield from (
                     ("system", i)
                     for i, one in enumerate(conversation.messages)
@@ -196,7 +229,7 @@ def _kinds(message: Message) -> Iterator[str]:
         yield "calls"
 
 
-def _places(observations: Sequence[Observation]) -> tuple[str, str]:
+def _places(observations: Sequence[Observation]) -> Places:
     for places in _PLACES:
         if all(
             _in_order([(n.kind, n.owner) for n in nodes(plain)[0]], expected(conversation, places))
@@ -211,81 +244,48 @@ def _in_order(some: Iterable[object], every: Iterable[object]) -> bool:
     return all(one in rest for one in some)
 
 
-def features(conversation: Conversation, owner: int, previous: str) -> Features:
-    """What is known where a node of message `owner` follows one of kind `previous`."""
-    messages = conversation.messages
-    final = max((i for i, one in enumerate(messages) if one.role == "user"), default=-1)
-    message = messages[owner]
-    following = messages[owner + 1].role if owner + 1 < len(messages) else ""
-    return {
-        "previous": previous,
-        "system": _yes(messages[0].role == "system"),
-        "tools": _yes(bool(conversation.tools)),
-        "think": {None: "unset", True: "on", False: "off"}[conversation.think],
-        "content": _yes(bool(message.content)),
-        "calls": _yes(bool(message.calls)),
-        "last": _yes(owner + 1 == len(messages)),
-        "final user": _yes(owner == final),
-        "after final user": _yes(owner > final),
-        "next": following,
-    }
-
-
-def _yes(value: bool) -> str:  # noqa: FBT001
-    return "yes" if value else "no"
-
-
 # What may decide about a node that belongs to no single message, or to the end.
 _GLOBAL = ("previous", "system", "tools", "think")
 END_OWNER = -2
 
 
 def _known(
-    conversation: Conversation, kind: str, owner: int, previous: str, places: tuple[str, str]
+    conversation: Conversation, kind: str, owner: int, previous: str, places: Places
 ) -> Features:
     """The features that may decide about a node."""
-    messages = conversation.messages
-    if (kind, *places) in _MOVED:
-        users = [i for i, message in enumerate(messages) if message.role == "user"]
-        return features(conversation, users[-1], previous)
-    known = features(conversation, max(owner, 0), previous)
+    if places.moves(kind):
+        return features_of(Spot(conversation, Spot(conversation, 0, "").final_user, previous))
+    known = features_of(Spot(conversation, max(owner, 0), previous))
     if kind in ("tools", END):
         return {name: known[name] for name in _GLOBAL}
     return {name: known[name] for name in (*_GLOBAL, "content")} if kind == "system" else known
 
 
-# Kinds of nodes that are written with the final user's message, and the places that say so.
-_MOVED = frozenset(
-    {("system", "final user", place) for place in ("first user", "start", "final user")}
-    | {("tools", place, "final user") for place in ("turn", "final user")}
-)
-
-
 def _collect(
     rows: _Rows,
     conversation: Conversation,
-    places: tuple[str, str],
+    places: Places,
     present: Sequence[Node],
     end: str,
-    trimmed: Mapping[Slot, tuple[str, str]],
+    trimmed: Mapping[Slot, Trim],
 ) -> None:
-    at = {(node.kind, node.owner): node for node in present}
+    at: dict[tuple[str, int], Node] = {(node.kind, node.owner): node for node in present}
     previous = ""
     for kind, owner in expected(conversation, places):
         known = _known(conversation, kind, owner, previous, places)
         node = at.get((kind, owner))
-        rows.shown[kind].append((known, _yes(node is not None)))
+        rows.shown[kind].append((known, node is not None))
         if node is None:
             continue
         rows.before[kind].append((known, node.before))
         for slot in node.slots:
             if slot.part == "content":
-                rows.trim[kind].append((known, "/".join(trimmed[slot])))
+                rows.trim[kind].append((known, trimmed[slot]))
         previous = kind
     rows.before[END].append((_known(conversation, END, END_OWNER, previous, places), end))
 
 
-def _after(before: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+def _after(before: Mapping[str, Sequence[Row[str]]]) -> dict[str, str]:
     """For each kind, the text that always follows it; it belongs to its own turn."""
     following: dict[str, list[str]] = defaultdict(list)
     for rows in before.values():

@@ -77,7 +77,7 @@ def _texts(shift: int, empty: str = "") -> Callable[[str, int], str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PromptDifference:
     """Where two templates part, or why one of them cannot be rendered."""
 
     conversation: Conversation
@@ -87,7 +87,7 @@ class Difference:
 
 def difference(
     jinja: Render, go: Render, conversations: Iterable[Conversation]
-) -> Difference | None:
+) -> PromptDifference | None:
     """The first conversation, of those that the chat template accepts, where the prompts differ."""
     for number, one in enumerate(conversations):
         now = DAYS[number % len(DAYS)]
@@ -97,7 +97,7 @@ def difference(
             continue
         written = go(one, now)
         if normalized(written, one) != normalized(wanted, one):
-            return Difference(one, wanted, written)
+            return PromptDifference(one, wanted, written)
     return None
 
 

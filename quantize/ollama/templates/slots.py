@@ -10,7 +10,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import product
+from typing import Any, Literal, NamedTuple
 
 from quantize.ollama.templates.conversations import Conversation
 
@@ -18,19 +20,23 @@ from quantize.ollama.templates.conversations import Conversation
 TOOLS = -1
 
 
+# What the Go template treats as one: a message's text, an assistant's text, reasoning and calls, a
+# tool's result, the list of tools.
+Kind = Literal["system", "user", "text", "thinking", "calls", "result", "tools"]
+# A part of a node; "" is all of a tool's description.
+Part = Literal["content", "name", "id", "arguments", "description", "function", "parameters", ""]
+Form = Literal["raw", "json"]
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Slot:
-    """A part of message `owner`: "content", "thinking", "name"; of its call or of tool `number`.
-
-    `kind` is what the emitter treats as one: system, user, text (of an assistant), thinking,
-    calls, result (of a tool), tools. `form` is "raw" or "json".
-    """
+    """A part of message `owner`, of its call or of tool `number`."""
 
     owner: int
-    kind: str
+    kind: Kind
     number: int
-    part: str
-    form: str
+    part: Part
+    form: Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Reading:
 
 
 # A message's role -> the kind of its text.
-KINDS: Mapping[str, str] = {
+KINDS: Mapping[str, Kind] = {
     "system": "system",
     "user": "user",
     "assistant": "text",
@@ -99,7 +105,8 @@ def _marks(conversation: Conversation) -> dict[str, Slot]:
             marks[call.name] = Slot(owner, "calls", number, "name", "raw")
             marks[call.id] = Slot(owner, "calls", number, "id", "raw")
     for number, tool in enumerate(conversation.tools):
-        for part in ("name", "description"):
+        named: tuple[Part, ...] = ("name", "description")
+        for part in named:
             marks[tool["function"][part]] = Slot(TOOLS, "tools", number, part, "raw")
     marks.pop("", None)
     return marks
@@ -118,7 +125,7 @@ def _values(conversation: Conversation) -> dict[str, Slot]:
                 owner, "calls", number, "arguments", "json"
             )
     for number, tool in enumerate(conversation.tools):
-        parts = {"": tool, "function": tool["function"]}
+        parts: dict[Part, Any] = {"": tool, "function": tool["function"]}
         parts["parameters"] = tool["function"]["parameters"]
         for part, value in parts.items():
             values[canonical(value)] = Slot(TOOLS, "tools", number, part, "json")
@@ -130,7 +137,7 @@ class Node:
     """Neighbouring slots of one owner and kind: `before`, then slots with `inner` between them."""
 
     before: str
-    kind: str
+    kind: Kind
     owner: int
     slots: tuple[Slot, ...]
     inner: tuple[str, ...]
@@ -150,26 +157,46 @@ def nodes(reading: Reading) -> tuple[list[Node], str]:
     return found, reading.glues[-1]
 
 
-# What the white space on one side of a text became.
-KEPT, TRIMMED, NEWLINES = "kept", "trimmed", "newlines trimmed"
+class WhiteSpace(StrEnum):
+    """What the white space on one side of a text became."""
+
+    KEPT = "kept"
+    TRIMMED = "trimmed"
+    NEWLINES = "lines"
 
 
-def trims(
-    plain: Reading, padded: Reading, pads: tuple[str, str]
-) -> Sequence[tuple[str, str]] | None:
+class Trim(NamedTuple):
+    """What happens to the white space around a text."""
+
+    left: WhiteSpace
+    right: WhiteSpace
+
+
+NO_TRIM = Trim(WhiteSpace.KEPT, WhiteSpace.KEPT)
+
+
+def trims(plain: Reading, padded: Reading, pads: tuple[str, str]) -> Sequence[Trim] | None:
     """For each slot what became of a padded text's left and right side.
 
     `pads` are what stood before and after each text. None if the glue changed otherwise.
     """
     if plain.slots != padded.slots:
         return None
-    lefts = {pads[0]: KEPT, "": TRIMMED, pads[0].lstrip("\n"): NEWLINES}
-    rights = {pads[1]: KEPT, "": TRIMMED, pads[1].rstrip("\n"): NEWLINES}
+    lefts = {
+        pads[0]: WhiteSpace.KEPT,
+        "": WhiteSpace.TRIMMED,
+        pads[0].lstrip("\n"): WhiteSpace.NEWLINES,
+    }
+    rights = {
+        pads[1]: WhiteSpace.KEPT,
+        "": WhiteSpace.TRIMMED,
+        pads[1].rstrip("\n"): WhiteSpace.NEWLINES,
+    }
     has_pad = [slot.part == "content" and slot.form == "raw" for slot in plain.slots]
-    left, right = [KEPT] * len(has_pad), [KEPT] * len(has_pad)
+    left, right = [WhiteSpace.KEPT] * len(has_pad), [WhiteSpace.KEPT] * len(has_pad)
     for place, (glue, with_pads) in enumerate(zip(plain.glues, padded.glues, strict=True)):
-        ends = rights if place > 0 and has_pad[place - 1] else {"": KEPT}
-        starts = lefts if place < len(has_pad) and has_pad[place] else {"": KEPT}
+        ends = rights if place > 0 and has_pad[place - 1] else {"": WhiteSpace.KEPT}
+        starts = lefts if place < len(has_pad) and has_pad[place] else {"": WhiteSpace.KEPT}
         for end, start in product(ends, starts):
             if end + glue + start == with_pads:
                 break
@@ -179,4 +206,4 @@ def trims(
             right[place - 1] = ends[end]
         if place < len(has_pad):
             left[place] = starts[start]
-    return list(zip(left, right, strict=True))
+    return [Trim(*sides) for sides in zip(left, right, strict=True)]

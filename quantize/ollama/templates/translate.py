@@ -30,7 +30,7 @@ from quantize.ollama.templates.grammar import (
     observe,
 )
 from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
-from quantize.ollama.templates.probes import LEVELS, Level, emptied, padded, probes
+from quantize.ollama.templates.probes import LEVELS, NEEDED, Level, emptied, padded, probes
 from quantize.ollama.templates.proof import Render, difference, held_out, with_later_systems
 from quantize.ollama.templates.slots import KINDS, read
 from quantize.ollama.templates.turns import Glue, glues_of
@@ -55,7 +55,7 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ChatTemplate:
     """A chat template and what the tokenizer knows of it.
 
     `adds_bos` says that the tokenizer puts `bos` before a prompt, which is then left out here.
@@ -67,7 +67,7 @@ class Source:
     adds_bos: bool = True
 
 
-def translate(source: Source) -> Translation:
+def translate(source: ChatTemplate) -> Translation:
     """The translation with the most that can be proven."""
     try:
         template = JinjaTemplate(source.jinja, bos=source.bos, eos=source.eos)
@@ -95,7 +95,7 @@ def _levels(jinja: str) -> Iterator[Level]:
     )
 
 
-def renderer(template: JinjaTemplate, source: Source, *, as_text: bool = False) -> Render:
+def renderer(template: JinjaTemplate, source: ChatTemplate, *, as_text: bool = False) -> Render:
     """How a chat template writes a conversation's prompt, without the tokenizer's BOS."""
 
     def render(conversation: Conversation, now: datetime) -> str:
@@ -159,7 +159,7 @@ def _observations(
             accepted.add((pattern, bool(probe.tools), probe.think))
     thinks = (None, True, False) if level.thinking else (None,)
     for with_tools in (False, True) if level.tools else (False,):
-        for pattern in ("U", "UAU", "UCT") if with_tools else ("U", "UAU"):
+        for pattern in NEEDED[with_tools]:
             if not all((pattern, with_tools, think) in accepted for think in thinks):
                 raise NotDerivableError(f"the template refuses it: {refusal}")
 

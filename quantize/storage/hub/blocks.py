@@ -28,7 +28,7 @@ _LARGEST_BLOCK = 4 << 20
 _SMALLEST_BLOCK = 1 << 18
 
 
-class Blocks:
+class BlockCache:
     """A cache of about `memory` bytes over files of the given `sizes`.
 
     `when_whole` may refuse a file by raising, and then every later read does.

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from quantize.errors import CheckpointError
-from quantize.storage.hub.blocks import Blocks
+from quantize.storage.hub.blocks import BlockCache
 from quantize.storage.hub.downloads import Watcher, fetch
 from quantize.storage.hub.errors import changed
 from quantize.storage.hub.http import RangeReader
@@ -52,7 +52,7 @@ class HubFiles:
     def stream(self, names: Sequence[str], memory: int) -> None:
         """From here on these files are read ahead, in blocks that take `memory` bytes."""
         here = [name for name in names if self._cache.place(name) is not None]
-        blocks = Blocks(self._reader.read_into, self._sizes, memory, self._check)
+        blocks = BlockCache(self._reader.read_into, self._sizes, memory, self._check)
         on_disk = WholeFiles(self.route, self.repository, here, _Nobody())
         self.route = ReadAhead(on_disk, blocks)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from quantize.storage.hub.blocks import Blocks
+from quantize.storage.hub.blocks import BlockCache
 from quantize.storage.hub.downloads import Downloads, Watcher, cached
 from quantize.storage.hub.http import RangeReader
 from quantize.storage.hub.repository import Repository
@@ -127,7 +127,7 @@ class WholeFiles:
 class ReadAhead:
     """Blocks ahead of the readers, hashed as they pass; for files that are not on the disk."""
 
-    def __init__(self, route: Route, blocks: Blocks) -> None:
+    def __init__(self, route: Route, blocks: BlockCache) -> None:
         self._on_disk = route
         self._blocks = blocks
 

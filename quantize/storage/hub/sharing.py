@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class Route(Protocol):
+class SharedRoute(Protocol):
     """The way by which the first process reads."""
 
     def place(self, name: str) -> Path | None:
@@ -31,7 +31,7 @@ class SharedFiles(Protocol):
     """What the first process shares: its files, by the route that it has at the time."""
 
     @property
-    def route(self) -> Route: ...
+    def route(self) -> SharedRoute: ...
 
 
 class SharedFilesServer:

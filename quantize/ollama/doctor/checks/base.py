@@ -9,7 +9,7 @@ from typing import Literal
 
 from quantize.ollama.modelfile.facts import Facts
 from quantize.ollama.modelfile.reading import Modelfile
-from quantize.ollama.templates.comparison import Comparison
+from quantize.ollama.templates.comparison import TemplateComparison
 from quantize.ollama.templates.translate import Translation
 
 Level = Literal["fine", "warning", "error"]
@@ -27,7 +27,7 @@ class Pair:
     modelfile: Modelfile | None
     folder: Path
     translation: Translation | None
-    comparison: Comparison | None
+    comparison: TemplateComparison | None
 
 
 @dataclass(frozen=True, slots=True)
