@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from quantize.ollama.doctor.checks.base import Pair, Problem, error, note, warning
 from quantize.ollama.modelfile.facts import Facts
+from quantize.ollama.modelfile.prompt import HARMONY
 from quantize.ollama.modelfile.reading import Modelfile
-from quantize.ollama.server.serving import HARMONY, PARSERS, RENDERERS, uses_jinja
+from quantize.ollama.server.serving import PARSERS, RENDERERS, uses_jinja
 from quantize.ollama.templates import capabilities
 from quantize.ollama.templates.hijack import may_be_taken_for
 
