@@ -19,9 +19,12 @@ from quantize.architectures.keys import Key
 from quantize.transforms import IDENTITY, Stack, Transform
 
 PREFIXES = (
-    "model.language_model.", "language_model.model.", "language_model.", "model.text_model.",
-    "text_model.", "model.", "transformer.",
+    "model.language_model.model.", "model.language_model.", "language_model.model.",
+    "language_model.", "model.text_model.", "text_model.", "model.model.", "model.", "transformer.",
 )  # fmt: skip
+
+# What tools put in front of every name that they save: torch.compile, data parallel training, PEFT.
+TOOL_PREFIXES = ("_orig_mod.", "module.", "base_model.model.")
 
 # Buffers and heads that no GGUF of any family holds (globs on names without their wrapper).
 UNUSED = ("*.rotary_emb.inv_freq", "*.attention.masked_bias", "*.attention.bias")

@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from quantize.architectures.family import UNUSED, Family, TensorRule
+from quantize.architectures.family import TOOL_PREFIXES, UNUSED, Family, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.errors import CheckpointError
+from quantize.formats.tensor_names import block_number
 from quantize.tensors import Shape
 from quantize.transforms import Transform
 from quantize.units import listed
@@ -36,7 +37,10 @@ def map_tensors(family: Family, hp: Hparams, *, partial: bool = False) -> list[M
     mapped: dict[str, Mapped] = {}
     used: set[str] = set()
     missing: list[str] = []
+    ahead = absent_predictors(family, hp)
     for target, sources, rule in _expand(family.rules(hp), hp):
+        if ahead and block_number(target) in ahead:
+            continue
         absent = [name for name in sources if name not in by_name]
         if absent:
             if not partial and (not rule.optional or len(absent) < len(sources)):
@@ -55,12 +59,7 @@ def map_tensors(family: Family, hp: Hparams, *, partial: bool = False) -> list[M
         )
     if missing:
         missing = list(dict.fromkeys(missing))
-        raise _listed(
-            "missing-tensors",
-            f"{len(missing)} tensors that {family.arch} needs are missing",
-            missing,
-            hint="download the checkpoint again; or --arch NAME if it is of another architecture",
-        )
+        raise _missing(family, missing, [one for one in by_name.values() if one not in used])
     left = [original for name, original in by_name.items() if original not in used]
     unmapped = [name for name in left if not _is_unused(family, hp, name)]
     if unmapped:
@@ -73,12 +72,67 @@ def map_tensors(family: Family, hp: Hparams, *, partial: bool = False) -> list[M
     return list(mapped.values())
 
 
+def _missing(family: Family, missing: list[str], unused: list[str]) -> CheckpointError:
+    """The error for missing tensors, with what the folder has in their place."""
+    count = f"{len(missing)} tensors that {family.arch} needs are missing"
+    if not unused:
+        hint = "a weight file is missing or cut short: download the checkpoint again"
+        return _listed("missing-tensors", count, missing, hint=hint)
+    return CheckpointError(
+        "missing-tensors",
+        count,
+        where=missing[0],
+        reason=f"missing: {listed(missing)}\nin the folder, and not used: {listed(unused)}",
+        hint="if the names differ by what is in front of them only, rename the tensors; "
+        "--arch NAME if the checkpoint is of another architecture",
+    )
+
+
+def absent_predictors(family: Family, hp: Hparams) -> frozenset[int]:
+    """The blocks after the last that config.json announces and the folder has nothing of.
+
+    They predict further tokens (MTP). transformers drops their weights when it loads a model, and
+    keeps their number in the config.json that it saves. Blocks of which only a part is missing are
+    not among them.
+    """
+    rules = [rule for rule in family.rules(hp) if _last_block(rule) >= hp.block_count]
+    if not rules:
+        return frozenset()
+    there = {strip_wrapper(family, name) for name in hp.shapes}
+    announced: set[int] = set()
+    present: set[int] = set()
+    for target, sources, _ in _expand(rules, hp):
+        bid = block_number(target)
+        if bid is not None and bid >= hp.block_count:
+            announced.add(bid)
+            if not there.isdisjoint(sources):
+                present.add(bid)
+    return frozenset(announced - present)
+
+
+def _last_block(rule: TensorRule) -> int:
+    """The last block that the rule names by its number; -1 for a rule of all blocks, or of none."""
+    numbered = block_number(rule.target)
+    if numbered is not None:
+        return numbered
+    return max(rule.blocks or (), default=-1)
+
+
 def strip_wrapper(family: Family, name: str) -> str:
-    """A source name without the model class's wrapper."""
+    """A source name without what tools put in front, and without the model class's wrapper."""
+    name = name.removeprefix(tool_prefix(name))
     for prefix in family.prefixes:
         if name.startswith(prefix):
             return name[len(prefix) :]
     return name
+
+
+def tool_prefix(name: str) -> str:
+    """What torch.compile, a trainer or PEFT put in front of a name; empty if nothing."""
+    rest = name
+    while found := next((one for one in TOOL_PREFIXES if rest.startswith(one)), ""):
+        rest = rest.removeprefix(found)
+    return name.removesuffix(rest)
 
 
 def _canonical(family: Family, shapes: Iterable[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from quantize.architectures import ARCHITECTURES
 from quantize.architectures.family import Family
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
-from quantize.architectures.mapping import Mapped, map_tensors
+from quantize.architectures.mapping import Mapped, absent_predictors, map_tensors, tool_prefix
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.described import DescribedWeights
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
@@ -51,6 +51,7 @@ def model_of(
         generated = list(family.generated(hp))
         early = key_values(family.early, family.arch, hp)
         keys = key_values(family.keys, family.arch, hp)
+        notes = _notes(family, hp)
     outputs = [_output(checkpoint, tensor, keep_quantized=keep_quantized) for tensor in mapped]
     outputs += [
         OutputTensor(made.name, made.values.shape, values=made.values.astype("<f4").tobytes())
@@ -75,7 +76,22 @@ def model_of(
         *keys,
         *vocabulary,
     )
-    return Model(name or checkpoint.name, family.arch, KeyValues.merged(kvs), outputs)
+    return Model(name or checkpoint.name, family.arch, KeyValues.merged(kvs), outputs, notes=notes)
+
+
+def _notes(family: Family, hp: Hparams) -> tuple[str, ...]:
+    """What a person should know of the weights that were found."""
+    notes = [
+        f"{prefix} is taken off the names of the tensors"
+        for prefix in sorted({tool_prefix(name) for name in hp.shapes} - {""})
+    ]
+    if absent := sorted(absent_predictors(family, hp)):
+        blocks = ", ".join(map(str, absent))
+        notes.append(
+            f"the weights for multi-token prediction (block {blocks}), which config.json "
+            "announces, are not in the checkpoint; the file is written without them"
+        )
+    return tuple(notes)
 
 
 # What a rule or a row may raise on numbers that no model has, such as zero heads.

@@ -41,7 +41,7 @@ class Model:
 
     `has_imatrix`: an importance matrix goes with it. `added` are key-values that come last, in
     place of others of the same keys; the mixes look at `kvs` alone. `max_size` is for the tensors
-    of one file, in bytes.
+    of one file, in bytes. `notes` are what a person should know of what was found, a line each.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Model:
     has_imatrix: bool = False
     added: tuple[KV, ...] = ()
     max_size: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def written_kvs(self) -> KeyValues:

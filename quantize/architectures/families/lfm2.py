@@ -77,7 +77,9 @@ def heads_kv(hp: Hparams) -> list[int]:
 
 def _layer_types(config: Mapping[str, Any]) -> list[str]:
     count = config["num_hidden_layers"]
-    attention = config.get("full_attn_idxs", range(count))
+    attention = config.get("full_attn_idxs")
+    if attention is None:  # transformers 5 writes a null where layer_types says it
+        attention = range(count)
     return ["full_attention" if bid in attention else "conv" for bid in range(count)]
 
 
