@@ -46,7 +46,7 @@ def main() -> int:
             source = materialize.materialize(str(arguments.kit), name, folder)
             cells = []
             try:
-                options = api.Options(types=types, output=Path(folder))
+                options = api.Options(types=types, output=Path(folder), strict_parity=True)
                 files = api.convert(source, options).files
             except QuantizeError as error:
                 cells = [f"[red]{error.code}"] * len(types)

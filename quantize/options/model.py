@@ -60,3 +60,9 @@ class ModelOptions(Group):
         help="llama.cpp's name of its pre-tokenizer, if that is not recognized.",
         panel=_PANEL,
     )
+    strict_parity: bool = switch(
+        "--strict-parity",
+        help="Write what llama.cpp's converter writes where that is known to be wrong, too "
+        "(docs/deviations.md).",
+        panel=_PANEL,
+    )

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -26,7 +27,7 @@ from quantize.planning.model import Model, OutputTensor
 from quantize.registry import names_like
 from quantize.tensors import as_rows
 from quantize.transforms import RoundToF16, Transform, chain
-from quantize.vocab.build import VocabHints, build
+from quantize.vocab.build import VocabHints, build, notes_on_tokenizer
 
 
 def model_of(
@@ -36,12 +37,14 @@ def model_of(
     pre: str | None = None,
     name: str | None = None,
     keep_quantized: bool = False,
+    strict_parity: bool = False,
 ) -> Model:
     """Everything about the output but the types of its tensors.
 
     `model_class` is a class name of config.json's `architectures`, in place of the checkpoint's
     own; `pre` overrides the pre-tokenizer, `name` the model's name. `keep_quantized`: weights
-    whose stored values some ggml type holds exactly shall be of that type. Reads JSON files
+    whose stored values some ggml type holds exactly shall be of that type. `strict_parity`: the
+    file is llama.cpp's converter's where that is wrong, too. Reads JSON files
     only, and of the weights the single numbers that a family writes as key-values.
     """
     with _reading_config():
@@ -68,7 +71,12 @@ def model_of(
         _parameter_counts(outputs),
         name,
     )
-    vocabulary = build(checkpoint, hp.get("vocab_size"), _hints(family, hp, pre))
+    hints = _hints(family, hp, pre)
+    vocabulary = build(
+        checkpoint, hp.get("vocab_size"), replace(hints, strict_parity=strict_parity)
+    )
+    if not strict_parity:
+        notes += notes_on_tokenizer(checkpoint, vocabulary)
     kvs = (
         general[0],
         *early,

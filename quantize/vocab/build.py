@@ -26,6 +26,7 @@ class VocabHints:
     space_prefix: where tokenizer_config.json's add_prefix_space is written, if anywhere.
     token_types: config.json's type_vocab_size, for encoders that have one.
     pad_multiple: the vocabulary is padded to a multiple of this.
+    strict_parity: `--strict-parity`, what llama.cpp's converter writes even where it is wrong.
     """
 
     loaders: tuple[str, ...]
@@ -38,7 +39,11 @@ class VocabHints:
     space_prefix: Literal["first", "last"] | None = None
     token_types: int | None = None
     pad_multiple: int = 1
+    strict_parity: bool = False
 
+
+# SentencePiece models, which hold the scores of their pieces.
+PIECE_FILES = frozenset({"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"})
 
 # None: the checkpoint does not hold this kind of tokenizer. `size` is None where the architecture
 # does not know the number of tokens.
@@ -88,6 +93,19 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> KeyVa
     after = (*hints.after, *hints.by_size.get(vocab_size or 0, ()))
     found = KeyValues.merged([*hints.before, *first, *kvs, *last, *after])
     return KeyValues.merged([*found, *missing_end(cached, found)])
+
+
+def notes_on_tokenizer(files: VocabFiles, kvs: KeyValues) -> tuple[str, ...]:
+    """A line where the vocabulary is not the one that llama.cpp's converter would write."""
+    scored = kvs.find("tokenizer.ggml.scores") is not None
+    spm = kvs.value("tokenizer.ggml.model") == "llama" and scored
+    if not spm or any(name in PIECE_FILES for name in files.names()):
+        return ()
+    note = (
+        "there is no tokenizer.model: the scores of tokens are made from the merges of "
+        "tokenizer.json (docs/deviations.md)"
+    )
+    return (note,)
 
 
 def _space_prefix(files: TokenizerFiles) -> list[KV]:

@@ -1,16 +1,21 @@
 """SentencePiece BPE from tokenizer.json alone, for checkpoints without a tokenizer.model.
 
-tokenizer.json has no scores; llama.cpp's converter writes one constant for all.
+tokenizer.json has merges in place of scores. Both say which two pieces are joined first, so the
+score of a piece is its place in the order of merges, negated. llama.cpp's converter writes one
+constant for all, with which llama.cpp joins from left to right and gets other tokens than the
+checkpoint's tokenizer (docs/deviations.md).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from quantize.formats.kv import KV
+from quantize.formats.kv import KV, boolean
 from quantize.vocab.added import added_tokens, special_texts
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import TokenizerFiles, section
+from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
 from quantize.vocab.special import read_special
 from quantize.vocab.spm import spm_kvs
 from quantize.vocab.tokens import (
@@ -18,10 +23,13 @@ from quantize.vocab.tokens import (
     BYTE,
     CONTROL,
     NORMAL,
+    SPACE_MARK,
+    UNKNOWN,
     USER_DEFINED,
     Tokens,
     by_id,
     duplicate_id,
+    encode,
     out_of_range,
     token_table,
 )
@@ -31,8 +39,21 @@ _BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 
 def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
+    """The tokens with scores, and what the pipeline does before and around a text."""
     tokens = json_tokens(files, size)
-    return None if tokens is None else spm_kvs(files, tokens)
+    if tokens is None:
+        return None
+    if hints.strict_parity:
+        return spm_kvs(files, tokens)
+    tokenizer = files.json(_FILE) or {}
+    _set_scores(tokens, read_merged(tokenizer))
+    _set_types(files, tokens, tokenizer)
+    special = read_special(files, size=tokens.size)
+    special.adds.setdefault("bos", False)  # llama.cpp adds it to a "llama" vocabulary by itself
+    kvs = [*tokens.kvs("llama", "default", scores=True), *special.kvs()]
+    if not prepends_space(tokenizer):
+        kvs.append(boolean("tokenizer.ggml.add_space_prefix", value=False))
+    return kvs
 
 
 def load_unscored(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
@@ -71,6 +92,59 @@ def json_tokens(files: TokenizerFiles, size: int | None) -> Tokens | None:
         elif texts[token_id] != token.text:
             raise duplicate_id(_FILE, token_id, texts[token_id], token.text)
     return tokens
+
+
+def read_merged(tokenizer: Mapping[str, Any]) -> list[str]:
+    """The text that each merge makes, in order. Raises CheckpointError("bad-tokenizer-file")."""
+    merges = section(tokenizer, "model").get("merges")
+    if not isinstance(merges, list):
+        raise bad_file(_FILE, "its model has no list of merges")
+    return [_merged(merge) for merge in merges]
+
+
+def _merged(merge: object) -> str:
+    match merge:
+        case [str(left), str(right)]:
+            return left + right
+        case str(pair) if pair.count(" ") == 1:
+            return pair.replace(" ", "")
+    raise bad_file(_FILE, f"{merge!r} is no merge of two tokens")
+
+
+def _set_scores(tokens: Tokens, merged: list[str]) -> None:
+    """A piece's score is the place of the first merge that makes it, negated."""
+    ranks: dict[bytes, int] = {}
+    for rank, text in enumerate(merged):
+        ranks.setdefault(encode(text), rank)
+    for token_id, piece in enumerate(tokens.texts):
+        if tokens.types[token_id] == NORMAL:
+            tokens.scores[token_id] = float(-ranks.get(piece, len(merged)))
+
+
+def _set_types(files: TokenizerFiles, tokens: Tokens, tokenizer: Mapping[str, Any]) -> None:
+    """Added tokens are control tokens by their flag, and all are matched before anything else."""
+    table = token_table(section(tokenizer, "model").get("vocab"), _FILE)
+    for token_id, token in added_tokens(files, table).items():
+        text = token.text if token.special else token.text.replace(SPACE_MARK, " ")
+        kind = CONTROL if token.special else USER_DEFINED
+        tokens.set(token_id, text, kind, ADDED_SCORE)
+    unknown = table.get(str(section(tokenizer, "model").get("unk_token")))
+    if unknown is not None and unknown in tokens:
+        tokens.types[unknown] = UNKNOWN
+
+
+def prepends_space(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether the pipeline puts a space in front of a text."""
+    normalizer = section(tokenizer, "normalizer")
+    cutter = section(tokenizer, "pre_tokenizer")
+    normalizers = [normalizer, *entries(normalizer, "normalizers")]
+    cutters = [cutter, *entries(cutter, "pretokenizers")]
+    return any(part.get("type") == "Prepend" for part in normalizers) or any(
+        part.get("type") == "Metaspace"
+        and part.get("prepend_scheme", "always" if part.get("add_prefix_space", True) else "never")
+        != "never"
+        for part in cutters
+    )
 
 
 def _kind(text: str, specials: frozenset[str]) -> int:

@@ -23,7 +23,7 @@ def test_files_equal_those_of_llama_cpp(
     name: str, cousin: Callable[[str], Cousin], tmp_path: Path
 ) -> None:
     model = cousin(name)
-    options = api.Options(types=TYPES, output=tmp_path, jobs=1)
+    options = api.Options(types=TYPES, output=tmp_path, jobs=1, strict_parity=True)
     converted = api.convert(str(model.checkpoint), options)
     verdicts = [model.check(file.path, file.type) for file in converted.files]
     assert all(one.ok for one in verdicts), "".join(one.output for one in verdicts)

@@ -31,7 +31,7 @@ def test_files_equal_those_of_llama_cpp(
     name: str, checkpoint: Callable[[str], Path], check_gguf: CheckGguf, tmp_path: Path
 ) -> None:
     types = TYPES_OF_MXFP4 if name == "gptoss" else TYPES
-    options = api.Options(types=types, output=tmp_path, jobs=1)
+    options = api.Options(types=types, output=tmp_path, jobs=1, strict_parity=True)
     planned = api.plan(str(checkpoint(name)), options)
     converted = api.convert(str(checkpoint(name)), options)
     verdicts = [check_gguf(name, file.path, file.type) for file in converted.files]
@@ -51,11 +51,12 @@ def test_a_gguf_source_gives_what_the_checkpoint_gives(
     if float_type == "BF16" and name == "bert":
         types = ("BF16",)
     first = api.convert(
-        str(checkpoint(name)), api.Options(types=(float_type, *types), output=tmp_path, jobs=1)
+        str(checkpoint(name)),
+        api.Options(types=(float_type, *types), output=tmp_path, jobs=1, strict_parity=True),
     )
     second = api.convert(
         str(first.files[0].path),
-        api.Options(types=types, output=tmp_path / "again", name=None, jobs=1),
+        api.Options(types=types, output=tmp_path / "again", name=None, jobs=1, strict_parity=True),
     )
     expected = first.files[1:] if float_type not in types else first.files[:1]
     assert [file.sha256 for file in second.files] == [file.sha256 for file in expected]
@@ -69,7 +70,9 @@ def test_arithmetic_on_float16_weights_rounds_to_float16(
     shutil.copytree(checkpoint("gemma"), folder)
     values = np.random.default_rng(1).normal(0, 0.1, 256).astype(np.float16)
     _to_f16(folder / "model.safetensors", {"model.norm.weight": values})
-    (file,) = api.convert(str(folder), api.Options(types=("F32",), output=tmp_path)).files
+    (file,) = api.convert(
+        str(folder), api.Options(types=("F32",), output=tmp_path, strict_parity=True)
+    ).files
     data = file.path.read_bytes()
     header = read_header(lambda offset, n: data[offset : offset + n], len(data), file.path.name)
     tensor = header.tensors["output_norm.weight"]

@@ -34,6 +34,7 @@ def kit_kvs(kit: Path, model: str) -> tuple[Folders, KeyValues]:
         loaders=family.vocab,
         arch_name=family.arch,
         token_types=config.get("type_vocab_size"),
+        strict_parity=True,
         **family.vocab_options,
     )
     text = config.get("text_config", {})

@@ -37,5 +37,5 @@ DEEPSEEK = Family(
         u32("expert_shared_count", "n_shared_experts"),
     ),
     rules=_rules,
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
 )

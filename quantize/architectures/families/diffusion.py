@@ -53,7 +53,7 @@ DREAM = replace(
     QWEN2,
     arch="dream",
     keys=(*COMMON, *POOLING, _NOT_CAUSAL),
-    vocab=("spm", "bpe-by-flags"),
+    vocab=("spm", "spm-json", "bpe-by-flags"),
 )
 LLADA = Family(
     arch="llada",

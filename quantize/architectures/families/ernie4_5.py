@@ -48,7 +48,7 @@ ERNIE4_5 = Family(
     defaults=class_defaults(
         num_key_value_heads=2, head_dim=128, rope_theta=500000.0, rms_norm_eps=1e-5
     ),
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
     vocab_options={"space_prefix": "last"},
 )
 

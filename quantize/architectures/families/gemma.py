@@ -56,7 +56,7 @@ GEMMA = Family(
     rules=_gemma,
     unused=("lm_head.weight",),
     defaults=class_defaults(head_dim=256, rms_norm_eps=1e-6),
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
     vocab_options={"after": (_EOT, NO_SPACE_PREFIX)},
 )
 GEMMA2 = Family(
@@ -71,6 +71,6 @@ GEMMA2 = Family(
         final_logit_softcapping=30.0,
         sliding_window=4096,
     ),
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
     vocab_options={"after": (NO_SPACE_PREFIX,)},
 )

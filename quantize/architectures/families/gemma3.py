@@ -50,7 +50,7 @@ GEMMA3 = Family(
     rules=_rules,
     unused=OTHER_MODALITIES,
     defaults=lambda config: _CLASS,
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
     vocab_options={"after": (NO_SPACE_PREFIX,)},
 )
 GEMMA_EMBEDDING = Family(
@@ -58,6 +58,6 @@ GEMMA_EMBEDDING = Family(
     keys=(*COMMON, _SOFTCAP, u32("attention.sliding_window", "sliding_window"), *POOLING),
     rules=_rules,
     defaults=lambda config: _CLASS,
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
     vocab_options={"after": (NO_SPACE_PREFIX,)},
 )

@@ -114,6 +114,6 @@ GEMMA3N = Family(
         num_kv_shared_layers=15,
         final_logit_softcapping=30.0,
     ),
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
     vocab_options={"after": (NO_SPACE_PREFIX,)},
 )

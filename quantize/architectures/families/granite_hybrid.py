@@ -106,7 +106,7 @@ GRANITE_HYBRID = Family(
         u32("context_length", lambda hp: 2**20),  # without positions there is no limit
     ),
     rules=_granite,
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
     vocab_options={"pad_multiple": 8},
     variant=_without_mamba,
 )
@@ -115,6 +115,6 @@ BAMBA = Family(
     arch="granitehybrid",
     keys=_WITH_ROPE,
     rules=_bamba,
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
     vocab_options={"pad_multiple": 8},
 )

@@ -89,5 +89,5 @@ JAMBA = Family(
         u32("expert_used_count", "num_experts_per_tok"),
     ),
     rules=_rules,
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
 )

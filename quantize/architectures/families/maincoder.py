@@ -11,5 +11,5 @@ MAINCODER = replace(
     QWEN3,
     arch="maincoder",
     keys=(*COMMON, u32("rope.dimension_count", "head_dim")),
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
 )

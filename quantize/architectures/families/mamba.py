@@ -60,6 +60,6 @@ MAMBA = Family(
     rules=_rules,
     unused=lambda hp: ("lm_head.weight",) if _tied(hp) else (),
     prefixes=("backbone.",),
-    vocab=("bpe", "spm"),
+    vocab=("bpe", "spm", "spm-json"),
     vocab_options={"pad_multiple": 8},
 )

@@ -50,6 +50,6 @@ MAMBA2 = Family(
     ),
     rules=_rules,
     prefixes=("model.backbone.", "backbone.", "model."),
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
     vocab_options={"pad_multiple": 16},
 )

@@ -32,5 +32,5 @@ MINICPM = Family(
     rules=_rules,
     generated=lambda hp: longrope_factors(hp, hp.n_embd // hp.n_head),
     defaults=class_defaults(),
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
 )

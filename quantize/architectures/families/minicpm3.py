@@ -51,5 +51,5 @@ MINICPM3 = Family(
     rules=_rules,
     generated=lambda hp: longrope_factors(hp, int(hp["qk_rope_head_dim"])),
     defaults=class_defaults(),
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
 )

@@ -49,7 +49,7 @@ NEMOTRON = Family(
         partial_rotary_factor=0.5,
         norm_eps=1e-5,
     ),
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
     vocab_options={
         "after": (
             kv.u32("tokenizer.ggml.padding_token_id", 0),

@@ -55,5 +55,5 @@ OPENELM = Family(
     ),
     rules=_rules,
     defaults=lambda config: {"num_hidden_layers": config.get("num_transformer_layers")},
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
 )

@@ -34,5 +34,5 @@ ORION = Family(
         f32("attention.layer_norm_epsilon", "rms_norm_eps"),
     ),
     rules=_rules,
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
 )

@@ -32,6 +32,6 @@ PANGU_EMBEDDED = Family(
     rules=_rules,
     unused=lambda hp: ("lm_head.weight",) if hp.get("tie_word_embeddings") else (),
     defaults=class_defaults(rope_theta=10000.0),
-    vocab=("spm",),
+    vocab=("spm", "spm-json"),
     vocab_options={"space_prefix": "last"},
 )

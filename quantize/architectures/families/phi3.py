@@ -95,5 +95,5 @@ PHI3 = Family(
         rope_theta=10000.0,
         rms_norm_eps=1e-5,
     ),
-    vocab=("spm-phi", "bpe"),
+    vocab=("spm-phi", "spm-json", "bpe"),
 )

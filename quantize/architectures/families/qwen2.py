@@ -46,7 +46,7 @@ QWEN2 = Family(
     rules=_rules,
     unused=OTHER_MODALITIES,
     defaults=class_defaults(rope_theta=10000.0),
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
 )
 # The same block, its norms under other names.
 KORMO = replace(QWEN2, rules=_kormo)

@@ -26,5 +26,5 @@ QWEN3 = Family(
     keys=(*COMMON, *POOLING),
     rules=_rules,
     defaults=class_defaults(rope_theta=10000.0, head_dim=128),
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
 )

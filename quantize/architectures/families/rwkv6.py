@@ -148,5 +148,5 @@ RWKV6_QWEN2 = Family(
         NO_HEADS,
     ),
     rules=_qwen,
-    vocab=("spm", "bpe"),
+    vocab=("spm", "spm-json", "bpe"),
 )

@@ -91,6 +91,7 @@ def write_manifest(
             "keep_quantized": options.keep_quantized or None,
             "model_class": options.model_class,
             "pre": options.pre,
+            "strict_parity": options.strict_parity or None,
             "name": options.name,
         },
         [

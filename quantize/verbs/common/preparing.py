@@ -201,4 +201,5 @@ def _model(opened: Opened, options: PlanOptions, asked: Wanted) -> Model:
         pre=options.pre,
         name=options.name,
         keep_quantized=keep,
+        strict_parity=options.strict_parity,
     )
