@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import u32
 from quantize.errors import CheckpointError
@@ -51,6 +53,21 @@ def _classifier_pooling(hp: Hparams) -> int | None:
             reason="llama.cpp pools by mean or by the first token (cls) before a classifier",
         )
     return _MODES[mode]
+
+
+# Modules of sentence-transformers that a GGUF file or llama.cpp itself does the work of.
+_IN_LLAMA_CPP = ("Transformer", "Pooling", "Normalize")
+
+
+def notes_on_modules(hp: Hparams) -> list[str]:
+    """A line for each module of an embedding model that the file does not hold."""
+    modules = hp.read_json("modules.json")
+    return [
+        f"{module.get('path')}: a module {str(module.get('type')).rpartition('.')[2]} follows the "
+        "model; it is not in the file, whose vectors are those before it"
+        for module in (modules if isinstance(modules, list) else ())
+        if isinstance(module, Mapping) and not str(module.get("type")).endswith(_IN_LLAMA_CPP)
+    ]
 
 
 POOLING = (

@@ -17,6 +17,7 @@ from quantize.architectures.family import Family
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
 from quantize.architectures.mapping import Mapped, absent_predictors, map_tensors, tool_prefix
+from quantize.architectures.pooling import notes_on_modules
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.described import DescribedWeights
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
@@ -93,6 +94,7 @@ def _notes(family: Family, hp: Hparams) -> tuple[str, ...]:
         f"{prefix} is taken off the names of the tensors"
         for prefix in sorted({tool_prefix(name) for name in hp.shapes} - {""})
     ]
+    notes += notes_on_modules(hp)
     if absent := sorted(absent_predictors(family, hp)):
         blocks = ", ".join(map(str, absent))
         notes.append(

@@ -34,7 +34,11 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
     for token_id, text, special in added_by_decoder(files):
         if token_id in tokens:
             tokens.add(token_id, text, special=special)
-    return spm_kvs(files, tokens)
+    newer = is_newer_json(files) and not hints.strict_parity
+    for token_id, text, special in added_by_json(files) if newer else ():
+        if token_id in tokens and tokens.types[token_id] != UNKNOWN:
+            tokens.add(token_id, text, special=special)
+    return spm_kvs(files, tokens, newer=newer)
 
 
 def load_phi(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
@@ -47,12 +51,25 @@ def load_phi(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list
     for token_id, text, special in (*added_by_decoder(files), *added_by_json(files)):
         if token_id in tokens:
             tokens.set(token_id, text, CONTROL if special else USER_DEFINED, ADDED_SCORE)
-    return spm_kvs(files, tokens)
+    return spm_kvs(files, tokens, newer=is_newer_json(files) and not hints.strict_parity)
 
 
-def spm_kvs(files: TokenizerFiles, tokens: Tokens) -> list[KV]:
-    """The key-values of a "llama" vocabulary."""
-    return tokens.kvs("llama", "default", scores=True) + read_special(files, size=tokens.size).kvs()
+def is_newer_json(files: TokenizerFiles) -> bool:
+    """Whether transformers 5 saved the JSON files: only tokenizer.json lists the added tokens."""
+    config = files.json("tokenizer_config.json") or {}
+    old = "added_tokens_decoder" in config or files.read("added_tokens.json") is not None
+    return not old and bool(added_by_json(files))
+
+
+def spm_kvs(files: TokenizerFiles, tokens: Tokens, *, newer: bool = False) -> list[KV]:
+    """The key-values of a "llama" vocabulary.
+
+    `newer`: BOS is added where the post-processor of tokenizer.json adds it, and nowhere else.
+    """
+    special = read_special(files, size=tokens.size)
+    if newer:
+        special.adds.setdefault("bos", False)  # llama.cpp's default for this model is to add it
+    return tokens.kvs("llama", "default", scores=True) + special.kvs()
 
 
 def open_pieces(files: TokenizerFiles, name: str) -> Any:

@@ -14,7 +14,7 @@ def copied(checkpoint: Path, parent: Path) -> Path:
     return Path(shutil.copytree(checkpoint, parent / checkpoint.name))
 
 
-def edit_json(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def edit_json(file: Path, change: Callable[[Any], object]) -> None:
     content = json.loads(file.read_text("utf-8"))
     change(content)
     file.write_text(json.dumps(content), "utf-8")

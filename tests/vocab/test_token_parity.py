@@ -105,6 +105,20 @@ def test_ids_equal_with_tokenizer_json_alone(
     assert differing(name, folder, tmp_path / "out") == {*LIMITS.get(name, {})}
 
 
+@pytest.mark.parametrize("name", PIECES)
+def test_ids_equal_with_tokenizer_model_beside_newer_json(
+    name: str, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = copied(checkpoint(name), tmp_path)
+    for file in ("special_tokens_map.json", "added_tokens.json"):
+        (folder / file).unlink(missing_ok=True)
+    edit_json(
+        folder / "tokenizer_config.json",
+        lambda config: config.pop("added_tokens_decoder", None),
+    )
+    assert differing(name, folder, tmp_path / "out") == {*LIMITS.get(name, {})}
+
+
 def differing(name: str, folder: Path, output: Path) -> set[str]:
     """The titles of the texts that llama.cpp and the tokenizers library cut differently."""
     reference = Tokenizer.from_str(json.dumps(source_tokenizer(folder)))
