@@ -16,7 +16,7 @@ REFERENCE  := tests/oracle/requirements.txt
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-shared test-floor check format check-html conformance bench bench-quick bench-stream bench-report oracle oracle-logits clean
+.PHONY: help demo setup test test-shared test-floor check format check-html conformance converter-gap bench bench-quick bench-stream bench-report oracle oracle-logits clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -52,6 +52,9 @@ check-html: demo ## open a page of compare in headless Chromium, which has to be
 
 conformance: $(VENV)/.setup ## a table: every kit model and type against llama.cpp's files
 	$(BIN)/python scripts/conformance.py
+
+converter-gap: $(VENV)/.setup ## architectures of llama.cpp's newest converter that are missing here
+	$(BIN)/python scripts/converter_gap.py
 
 bench: $(VENV)/.setup ## speed, memory and error of every type
 	$(BIN)/python scripts/bench.py

@@ -14,7 +14,7 @@ def main(source: str, target: str, type: str, threads: str) -> None:
     # By name, so that types are checked where it is not installed too.
     llama_cpp = importlib.import_module("llama_cpp")
     params = llama_cpp.llama_model_quantize_default_params()
-    params.recipe_name = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{type}")
+    params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{type}")
     params.nthread = int(threads)
     code = llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params))
     if code:

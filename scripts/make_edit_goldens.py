@@ -45,7 +45,7 @@ def digest_of(source: Path, matrix: Path, options: str) -> str:
     chosen = parsed(options)
     params = llama.llama_model_quantize_default_params()
     params.nthread = 1
-    params.recipe_name = FTYPES[chosen.type].id
+    params.ftype = FTYPES[chosen.type].id
     overrides = [one.partition("=")[::2] for one in chosen.override_kv]
     typed = [(key, *value.partition(":")[::2]) for key, value in overrides]
     if chosen.imatrix:

@@ -42,7 +42,7 @@ def cut(source: Path, size: str, tool: str, folder: Path) -> Iterator[str]:
 def kept(first: Path, pruned: tuple[int, ...], folder: Path) -> Iterator[str]:
     folder.mkdir()
     params = llama.llama_model_quantize_default_params()
-    params.nthread, params.keep_split, params.recipe_name = 1, True, FTYPES["Q3_K_M"].id
+    params.nthread, params.keep_split, params.ftype = 1, True, FTYPES["Q3_K_M"].id
     layers = (ctypes.c_int32 * (len(pruned) + 1))(*pruned, -1)
     if pruned:
         params.prune_layers = layers

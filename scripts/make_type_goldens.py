@@ -80,7 +80,7 @@ def params_of(case: Case) -> ctypes.Structure:
     params: ctypes.Structure = llama.llama_model_quantize_default_params()
     params.nthread = 1
     params.allow_requantize = case.source != "F32"
-    params.recipe_name = FTYPES[case.type].id
+    params.ftype = FTYPES[case.type].id
     params.pure = case.pure
     params.quantize_output_tensor = not case.leave_output
     if case.output is not None:

@@ -221,7 +221,7 @@ def quantize(source: Path, target: Path, ftype: str) -> None:
     llama = importlib.import_module("llama_cpp")
     parameters = llama.llama_model_quantize_default_params()
     parameters.nthread = 1
-    parameters.recipe_name = getattr(llama, f"LLAMA_FTYPE_{ftype}")
+    parameters.ftype = getattr(llama, f"LLAMA_FTYPE_{ftype}")
     code = llama.llama_model_quantize(
         str(source).encode(), str(target).encode(), ctypes.byref(parameters)
     )
