@@ -55,10 +55,12 @@ def load_phi(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list
 
 
 def is_newer_json(files: TokenizerFiles) -> bool:
-    """Whether transformers 5 saved the JSON files: only tokenizer.json lists the added tokens."""
+    """Whether transformers 5 saved the JSON files: only tokenizer.json lists the added tokens.
+
+    It names the library that does the work as "backend", which no earlier version did.
+    """
     config = files.json("tokenizer_config.json") or {}
-    old = "added_tokens_decoder" in config or files.read("added_tokens.json") is not None
-    return not old and bool(added_by_json(files))
+    return "backend" in config and "added_tokens_decoder" not in config
 
 
 def spm_kvs(files: TokenizerFiles, tokens: Tokens, *, newer: bool = False) -> list[KV]:

@@ -11,6 +11,7 @@ import pytest
 from quantize import api
 from quantize.architectures import ARCHITECTURES
 from tests.support.cousins import COUSINS, Cousin, cousin
+from tests.support.kit_models import DEVIATING
 from tests.support.paths import DATA
 
 __all__ = ["cousin"]
@@ -23,7 +24,7 @@ def test_files_equal_those_of_llama_cpp(
     name: str, cousin: Callable[[str], Cousin], tmp_path: Path
 ) -> None:
     model = cousin(name)
-    options = api.Options(types=TYPES, output=tmp_path, jobs=1, strict_parity=True)
+    options = api.Options(types=TYPES, output=tmp_path, jobs=1, strict_parity=name in DEVIATING)
     converted = api.convert(str(model.checkpoint), options)
     verdicts = [model.check(file.path, file.type) for file in converted.files]
     assert all(one.ok for one in verdicts), "".join(one.output for one in verdicts)

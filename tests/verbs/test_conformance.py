@@ -19,7 +19,7 @@ from quantize.formats.gguf_read import read_header
 from quantize.formats.safetensors import read_header as read_safetensors
 from quantize.kernels.floats import decode_bf16
 from tests.conftest import CheckGguf
-from tests.support.kit_models import MODELS
+from tests.support.kit_models import DEVIATING, MODELS
 
 TYPES = ("F16", "BF16", "Q8_0", "Q4_K_S", "Q4_K_M")
 # llama-quantize does not touch experts in MXFP4 but for this file type.
@@ -31,7 +31,8 @@ def test_files_equal_those_of_llama_cpp(
     name: str, checkpoint: Callable[[str], Path], check_gguf: CheckGguf, tmp_path: Path
 ) -> None:
     types = TYPES_OF_MXFP4 if name == "gptoss" else TYPES
-    options = api.Options(types=types, output=tmp_path, jobs=1, strict_parity=True)
+    strict = name in DEVIATING
+    options = api.Options(types=types, output=tmp_path, jobs=1, strict_parity=strict)
     planned = api.plan(str(checkpoint(name)), options)
     converted = api.convert(str(checkpoint(name)), options)
     verdicts = [check_gguf(name, file.path, file.type) for file in converted.files]
@@ -50,13 +51,20 @@ def test_a_gguf_source_gives_what_the_checkpoint_gives(
     # Only a checkpoint whose weights BF16 can hold loses nothing on the way.
     if float_type == "BF16" and name == "bert":
         types = ("BF16",)
+    strict = name in DEVIATING
     first = api.convert(
         str(checkpoint(name)),
-        api.Options(types=(float_type, *types), output=tmp_path, jobs=1, strict_parity=True),
+        api.Options(types=(float_type, *types), output=tmp_path, jobs=1, strict_parity=strict),
     )
     second = api.convert(
         str(first.files[0].path),
-        api.Options(types=types, output=tmp_path / "again", name=None, jobs=1, strict_parity=True),
+        api.Options(
+            types=types,
+            output=tmp_path / "again",
+            name=None,
+            jobs=1,
+            strict_parity=strict,
+        ),
     )
     expected = first.files[1:] if float_type not in types else first.files[:1]
     assert [file.sha256 for file in second.files] == [file.sha256 for file in expected]
