@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.keys import COMMON, u32
+from quantize.architectures.keys import COMMON, boolean, u32
+from quantize.architectures.pooling import POOLING
 from quantize.transforms import Reshape
 
 
@@ -104,4 +106,10 @@ LFM2 = Family(
         block_auto_adjust_ff_dim=True,
         layer_types=_layer_types,
     ),
+)
+
+LFM2_MASKED = replace(
+    LFM2,
+    keys=(*LFM2.keys, boolean("attention.causal", lambda hp: False), *POOLING),
+    prefixes=("lfm2.",),
 )

@@ -15,6 +15,7 @@ from quantize.architectures.families.qwen_moe import SHARED_EXPERT, experts_of
 from quantize.architectures.family import OTHER_MODALITIES, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array
+from quantize.architectures.pooling import POOLING
 from quantize.transforms import NegExp, PermuteBlocks, Refold, Reshape, Transform, Transpose, chain
 
 _DELTA = "layers.{bid}.linear_attn"
@@ -73,3 +74,5 @@ QWEN35 = replace(
 )
 
 QWEN35_MOE = replace(QWEN35, arch="qwen35moe", rules=_mixture)
+
+QWEN35_TEXT = replace(QWEN35, keys=(*QWEN35.keys, *POOLING))
