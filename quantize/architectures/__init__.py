@@ -47,6 +47,7 @@ ARCHITECTURES: Registry[Family] = Registry(
         "Qwen2ForCausalLM": "qwen2:QWEN2",
         "Qwen2Model": "qwen2:QWEN2",
         "Qwen2AudioForConditionalGeneration": "qwen2:QWEN2",
+        "AudioFlamingo3ForConditionalGeneration": "qwen2:QWEN2",
         "Qwen3ForCausalLM": "qwen3:QWEN3",
         "Qwen3Model": "qwen3:QWEN3",
         "GemmaForCausalLM": "gemma:GEMMA",
