@@ -98,6 +98,8 @@ def _checked(found: Any, where: str) -> Mapping[str, Any]:
 def _method(declared: Mapping[str, Any]) -> str:
     method = declared.get("quant_method")
     if method is None:
+        if {"group_size", "bits"} <= declared.keys():
+            return "mlx"  # the one program that names no method
         flags = [name for key, name in _OTHER_KEYS.items() if declared.get(key)]
         return flags[0] if flags else "" if not declared else "(none)"
     return str(method)
