@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """What a watcher of one stage of work is told. Calls may come from any thread."""
+    """What a watcher of one stage of work learns. Calls may come from any thread."""
 
     def start(self, stage: str, total: int) -> None:
         """A stage begins that will process `total` bytes of source data."""
@@ -20,7 +20,7 @@ class Progress(Protocol):
     def finish(self) -> None:
         """The stage is over, by success."""
 
-    def beside(self, stage: str, total: int) -> Progress:
+    def alongside(self, stage: str, total: int) -> Progress:
         """A watcher of another stage, which begins now and goes on at the same time."""
         ...
 
@@ -40,5 +40,5 @@ class NullProgress:
     def finish(self) -> None:
         pass
 
-    def beside(self, stage: str, total: int) -> Progress:
+    def alongside(self, stage: str, total: int) -> Progress:
         return NullProgress()

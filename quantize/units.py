@@ -15,7 +15,7 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(I?)B?\s*", re.IGNORECASE)
 def parse_size(text: str) -> int:
     """Read a size in bytes: "600MB" and "600M" are decimal, "600MiB" is binary.
 
-    Raises UsageError("bad-size") when the text is no size.
+    Raises UsageError("bad-size") when the text is not a size.
     """
     match = _SIZE.fullmatch(text)
     if match is None or (match[3] and not match[2]):

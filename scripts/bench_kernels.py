@@ -41,7 +41,7 @@ class KernelSpeed:
 def kernel_speeds(ggml: Ggml | None, rows: int, repeats: int) -> Iterator[KernelSpeed]:
     """Medians of `repeats` runs over the same normal rows, the implementations in turns."""
     every = np.random.default_rng(0).standard_normal((rows, _COLS), np.float32)
-    for name in list(QUANTIZERS)[1:]:  # the first, F32, is no work
+    for name in list(QUANTIZERS)[1:]:  # the first, F32, is not a work
         imatrix = np.ones(_COLS, np.float32) if name in _NEED_IMATRIX else None
         values = every[: _enough(name, every[: rows // 64], imatrix)]
         runs = _runs(name, values, imatrix, ggml)

@@ -136,7 +136,7 @@ def load(folder: Path, dtype: Any) -> tuple[Any, list[str]]:
     """The model, and why it is not read just as transformers reads it."""
     transformers = importlib.import_module("transformers")
     name = json.loads((folder / "config.json").read_text("utf-8"))["architectures"][0]
-    # An alias of an architecture is no class; the config's own type then finds the model.
+    # An alias of an architecture is not a class; the config's own type then finds the model.
     model_class = getattr(transformers, name, transformers.AutoModelForCausalLM)
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     notes = []

@@ -4,7 +4,7 @@
     python scripts/refresh_test_data.py [SHARED]        default: ../shared beside the checkout
 
 The same files give the same archives: members are sorted and carry no times, owners or modes.
-Texts that other people wrote (corpora, published chat templates) are no part of them; the tests
+Texts that other people wrote (corpora, published chat templates) are not part of them; the tests
 that need those stand in tests/shared and read SHARED itself.
 """
 

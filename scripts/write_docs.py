@@ -56,7 +56,7 @@ Written by `python scripts/write_docs.py` from the code that raises them.
 
 An error says what is wrong, where, why, and what to try next:
 
-    error[unknown-type]: 'Q4_K_X' is no file type
+    error[unknown-type]: 'Q4_K_X' is not a file type
       why  names like it: Q4_K_S, Q4_K_M, Q4_K
       try  `quantize types` lists them all
 
@@ -116,7 +116,7 @@ encodings above: plain and RSLoRA, DoRA, rank_pattern and alpha_pattern, embeddi
 (modules_to_save) with more tokens and the adapter's own tokenizer, trainable tokens, transposed
 weights (fan_in_fan_out), and several adapters in turn. The sums are float64, rounded once.
 
-`quantize convert ADAPTER --adapter-only` writes a GGUF adapter to be loaded beside a base: factors
+`quantize convert ADAPTER --adapter-only` writes a GGUF adapter to be loaded with a base: factors
 only, and as F32, F16 or BF16.
 
 Refused, because they would be merged wrongly, are other methods than LoRA, adapters that were
@@ -175,7 +175,7 @@ def cli_page() -> str:
         parts += ["\n| | |\n|---|---|\n"]
         parts += [_parameter_row(param) for param in command.params if param.help]
         parts += ["\n"]
-        parts += [f"    {line:<56}# {what}\n" for line, what in EXAMPLES[name]]
+        parts += [f"    {line:<60} # {what}\n" for line, what in EXAMPLES[name]]
     parts += ["\n", EVENTS_HEAD]
     for kind in (*get_args(events.Event), events.PlannedTensorEntry):
         parts += _event_section(kind)

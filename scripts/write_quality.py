@@ -25,7 +25,7 @@ from quantize.options.run import RunOptions
 from quantize.planning.from_checkpoint import model_of
 from quantize.progress import NullProgress
 from quantize.recipes import UNSTEERED
-from quantize.recipes.budget import Budget
+from quantize.recipes.budget import Budget, SizeBudget
 from quantize.verbs.common.budgeting import Budgeted, budgeted
 from quantize.verbs.common.preparing import open_sources
 from quantize.verbs.perplexity import Measured, perplexity
@@ -73,7 +73,7 @@ def main() -> None:
         named = {file.type: file for file in files}
         rows, ratios = [], []
         for name in MIXES:
-            budget = Budget(f"as-{name}", f"--target-size {named[name].size}", named[name].size)
+            budget = SizeBudget(f"as-{name}", f"--target-size {named[name].size}", named[name].size)
             chosen = replace(options, types=(), target_size=str(named[name].size))
             rated = _rated(checkpoint, budget)
             (own,) = api.convert(checkpoint, chosen).files

@@ -35,9 +35,9 @@ How it is done:
 
 1. The Jinja is rendered as transformers renders it, in Jinja's sandbox and in a process of its own
    with bounds on time and memory, on conversations in which every text is a mark.
-2. Between the marks stands the prompt's grammar: what opens and closes each turn, default system
-   texts, the generation prompt, where tools, calls, results and reasoning go, what is trimmed,
-   what is left out. Small decision trees say what it depends on.
+2. The text between the marks is the prompt's grammar: what opens and closes each turn, default
+   system texts, the generation prompt, where tools, calls, results and reasoning go, what is
+   trimmed, what is left out. Small decision trees say what it depends on.
 3. The grammar is written as a Go template.
 4. Both are rendered on other conversations: a system text or none, one to five turns, empty texts
    and long ones, white space at the edges, other scripts, text that looks like template syntax or

@@ -185,7 +185,7 @@ def unpacked(config: pytest.Config, name: str) -> Path:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:xz") as tar:
             for member in tar:
                 source = tar.extractfile(member)
-                assert source is not None, f"{member.name} in {archive} is no plain file"
+                assert source is not None, f"{member.name} in {archive} is not a plain file"
                 target = folder / member.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(source.read())
@@ -235,7 +235,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return runner(monkeypatch, capsys)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def llama(checkpoint: Callable[[str], Path]) -> str:
     """A checkpoint of the kit on which options are shown: no part of it is special."""
     return str(checkpoint("llama31-bpe"))

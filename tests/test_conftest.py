@@ -33,7 +33,7 @@ def test_a_materialised_checkpoint_holds_its_skeleton(
     stored = {}
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="np") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+            for key in tensors.keys():  # noqa: SIM118 - safe_open is not a mapping
                 part = tensors.get_slice(key)
                 stored[key] = (part.get_dtype(), list(part.get_shape()))
     assert stored == {t["name"]: (t["dtype"], t["shape"]) for t in skeleton["tensors"]}

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import Key
+from quantize.formats.kv import KV
 from quantize.transforms import IDENTITY, Stack, Transform
 
 PREFIXES = (
@@ -76,6 +77,18 @@ def _no_variant(config: Mapping[str, Any]) -> None:
     return None
 
 
+class VocabOptions(TypedDict, total=False):
+    """Fixed facts about a family's tokenizers; quantize.vocab.VocabHints says what they mean."""
+
+    arch_name: str
+    before: tuple[KV, ...]
+    after: tuple[KV, ...]
+    by_size: Mapping[int, tuple[KV, ...]]
+    special: Mapping[str, str | int]
+    space_prefix: Literal["first", "last"] | None
+    pad_multiple: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """Everything that is particular to one architecture.
@@ -98,7 +111,7 @@ class Family:
     defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _no_defaults
     generated: Callable[[Hparams], Iterable[Generated]] = _no_tensors
     vocab: tuple[str, ...] = ("bpe",)
-    vocab_options: Mapping[str, Any] = field(default_factory=dict)
+    vocab_options: VocabOptions = field(default_factory=VocabOptions)
     variant: Callable[[Mapping[str, Any]], Family | None] = _no_variant
 
     def for_config(self, config: Mapping[str, Any]) -> Family:

@@ -24,7 +24,7 @@ _ABSOLUTE = ("general.", "diffusion.", "xielu.")
 class Key:
     """One row: `name` without the architecture, value type, and where the value comes from.
 
-    Names in the groups of `_ABSOLUTE` are whole as they stand.
+    Names in the groups of `_ABSOLUTE` are complete as they are.
 
     `value` is config keys, of which the first present counts, or a function of the hparams. A row
     whose value is None is left out.
@@ -201,3 +201,20 @@ def sliding_layers(hp: Hparams) -> list[bool] | None:
     """Which blocks attend to a window only, as `layer_types` says."""
     types = hp.get("layer_types")
     return None if types is None else [kind == "sliding_attention" for kind in types]
+
+
+# Of decoders in GPT-NeoX's way, which name no more than their sizes.
+SIZES = (
+    u32("context_length", "max_position_embeddings"),
+    u32("embedding_length", "hidden_size"),
+    u32("block_count", "num_hidden_layers"),
+    u32("feed_forward_length", "intermediate_size"),
+)
+# Of state-space models without attention.
+WITHOUT_ATTENTION = (
+    u32("context_length", lambda hp: 2**20),  # no limit of its own
+    u32("embedding_length", "hidden_size"),
+    u32("feed_forward_length", lambda hp: 0),
+    u32("attention.head_count", lambda hp: 0),
+    u32("block_count", lambda hp: hp.block_count),
+)

@@ -30,7 +30,7 @@ from quantize.tensors import (
 
 @dataclass(frozen=True, slots=True)
 class BlockLayout:
-    """Blocks of a ggml type, as they stand in the file; or plain numbers, which have no blocks."""
+    """Blocks of a ggml type, as they are in the file; or plain numbers, which have no blocks."""
 
     name: str = "gguf"
 

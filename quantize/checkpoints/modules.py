@@ -1,4 +1,4 @@
-"""Which stored tensors belong together: those of one module, told by the ends of their names."""
+"""Which stored tensors belong together: those of a module, by the ends of their names."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Modules:
                 f"there is no {' or '.join(module + end for end in ends)}",
                 where=module,
                 reason="the module's weight is quantized and cannot be decoded without it",
-                hint="download the checkpoint again; a part may stand in any of its files",
+                hint="download the checkpoint again; a part may be in any of its files",
             )
         return found
 

@@ -45,7 +45,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
         Example("quantize imatrix imatrix.dat --all", "every tensor"),
     ),
     "modelfile": (
-        Example("quantize modelfile model-Q4_K_M.gguf", "beside the file"),
+        Example("quantize modelfile model-Q4_K_M.gguf", "next to it"),
         Example("quantize modelfile model.gguf -o - --num-ctx 8192", "to look at"),
     ),
     "ollama": (Example("quantize ollama create my-model ./out", "what convert wrote"),),

@@ -22,7 +22,7 @@ _LINE_PERCENT = 10
 class BarProgress:
     """Bars with bytes, speed and time left, and what is at work on a line of its own.
 
-    Stages beside each other share one display, which the terminal has room for.
+    Stages at the same time share one display, which the terminal has room for.
     """
 
     def __init__(self, console: Console, bars: _Bars | None = None) -> None:
@@ -49,7 +49,7 @@ class BarProgress:
         self._bars.remove_task(self._stage)
         self._stage = None
 
-    def beside(self, stage: str, total: int) -> BarProgress:
+    def alongside(self, stage: str, total: int) -> BarProgress:
         other = BarProgress(self._console, self._bars)
         other.start(stage, total)
         return other
@@ -137,7 +137,7 @@ class LineProgress:
         seconds = format_seconds(self._clock() - self._started)
         self._console.print(f"{self._stage}: done in {seconds}")
 
-    def beside(self, stage: str, total: int) -> LineProgress:
+    def alongside(self, stage: str, total: int) -> LineProgress:
         other = LineProgress(self._console, self._clock)
         other.start(stage, total)
         return other
@@ -183,7 +183,7 @@ class EventProgress:
     def finish(self) -> None:
         self._send(FinishEvent(event="finish", stage=self._stage, done=self._done))
 
-    def beside(self, stage: str, total: int) -> EventProgress:
+    def alongside(self, stage: str, total: int) -> EventProgress:
         other = EventProgress(self._send, self._clock)
         other.start(stage, total)
         return other

@@ -1,4 +1,4 @@
-"""The reports of a conversion, beside its files: a page for people, and the same as JSON."""
+"""The reports of a conversion, next to its files: a page for people, and the same as JSON."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ TYPICAL = {
 
 
 def position(relative: float) -> float:
-    """Where a relative error stands on the scale, from 0 to 1."""
+    """Where a relative error is on the scale, from 0 to 1."""
     if relative <= LOWEST:
         return 0.0
     return min(math.log(relative / LOWEST) / math.log(HIGHEST / LOWEST), 1.0)

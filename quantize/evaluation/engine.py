@@ -72,7 +72,7 @@ class LoadedModel:
         """Of the tokens that come after ids[first], ids[first + 1], ...: (len(ids) - first, vocab).
 
         `ids` are a text of their own, at most `context`. The array is overwritten by the next
-        call, and gone with the model. Raises CheckpointError where they are no numbers.
+        call, and gone with the model. Raises CheckpointError where they are not numberss.
         """
         self._llama.memory_clear(self._llama.get_memory(self._state), _DATA_TOO)
         ids = np.ascontiguousarray(ids, np.int32)

@@ -27,7 +27,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What a model makes of the scored tokens beside its base: a value of each token.
+    """What a model makes of the scored tokens, compared with its base: a value of each token.
 
     `base_nll` and `divergence` are in nats, `probability` is how much more of it the model gives
     to the token that comes, `same_top` whether both expect the same token most.
@@ -61,7 +61,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class LikelihoodComparison:
-    """A model beside its base.
+    """A model compared with its base.
 
     `log_ratio` is ln(perplexity / base_perplexity). Both models read the same tokens, so its error
     is far smaller than those of the two. `same_top` and `probability` are shares of 1.
@@ -82,10 +82,10 @@ def score(logits: NDArray[np.float32], targets: NDArray[np.int32]) -> NDArray[np
     return found
 
 
-def score_beside(
+def score_against(
     logits: NDArray[np.float32], base: NDArray[np.float32], targets: NDArray[np.int32]
 ) -> tuple[NDArray[np.float64], Differences]:
-    """Negative log-likelihoods of `targets` (n,) by `logits` (n, vocab), and beside `base`'s."""
+    """Negative log-likelihoods of `targets` (n,) by `logits` (n, vocab), and against `base`'s."""
     nll, base_nll, divergence = np.empty((3, len(targets)))
     same_top = np.argmax(logits, axis=1) == np.argmax(base, axis=1)
     for rows in _blocks(logits):

@@ -28,7 +28,7 @@ from quantize.tensors import (
 
 @dataclass(frozen=True, slots=True)
 class ScaleFields:
-    """Numbers at `offsets` of a block that are no number when all bits of `mask` are set."""
+    """Scale fields at these byte offsets; one is NaN or infinite if all bits of `mask` are set."""
 
     offsets: tuple[int, ...]
     mask: int = 0x7C00  # the exponent of float16

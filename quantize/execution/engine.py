@@ -34,7 +34,7 @@ def run(
     identity: str = "",
     by_source: bool = False,
 ) -> tuple[Written, ...]:
-    """Write each plan to the path beside it, reading the source once.
+    """Write each plan to its path, reading the source once.
 
     A plan of several files goes to numbered paths, see files_at.
 

@@ -5,7 +5,7 @@ keep what a sum over b would lose: the cosine of nearly equal values is 1 minus 
 and that number comes out of the errors alone.
 
 Within a row, sums are float64's. Rows are added up exactly, as integers, so that neither the order
-nor who added which rows can be told from the result.
+nor who added which rows shows in the result.
 """
 
 from __future__ import annotations

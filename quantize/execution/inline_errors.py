@@ -1,8 +1,8 @@
 """What a conversion measures of each tensor while the rows and their blocks are in memory anyway.
 
 Decoding and measuring every row would cost about as much as quantizing it. So of a large tensor
-one row of 61 is measured. Which ones depends on the tensor alone, and sums are exact: the
-result is the same whoever made which rows, in whatever order, before an interruption or after it.
+one row of 61 is measured. Which ones depends on the tensor alone, and sums are exact: the result
+does not depend on which worker handled which rows, on their order, or on interruptions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def measured_weights(tensor: PlannedTensor) -> int:
 def measure_stored(
     tensor: PlannedTensor, rows: NDArray[Any], data: U8Array, first: int
 ) -> TensorQuality:
-    """The quality of `data`, which is what became of `rows`, as far as they are measured.
+    """Error of the stored `data` against `rows`, over the rows chosen for measuring.
 
     `first` is which row of the tensor the first one is. Blocks that were moved lose nothing.
     """

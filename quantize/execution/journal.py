@@ -1,4 +1,4 @@
-"""What is finished of a `.partial` file, in a file beside it that survives a power cut.
+"""What is finished of a `.partial` file, in a file next to it that survives a power cut.
 
 One JSON document a line. The first says what the bytes depend on; each later one lists finished
 rows as [tensor, lo, hi], with the sums of their quality behind these if they were measured. Rows
@@ -25,7 +25,7 @@ from quantize.planning.plan import Task
 from quantize.storage.durable import sync_file, sync_folder
 from quantize.storage.sink import disk_error, partial_path
 
-# What the bytes depend on -> what a person is told when it differs.
+# What the bytes depend on -> what is reported when it differs.
 _REASONS = {
     "version": "another version of quantize began the file",
     "plan": "the plan is another one",
@@ -43,7 +43,7 @@ def journal_path(final: Path) -> Path:
 class Journal:
     """The journal of one output, open and locked: two runs never write one file.
 
-    It stands beside `final`, the first of the output's files, of which there may be `others`.
+    It is next to `final`, the first of the output's files, of which there may be `others`.
     `measured` are the ranges that were read with their qualities, those listed last at the end.
     Raises DiskError where the file cannot be written, or another run has it.
     """
@@ -65,12 +65,20 @@ class Journal:
                 hint="wait for it, or give another folder with --output",
             ) from error
 
-    def read(self, facts: Mapping[str, str], rows: Sequence[int]) -> tuple[Done | None, str | None]:
+    def resume(
+        self, facts: Mapping[str, str], rows: Sequence[int]
+    ) -> tuple[Done | None, str | None]:
         """What an earlier run has done; or None, and why its work is of no use if there is any.
 
         `facts` are what the bytes depend on, by the names above; `rows` those of each tensor.
-        What comes after the last line that makes sense is removed.
+        What comes after the last line that makes sense is removed. Raises DiskError.
         """
+        with _on_disk(self.path):
+            return self._resume(facts, rows)
+
+    def _resume(
+        self, facts: Mapping[str, str], rows: Sequence[int]
+    ) -> tuple[Done | None, str | None]:
         done = Done(rows)
         first, *lines = self.path.read_bytes().splitlines(keepends=True) or [b""]
         if not first.endswith(b"\n"):
@@ -99,14 +107,14 @@ class Journal:
 
     def begin(self, facts: Mapping[str, str]) -> None:
         """Start the journal of a data file that was just made; nothing of it is done."""
-        with _told(self.path):
+        with _on_disk(self.path):
             self._sync()
             self._append(dict(facts))
             sync_folder(self.path.parent)
 
     def clear(self) -> None:
         """Forget everything, to be done before the data file goes."""
-        with _told(self.path):
+        with _on_disk(self.path):
             os.ftruncate(self._fd, 0)
             os.fsync(self._fd)
 
@@ -117,7 +125,7 @@ class Journal:
             for task, quality in finished
         ]
         if rows:
-            with _told(self.path):
+            with _on_disk(self.path):
                 self._sync()
                 self._append(rows)
 
@@ -148,7 +156,7 @@ class Journal:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _on_disk(path: Path) -> Iterator[None]:
     """OSErrors become DiskErrors about `path`."""
     try:
         yield
@@ -185,6 +193,6 @@ def _lock(fd: int) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # Some network file systems have no locks; they are no reason not to work.
+        # Some network file systems have no locks; they are not a reason not to work.
         if error.errno in _LOCKED:
             raise

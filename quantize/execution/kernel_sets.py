@@ -17,7 +17,7 @@ def choose_kernels(name: str) -> str:
         return installed[-1]
     if name not in PROCESSES:
         raise UsageError(
-            "unknown-kernels", f"{name!r} is no set of kernels", hint="auto, numpy or numba"
+            "unknown-kernels", f"{name!r} is not a set of kernels", hint="auto, numpy or numba"
         )
     if name not in installed:
         raise UsageError(

@@ -60,7 +60,7 @@ class ThreadLane:
         self._sent.put(None)
         self._reader.join(_PATIENCE)
         if self._reader.is_alive():
-            # It waits for a network or a disk; it writes nothing and ends with the process.
+            # The reader is blocked on I/O. It writes nothing, so let it die with the process.
             self._read.put(None)
         self._writer.join()
 

@@ -1,4 +1,4 @@
-"""The files of a run: opened for the first time or again, and what is done of them already."""
+"""The output files of a run: created or reopened, and which rows they already hold."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class RunFiles:
 
 
 def files_at(plan: Plan, path: Path) -> list[tuple[Path, int]]:
-    """The files of a plan and their sizes: `path` alone, or numbered ones beside it."""
+    """The files of a plan and their sizes: `path` alone, or numbered ones next to it."""
     count = len(plan.files)
     names = (path.name,) if count == 1 else part_names(path.stem, count)
     return [(path.with_name(name), file.size) for name, file in zip(names, plan.files, strict=True)]
@@ -129,11 +129,11 @@ def _earlier(
     """What an earlier run left, or None after removing what cannot be used."""
     sizes = [file.size for file in plan.files]
     if not fresh and [_size(partial) for partial in journal.partials] == sizes:
-        done, reason = journal.read(facts, rows)
+        done, reason = journal.resume(facts, rows)
         if done is not None:
             return done
         if reason is not None:
-            progress.note(f"{journal.final.name} is begun anew: {reason}")
+            progress.note(f"{journal.final.name} is started again: {reason}")
     # In this order: a journal must never speak of a file that is not there. The file is removed,
     # not cut: a worker that outlived its killed run may still write to it.
     journal.clear()

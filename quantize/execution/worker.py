@@ -24,8 +24,8 @@ from quantize.quantizers.base import F32Array, U8Array
 # write(offset in the file, data)
 Write = Callable[[int, memoryview], None]
 
-# By whether a tensor is repacked: its blocks, uint8, or its rows, float32. One file may move what
-# another quantizes anew.
+# By whether a tensor is repacked: its blocks, uint8, or its rows, float32. One output may copy
+# blocks that another requantizes.
 Rows = dict[bool, NDArray[Any]]
 
 # One for each output, of the rows of a task that are measured; or none at all.
@@ -40,7 +40,7 @@ class Worker:
     """Tasks of several outputs made from the same rows.
 
     `outputs` are the tensors of each plan: the same ones in the same order, with other types and
-    offsets; `writes` stand beside them. `step` bounds how many elements are quantized at once.
+    offsets; `writes` are in their order. `step` bounds how many elements are quantized at once.
     `measures`: say what of the rows is lost. Reading and writing may go on in two threads at the
     same time.
     """

@@ -30,7 +30,7 @@ def pad(nbytes: int, alignment: int) -> int:
 
 
 def alignment_of(kvs: Iterable[KV]) -> int:
-    """The alignment that the key-values ask for. Raises ValueError if it is no power of two."""
+    """The alignment that the key-values ask for. Raises ValueError if it is not a power of two."""
     for kv in kvs:
         if kv.key == ALIGNMENT_KEY:
             value = kv.value
@@ -82,7 +82,7 @@ def _check_unique(names: list[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"{name!r} stands twice in one GGUF header")
+            raise ValueError(f"{name!r} is there twice in one GGUF header")
         seen.add(name)
 
 

@@ -33,7 +33,7 @@ class GGUFHeader:
     """Key-values and tensors in file order.
 
     Tensors have absolute offsets, shapes in NumPy's order, and a name of GGML_TYPES as dtype.
-    A string that is no UTF-8 is given as bytes.
+    A string that is not UTF-8 is given as bytes.
     """
 
     kvs: KeyValues
@@ -55,7 +55,7 @@ def read_header(read: Read, size: int, where: str) -> GGUFHeader:
     for _ in range(n_kvs):
         kv = _read_kv(cursor)
         if kv.key in kvs:
-            cursor.fail(f"the key {kv.key!r} stands twice")
+            cursor.fail(f"the key {kv.key!r} is there twice")
         kvs[kv.key] = kv
     try:
         alignment = alignment_of(kvs.values())
@@ -66,7 +66,7 @@ def read_header(read: Read, size: int, where: str) -> GGUFHeader:
     for _ in range(n_tensors):
         info = _read_info(cursor)
         if info.name in infos:
-            cursor.fail(f"the tensor {info.name!r} stands twice")
+            cursor.fail(f"the tensor {info.name!r} is there twice")
         infos[info.name] = info
     data_start = pad(cursor.position, alignment)
     tensors = {
@@ -138,7 +138,7 @@ class _Cursor:
     def name(self, what: str) -> str:
         name = self.string()
         if isinstance(name, bytes):
-            self.fail(f"the name of a {what} is no UTF-8: {name[:64]!r}")
+            self.fail(f"the name of a {what} is not UTF-8: {name[:64]!r}")
         return name
 
     def _fill(self, end: int) -> None:

@@ -111,7 +111,7 @@ def checked(name: str, entry: ImatrixEntry) -> ImatrixEntry:
         refuse(
             entry.file,
             f"{name} has {values[wrong[0]]} at column {wrong[0]}",
-            f"{wrong.size} of {entry.size} values are no means of squares",
+            f"{wrong.size} of {entry.size} values are not means of squares",
         )
     return replace(
         entry,

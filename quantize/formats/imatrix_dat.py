@@ -29,13 +29,13 @@ def read_dat(file: Path, size: int) -> Imatrix:
             "no-imatrix",
             "no importance matrix",
             where=str(file),
-            reason=f"it is no GGUF file, and as a .dat file it would have {n} entries",
+            reason=f"it is not a GGUF file, and as a .dat file it would have {n} entries",
             hint=MAKE_ONE,
         )
     entries: dict[str, ImatrixEntry] = {}
     for name, entry in _dat_entries(cursor, n):
         if name in entries:
-            refuse(file, f"{name} stands twice")
+            refuse(file, f"{name} is there twice")
         entries[name] = checked(name, entry)
     # What follows was added later, a number first and then a name: old files end here.
     chunks = cursor.integers(1)[0] if cursor.left >= 4 else 0
@@ -94,7 +94,7 @@ class _Cursor:
             # llama.cpp's strings end at a zero.
             return self._read(start, nbytes).partition(b"\0")[0].decode()
         except UnicodeDecodeError as error:
-            refuse(self.file, f"the {what} is no UTF-8", str(error))
+            refuse(self.file, f"the {what} is not UTF-8", str(error))
 
     def _read(self, offset: int, nbytes: int) -> bytes:
         data = bytearray(nbytes)

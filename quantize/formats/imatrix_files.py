@@ -1,4 +1,4 @@
-"""Importance matrices read from files that nobody vouches for: GGUF files here, others beside.
+"""Importance matrices from files that nobody vouches for: GGUF here, .dat in imatrix_dat.py.
 
 Every count is compared with the bytes that are there before anything of that size is made. Source:
 common/imatrix-loader.cpp of llama.cpp.
@@ -96,7 +96,7 @@ def _gguf_entry(file: Path, name: str, tensors: Mapping[str, StoredTensor]) -> I
 
 def _number(file: Path, kv: KV) -> int:
     if kv.type != "UINT32" or kv.value >= 2**31:
-        refuse(file, f"{kv.key} is no count: {kv.type} {kv.value!r:.40}")
+        refuse(file, f"{kv.key} is not a count: {kv.type} {kv.value!r:.40}")
     return int(kv.value)
 
 

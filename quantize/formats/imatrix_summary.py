@@ -52,7 +52,7 @@ class TensorSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All tensors, in the order of the file. `experts` are matrices that stand in stacks."""
+    """All tensors, in the order of the file. `experts` are matrices in stacks."""
 
     imatrix: Imatrix
     tensors: tuple[TensorSummary, ...]

@@ -106,7 +106,7 @@ def _front_matter(card: bytes) -> dict[str, Any]:
         return {}
     end = lines.index("---", 1) if "---" in lines[1:] else len(lines)
     text = "\n".join(lines[1:end]) + "\n"
-    # As the converter does: Norwegian is no negation, and some published cards hold tabs.
+    # As the converter does: Norwegian is not a negation, and some published cards hold tabs.
     text = text.replace("- no\n", '- "no"\n').replace("\t", "  ")
     try:
         parsed = yaml.safe_load(text)

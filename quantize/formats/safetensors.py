@@ -87,7 +87,7 @@ def _parse_object(data: bytes, where: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
-                raise _contradiction(where, f"the key {key!r} stands twice in one JSON object")
+                raise _contradiction(where, f"the key {key!r} is there twice in one JSON object")
             found[key] = value
         return found
 
@@ -116,9 +116,9 @@ def _stored_tensor(name: str, entry: object, file: str, data_start: int) -> Stor
             reason=f"known are {', '.join(DTYPE_SIZES)}",
         )
     if not _are_counts(shape) or not _is_countable(shape):
-        raise _contradiction(where, f"{shape!r} is no shape")
+        raise _contradiction(where, f"{shape!r} is not a shape")
     if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise _contradiction(where, f"{offsets!r} is no pair of offsets")
+        raise _contradiction(where, f"{offsets!r} is not a pair of offsets")
     begin, end = offsets
     nbytes = math.prod(shape) * DTYPE_SIZES[dtype]
     if end - begin != nbytes:

@@ -18,7 +18,7 @@ from quantize.units import listed
 def read_index(data: bytes, where: str) -> dict[str, str]:
     """Tensor name -> shard, from the bytes of an index file called `where`.
 
-    Raises CheckpointError if it is no index, or names a file outside the checkpoint's folder.
+    Raises CheckpointError if it is not an index, or names a file outside the checkpoint's folder.
     """
     parsed = parse_json(data, where)
     weight_map = parsed.get("weight_map") if isinstance(parsed, dict) else None
@@ -28,7 +28,7 @@ def read_index(data: bytes, where: str) -> dict[str, str]:
         if not isinstance(file, str) or not _stays_inside(file):
             raise CheckpointError(
                 "bad-index",
-                f"{file!r} is no file of this checkpoint",
+                f"{file!r} is not a file of this checkpoint",
                 where=f"{where}:{name}",
                 reason="shards are named relative to the folder of the index and stay inside it",
             )
@@ -55,7 +55,7 @@ def join_shards(
 ) -> dict[str, StoredTensor]:
     """All tensors of the shards, in the order of `headers` (file -> header).
 
-    A tensor that stands in several shards is taken from the one the index names. Raises
+    A tensor that is in several shards is taken from the one the index names. Raises
     CheckpointError if index and shards do not name the same tensors.
     """
     found: dict[str, StoredTensor] = {}

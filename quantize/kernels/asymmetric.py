@@ -126,7 +126,7 @@ def search_levels(x: F32Array, fit: Fit, nmax: int, columns: NDArray[np.intp]) -
 
 def _span(high: F32Array, low: F32Array, flat: NDArray[np.bool_]) -> F32Array:
     span: F32Array = high - low
-    span[flat] = 1  # never used; keeps the arithmetic of the other lanes company without infinities
+    span[flat] = 1  # unused value; 1 avoids infinities in this lane
     return span
 
 

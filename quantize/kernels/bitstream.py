@@ -1,7 +1,7 @@
 """Codes of a few bits in 32-bit words, as the formats of quantized checkpoints pack them.
 
-A packing repeats after a unit of whole words; it is told by where each code of a unit begins, in
-bits from the lowest of the first word. That covers streams that cross words, words with unused
+A packing repeats after a unit of whole words; it is described by where each code of a unit begins,
+in bits from the lowest of the first word. That covers streams that cross words, words with unused
 top bits, and any order within a word.
 """
 
@@ -56,7 +56,7 @@ class Packing:
 
 
 def stream(bits: int) -> Packing:
-    """One code after the other, across words where 32 is no multiple of `bits`."""
+    """One code after the other, across words where 32 is not a multiple of `bits`."""
     if _WORD % bits == 0:
         return in_words(bits)
     return Packing(bits, bits, tuple(range(0, _WORD * bits, bits)))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.grid_search import GridSearch, search
-from quantize.kernels.importance import importance_weights
+from quantize.kernels.importance import Importance, importance_weights
 from quantize.kernels.packing import in_order, split_subblocks
 from quantize.kernels.rounding import nearest_int
 
@@ -33,7 +33,7 @@ _TOP = np.float32(31)
 class Format:
     """What the types differ in.
 
-    `sub` weights share a scale. The energy of the superblock counts `energy` times beside an
+    `sub` weights share a scale. The energy of the superblock counts `energy` times along with an
     importance matrix, and `alone` times in the weights where there is none.
     """
 
@@ -59,9 +59,9 @@ class FittedGrid:
 
 
 def fit(
-    blocks: F32Array, importance: F32Array | None, kind: Format, search: Search = search
+    blocks: F32Array, importance: Importance | None, kind: Format, search: Search = search
 ) -> FittedGrid:
-    """Superblocks `(S, 256)`; `importance` has the same shape."""
+    """Superblocks `(S, 256)`, with or without an importance matrix."""
     x = split_subblocks(blocks, kind.sub)
     weights = _weights(x, blocks, importance, kind)
     signs = _take_signs(x, weights, kind)
@@ -89,12 +89,14 @@ def _quantized(scale: F32Array) -> tuple[F32Array, U8Array]:
     return d, stored.T
 
 
-def _weights(x: F32Array, blocks: F32Array, importance: F32Array | None, kind: Format) -> F32Array:
+def _weights(
+    x: F32Array, blocks: F32Array, importance: Importance | None, kind: Format
+) -> F32Array:
     total = np.add.accumulate(blocks * blocks, axis=1)[:, -1]
     energy = np.float32(kind.energy) * total / np.float32(blocks.shape[1])
     energy = np.tile(energy, x.shape[1] // len(blocks))
     if importance is not None:
-        columns = split_subblocks(importance, kind.sub, "importance")
+        columns = split_subblocks(importance.columns, kind.sub, "importance")
         return importance_weights(x, columns, energy)
     weights: F32Array = x * x
     return np.float32(kind.alone) * energy + weights if kind.alone else weights

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +14,18 @@ from quantize.kernels.workspace import scratch
 F32Array = NDArray[np.float32]
 
 _ROWS_AT_ONCE = 64  # side by side, they are added as vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """An importance matrix, cut to the blocks of one chunk.
+
+    `columns` is `(blocks, block_size)`; `row_energy` gives the mean square of the row that each
+    block belongs to, `(blocks,)`, which few types ask for.
+    """
+
+    columns: F32Array
+    row_energy: Callable[[], F32Array]
 
 
 def importance_weights(x: F32Array, importance: F32Array, energy: F32Array) -> F32Array:

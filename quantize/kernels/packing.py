@@ -86,7 +86,7 @@ def unpack_halves(packed: U8Array) -> U8Array:
 def pack_scales(scales: U8Array, mins: U8Array, out: U8Array) -> None:
     """Eight 6-bit scales and mins `(8, S)` in 12 bytes `(S, 12)`, the layout of Q4_K and Q5_K.
 
-    The first four of each stand whole in bytes 0-3 and 4-7; the others have their low four bits
+    The first four of each are whole in bytes 0-3 and 4-7; the others have their low four bits
     in bytes 8-11 and their high two bits on top of the first ones.
     """
     out[:, 0:4] = (scales[:4] | (scales[4:] >> 4) << 6).T

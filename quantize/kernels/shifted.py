@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.grids import grid
-from quantize.kernels.importance import energy_of, importance_weights
+from quantize.kernels.importance import Importance, energy_of, importance_weights
 from quantize.kernels.packing import split_subblocks
 from quantize.kernels.rounding import nearest_int, ordered_sum
 from quantize.kernels.splits import Candidates, I32Array, Order, best_split
@@ -97,7 +97,7 @@ def _numbers(
 ) -> tuple[I32Array, NDArray[np.bool_]]:
     """Numbers of points for groups in columns, and which of them had to move.
 
-    Levels that are no point move to the one nearby that is nearest to the weights.
+    Levels that are not points move to the one nearby that is nearest to the weights.
     """
     points = grid(GRID)
     cell = np.add.reduce(levels * _PLACES, axis=0)
@@ -140,13 +140,13 @@ def _fitted(x: F32Array, weights: F32Array, levels: F32Array, scale: F32Array) -
     return np.where((sum_qx > 0) & (sum_q2 > 0), sum_qx / sum_q2, scale)
 
 
-def weights_of(x: F32Array, importance: F32Array | None) -> F32Array:
-    """Weights of sub-blocks in columns; `importance` is that of their superblocks, `(S, 256)`."""
+def weights_of(x: F32Array, importance: Importance | None) -> F32Array:
+    """Weights of sub-blocks in columns, with or without an importance matrix."""
     if importance is None:
         return x * x
-    blocks = len(importance)
+    blocks = len(importance.columns)
     energy = np.tile(2 * energy_of(x, blocks), x.shape[1] // blocks)
-    columns = split_subblocks(importance, len(x), "importance")
+    columns = split_subblocks(importance.columns, len(x), "importance")
     return importance_weights(x, columns, energy)
 
 

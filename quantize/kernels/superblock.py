@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.asymmetric import Candidates, Fit, search_levels
-from quantize.kernels.importance import energy_of, importance_weights
+from quantize.kernels.importance import Importance, energy_of, importance_weights
 from quantize.kernels.packing import split_subblocks
 from quantize.kernels.rounding import nearest_int, ordered_sum, round_in_place
 from quantize.kernels.searches import Searches
@@ -74,9 +74,9 @@ def magnitude_weights(x: F32Array) -> F32Array:
 
 
 def fit_superblocks(
-    blocks: F32Array, search: Search, importance: F32Array | None, searches: Searches
+    blocks: F32Array, search: Search, importance: Importance | None, searches: Searches
 ) -> Fitted:
-    """Find scales and mins of superblocks `(S, 256)`; `importance` has the same shape."""
+    """Find scales and mins of superblocks `(S, 256)`, with or without an importance matrix."""
     x = split_subblocks(blocks, search.sub)
     subs = (-1, len(blocks))
     if importance is None:
@@ -85,7 +85,7 @@ def fit_superblocks(
         dmin, mins = share_of_largest(-fit.low.reshape(subs), search.top)
     else:
         energy = np.float32(search.energy_factor) * energy_of(x, len(blocks))
-        columns = split_subblocks(importance, search.sub, "importance")
+        columns = split_subblocks(importance.columns, search.sub, "importance")
         weights = importance_weights(x, columns, np.tile(energy, x.shape[1] // len(blocks)))
         sub_weights = ordered_sum(weights).reshape(subs)
         fit = searches.scale_min(x, weights, search.weighted)

@@ -1,4 +1,4 @@
-"""All file types of one model beside each other: size, memory and time of each."""
+"""All file types of one model next to each other: size, memory and time of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quantize.planning.model import Model
 from quantize.planning.overview import best_that_fits, sizes
 from quantize.recipes import UNSTEERED, Steering
 
-_CONTEXT = 4096  # what Ollama gives a model unless it is told otherwise
+_CONTEXT = 4096  # what Ollama gives a model by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ def overview_of(
     """
     if context is None:
         context = min(_CONTEXT, longest_context(model.written_kvs) or _CONTEXT)
-    beside = context_memory(model.written_kvs, context)
+    context_nbytes = context_memory(model.written_kvs, context)
     found = sizes(model, steering)
-    fits = None if limit is None else best_that_fits(found, stored, beside, limit)
+    fits = None if limit is None else best_that_fits(found, stored, context_nbytes, limit)
     elements = [row.elements for row in found]
     times = seconds_of(elements, settings, weighted=model.has_imatrix)
     rows = tuple(
@@ -64,10 +64,10 @@ def overview_of(
             row.file_type.description,
             row.size,
             row.bits_per_weight,
-            row.nbytes + beside,
+            row.nbytes + context_nbytes,
             seconds,
         )
         for row, seconds in zip(found, times, strict=True)
     )
     chosen = None if fits is None else rows[found.index(fits)]
-    return Overview(context, beside, rows, limit, chosen)
+    return Overview(context, context_nbytes, rows, limit, chosen)

@@ -39,7 +39,7 @@ def _measure(type: str, kernels: str, *, weighted: bool) -> float:
     quantizer = load(type, kernels)
     rows = np.random.default_rng(0).standard_normal((_ROWS, _COLS), np.float32)
     imatrix = np.ones(_COLS, np.float32) if weighted else None
-    quantizer.quantize(rows[:1], imatrix)  # what is compiled or loaded once is no part of the pace
+    quantizer.quantize(rows[:1], imatrix)  # what is compiled or loaded once is not part of the pace
     started = time.perf_counter()
     quantizer.quantize(rows, imatrix)
     return rows.size / max(time.perf_counter() - started, 1e-9)

@@ -38,7 +38,7 @@ class PlanOptions(
 
 @dataclass(frozen=True, kw_only=True)
 class Options(ModelfileOptions, PlanOptions, OutputOptions, TypeOptions):
-    """All that a conversion may be told."""
+    """All options of a conversion."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,9 +19,10 @@ _USUAL = "Q4_K_M"  # of weights that were never quantized, whatever is written l
 
 @dataclass(frozen=True, slots=True)
 class Automatic:
-    """The mix of `recipe` chooses for what is not on a grid; it is called by what most is.
+    """`recipe.mix` picks the types of tensors without an exact type.
 
-    `why` is None for the usual type, which needs no word.
+    The file is named after the most common type. `why` is None for the usual type, which needs no
+    note.
     """
 
     recipe: Recipe

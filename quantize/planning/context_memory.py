@@ -1,4 +1,4 @@
-"""What a model needs beside its weights to keep a context: the KV cache, and recurrent states.
+"""Memory that a model needs on top of its weights for a context: KV cache and recurrent states.
 
 The sizes are those that llama.cpp allocates (src/llama-kv-cache.cpp, llama-hparams.cpp): keys and
 values in F16 for every layer that has heads for them, states in F32. Layers that the file's own
@@ -15,7 +15,7 @@ from quantize.formats.kv import KeyValues
 
 _F16, _F32 = 2, 4
 _STEP = 256  # llama.cpp pads contexts to this
-_BATCH = 512  # tokens that a window has room for beside its own
+_BATCH = 512  # tokens that a window has room for in addition to its own
 
 
 def context_memory(kvs: KeyValues, context: int) -> int:

@@ -20,7 +20,7 @@ _LONGEST = 127  # bytes of a key, and of a text
 _LARGEST_INT = 2**32 - 1
 _LARGEST_FLOAT = float.fromhex("0x1.fffffep+127")
 _BOOLS = {"true": True, "false": False}
-# What other keys say decides where all bytes of a file stand, or how it is read.
+# These keys control the layout of a file or how it is read, so they cannot be overridden.
 _RESERVED = ("general.architecture", "general.alignment")
 _OF_PARTS = "split."
 
@@ -124,7 +124,7 @@ def parse_layers(text: str) -> tuple[int, ...]:
     if not all(field.isascii() and field.isdigit() for field in fields):
         raise UsageError(
             "bad-layers",
-            f"{text!r} is no list of block numbers",
+            f"{text!r} is not a list of block numbers",
             where=_PRUNE,
             hint="such as 5,6,11; the first block is 0",
         )
@@ -158,7 +158,7 @@ def _str(key: str, value: str) -> KV:
 
 
 def _too_long(text: str) -> bool:
-    """Whether llama-quantize would not take it; what is no UTF-8 raises a ValueError."""
+    """Whether llama-quantize would not take it; what is not UTF-8 raises a ValueError."""
     return len(text.encode()) > _LONGEST
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.architectures import ARCHITECTURES
-from quantize.architectures.family import Family
+from quantize.architectures.family import Family, VocabOptions
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
 from quantize.architectures.mapping import Mapped, absent_predictors, map_tensors, tool_prefix
@@ -192,12 +192,10 @@ def _fitting(checkpoint: DescribedWeights) -> list[str]:
 
 
 def _hints(family: Family, hp: Hparams, pre: str | None) -> VocabHints:
-    return VocabHints(
-        loaders=family.vocab,
-        pre=pre,
-        token_types=hp.get("type_vocab_size"),
-        **{"arch_name": family.arch, **family.vocab_options},
-    )
+    options = VocabOptions(arch_name=family.arch)
+    options.update(family.vocab_options)
+    token_types = hp.get("type_vocab_size")
+    return VocabHints(loaders=family.vocab, pre=pre, token_types=token_types, **options)
 
 
 def _in_source_precision(checkpoint: Checkpoint, tensor: Mapped) -> Transform:

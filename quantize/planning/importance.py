@@ -1,4 +1,4 @@
-"""An importance matrix beside a model: which entry belongs to which tensor, and what is told of it.
+"""An importance matrix for a model: which entry belongs to which tensor, and the notes about it.
 
 Source: tools/quantize/quantize.cpp and src/llama-quant.cpp of llama.cpp, where tensors are found by
 their names and a matrix of another size ends the work.
@@ -137,7 +137,7 @@ def _entry_of(output: OutputTensor, imatrix: Imatrix) -> ImatrixEntry | None:
 
 
 def _size(output: OutputTensor) -> int:
-    """One value for each column, and for each expert anew."""
+    """One value for each column, and for each expert."""
     shape = written_shape(output.shape)
     return shape[-1] * (shape[-3] if len(shape) > 2 else 1)
 
@@ -160,7 +160,7 @@ def notes_on_imatrix(imatrix: Imatrix, plans: Sequence[Plan]) -> Iterator[str]:
 
 
 def _lossy(tensor: PlannedTensor) -> bool:
-    """Whether a matrix matters to it; llama-imatrix leaves out what stands before the blocks."""
+    """Whether a matrix matters to it; llama-imatrix leaves out what comes before the blocks."""
     is_quantized = GGML_TYPES[tensor.type].block_size > 1 and not tensor.repacked
     return is_quantized and category(tensor.name) not in (TOKEN_EMBD, OUTPUT)
 

@@ -1,4 +1,4 @@
-"""Where everything stands in the output file: llama-quantize's order, llama.cpp's alignment."""
+"""Where everything is in the output file: llama-quantize's order, llama.cpp's alignment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def written_shape(shape: Shape) -> Shape:
 
 
 def lay_out(model: Model, recipe: Recipe, choices: Sequence[Choice]) -> Plan:
-    """Give each output its type and place; outputs are in file order, `choices` beside them."""
+    """Give each output its type and place; outputs and `choices` are in file order."""
     ftype = u32("general.file_type", _file_type_id(recipe, choices))
     kvs = model.kvs.with_last((VERSION, ftype)).with_last(model.added)
     outputs, names = model.outputs, (model.name, model.arch, recipe.name)
@@ -101,7 +101,7 @@ def _placed(output: OutputTensor, choice: Choice, offset: int, nbytes: int) -> P
 
 
 def _imatrix(output: OutputTensor, choice: Choice) -> ImatrixEntry | None:
-    """What the quantizer is told; nothing where it makes no difference."""
+    """What the quantizer gets; None where it makes no difference."""
     is_quantized = GGML_TYPES[choice.type].block_size > 1 and output.exact_type != choice.type
     return output.imatrix if is_quantized else None
 

@@ -1,4 +1,4 @@
-"""Key-values that a person gives in place of the model's own, or beside them.
+"""Key-values that a person gives in place of the model's own, or in addition to them.
 
 llama-quantize takes a value of another kind too; a model with it does not load.
 """

@@ -1,4 +1,4 @@
-"""All file types of one model beside each other: what each would weigh, and which one fits."""
+"""All file types of one model next to each other: what each would weigh, and which one fits."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def sizes(model: Model, steering: Steering = UNSTEERED) -> list[TypeSize]:
 
 
 def best_that_fits(
-    rows: Sequence[TypeSize], stored: Collection[str], beside: int, limit: int
+    rows: Sequence[TypeSize], stored: Collection[str], context_nbytes: int, limit: int
 ) -> TypeSize:
-    """The best type whose weights fit into `limit` bytes with the `beside` bytes of a context.
+    """The best type whose weights fit into `limit` bytes with the `context_nbytes` of a context.
 
     `stored` are the dtypes of the source: no type of floats is better than those. Raises UsageError
     if none fits.
     """
     candidates = [row for row in rows if row.file_type.default not in FLOAT_TYPES - set(stored)]
     for row in candidates:
-        if row.nbytes + beside <= limit:
+        if row.nbytes + context_nbytes <= limit:
             return row
     smallest = min(candidates, key=lambda row: row.nbytes)
     raise UsageError(
@@ -76,6 +76,7 @@ def best_that_fits(
         f"no type fits into {format_bytes(limit)}",
         where="--fits",
         reason=f"{smallest.file_type.name} is the smallest and needs "
-        f"{format_bytes(smallest.nbytes + beside)}, {format_bytes(beside)} of it for the context",
+        f"{format_bytes(smallest.nbytes + context_nbytes)}, "
+        f"{format_bytes(context_nbytes)} of it for the context",
         hint="try a shorter --context, or a smaller model",
     )

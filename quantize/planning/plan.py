@@ -67,7 +67,7 @@ class PlannedTensor:
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """One file of an output: `header` stands at its start, `tensors` of them follow.
+    """One file of an output: `header` is at its start, `tensors` of them follow.
 
     `start` bytes are in the files before it, `size` in it.
     """
@@ -100,14 +100,18 @@ class Plan:
 
     @property
     def header(self) -> bytes:
-        """What stands before the tensors of the first file."""
+        """The bytes before the tensors of the first file."""
         return self.files[0].header
+
+    @property
+    def file_name(self) -> str:
+        """Of the output as a whole; with several files, each is numbered after it."""
+        return f"{self.name}-{self.recipe_name}.gguf"
 
     @cached_property
     def file_names(self) -> tuple[str, ...]:
         """As llama.cpp names them."""
-        stem = f"{self.name}-{self.recipe_name}"
-        return part_names(stem, len(self.files))
+        return part_names(self.file_name.removesuffix(".gguf"), len(self.files))
 
     @cached_property
     def n_params(self) -> int:

@@ -66,7 +66,7 @@ def tensors_of(model: Model) -> list[Tensor]:
 
 
 def facts_of(model: Model) -> ModelFacts:
-    """What the mixes want to know of the model beside its tensors."""
+    """What the mixes want to know about the model in addition to its tensors."""
     values = model.kvs.hparams
     return ModelFacts(
         arch=model.arch,

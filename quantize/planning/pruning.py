@@ -1,7 +1,7 @@
-"""Blocks left out of a model, and the others numbered anew.
+"""Blocks left out of a model, and the others renumbered.
 
-Source: src/llama-quant.cpp of llama.cpp, remap_layer and remap_imatrix. Types are chosen as for the
-whole model but for what is counted: the mixes know how many blocks the source has. Of the
+Source: src/llama-quant.cpp of llama.cpp, remap_layer and remap_imatrix. Types are
+chosen with the source's block count, except that only remaining tensors are counted. Of the
 key-values only the number of blocks changes, so a model is refused whose others speak of single
 blocks: llama.cpp would not load it.
 """

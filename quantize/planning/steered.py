@@ -1,4 +1,4 @@
-"""What steering does to a model: rules that find nothing are refused, what has no effect is told.
+"""What steering does to a model: rules that find nothing are refused, idle ones are reported.
 
 llama-quantize goes on in silence in both cases.
 """
@@ -33,7 +33,7 @@ def check_rules(model: Model, recipe: Recipe) -> None:
 
 
 def notes_on_recipe(model: Model, recipe: Recipe, plan: Plan) -> tuple[str, ...]:
-    """A line for everything that a recipe asks for in vain, and for what is quantized anew."""
+    """Notes on options that had no effect, and on tensors that were requantized."""
     return (*_on_rules(model, recipe), *_on_the_output(model, recipe), *_on_sources(model, plan))
 
 
@@ -60,11 +60,11 @@ def _on_the_output(model: Model, recipe: Recipe) -> Iterator[str]:
 
 def _on_sources(model: Model, plan: Plan) -> Iterator[str]:
     """From what, and how many tensors of it."""
-    anew = Counter(
+    requantized = Counter(
         output.stored
         for output, tensor in zip(model.outputs, plan.tensors, strict=True)
         if GGML_TYPES[output.stored].block_size > 1 and output.stored != tensor.type
     )
-    if anew:
-        what = ", ".join(f"{count} tensors from {stored}" for stored, count in anew.items())
-        yield f"{plan.recipe_name}: quantized anew: {what}. It cannot be better than they are"
+    if requantized:
+        what = ", ".join(f"{count} tensors from {stored}" for stored, count in requantized.items())
+        yield f"{plan.recipe_name}: quantized again: {what}. It cannot be better than they are"

@@ -1,4 +1,4 @@
-"""A GGUF file against the manifest beside it."""
+"""A GGUF file against the manifest next to it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _OF_OUTPUTS = ("types", "recipes")  # options that each output has for itself
 def with_earlier(text: str, path: Path) -> str:
     """The manifest `text`, which is to be written to `path`, and what stays of the one there.
 
-    These are the outputs that are not made anew, from the same source by the same version with the
+    These are the outputs that are not made again, from the same source by the same version with the
     same options, whose files are still there. A manifest that cannot be read is as good as none.
     """
     new = json.loads(text)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.kernels.importance import row_energy
+from quantize.kernels.importance import Importance, row_energy
 from quantize.tensors import GGMLType
 
 F32Array = NDArray[np.float32]
@@ -36,18 +36,6 @@ class Quantizer(Protocol):
     def dequantize(self, data: U8Array) -> F32Array:
         """uint8 `(n, nbytes)` back to float32 `(n, cols)`."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Importance:
-    """An importance matrix, cut to the blocks of one chunk.
-
-    `columns` is `(blocks, block_size)`; `row_energy` gives the mean square of the row that each
-    block belongs to, `(blocks,)`, which few types ask for.
-    """
-
-    columns: F32Array
-    row_energy: Callable[[], F32Array]
 
 
 Encode = Callable[[F32Array, Blocks, Importance | None], None]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from quantize.kernels.compiled import affine, floats, fp4, linear, signed, ternary
 from quantize.kernels.compiled.searches import COMPILED
+from quantize.kernels.importance import Importance
 from quantize.kernels.superblock import Search
 from quantize.kernels.symmetric import trial_maxima
 from quantize.kernels.workspace import scratch
@@ -31,7 +32,10 @@ from quantize.quantizers import (
     q5_k,
     q6_k,
 )
-from quantize.quantizers.base import Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    Blocks,
+    F32Array,
+)
 
 U16Array = NDArray[np.uint16]
 

@@ -6,9 +6,13 @@ import numpy as np
 
 from quantize.kernels.compiled import shifted
 from quantize.kernels.grids import grid
+from quantize.kernels.importance import Importance
 from quantize.kernels.shifted import GRID, GROUP, SHIFT, ShiftedFit, ShiftSearch
 from quantize.quantizers import iq1_m, iq1_s
-from quantize.quantizers.base import Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    Blocks,
+    F32Array,
+)
 
 
 def encode_iq1_s(blocks: F32Array, out: Blocks, importance: Importance | None) -> None:

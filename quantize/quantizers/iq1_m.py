@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.grids import grid
+from quantize.kernels.importance import Importance
 from quantize.kernels.packing import split_subblocks
 from quantize.kernels.rounding import ordered_sum
 from quantize.kernels.shifted import (
@@ -20,7 +21,11 @@ from quantize.kernels.shifted import (
     weights_of,
 )
 from quantize.kernels.splits import Candidates, I32Array, Order, running_sum
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("qs", "u1", (32,)), ("qh", "u1", (16,)), ("scales", "<u2", (4,))])
@@ -35,7 +40,7 @@ def encode(
     blocks: F32Array, out: Blocks, importance: Importance | None, fit: Fit = fit_shifted
 ) -> None:
     x = split_subblocks(blocks, SUB)
-    weights = weights_of(x, None if importance is None else importance.columns)
+    weights = weights_of(x, importance)
     fitted = fit(x, weights, RULE)
     d, levels = shared_scale(fitted.scale.reshape(16, -1))
     down = (fitted.shift.reshape(2, 16, -1) < 0) & (d != 0)

@@ -7,7 +7,12 @@ import numpy as np
 from quantize.kernels.grid_blocks import Format, Search, fit
 from quantize.kernels.grid_packing import IQ2_VALUES, pack_scales, restored, steps, unpack_scales
 from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.kernels.importance import Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 # The high bits of the points' numbers are four to a byte in qh.
@@ -32,8 +37,7 @@ _FACTOR = np.float32(0.9875)
 def encode(
     blocks: F32Array, out: Blocks, importance: Importance | None, search: Search = search
 ) -> None:
-    columns = None if importance is None else importance.columns
-    fitted = fit(blocks, columns, FORMAT, search)
+    fitted = fit(blocks, importance, FORMAT, search)
     out["d"] = fitted.d * _FACTOR
     out["qs"] = fitted.numbers & 255
     high = (fitted.numbers >> 8).astype(np.uint8).reshape(-1, 8, 4)

@@ -14,10 +14,15 @@ from quantize.kernels.grid_packing import (
     with_eighth,
 )
 from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.kernels.importance import Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
-# The number of a point has nine bits; seven signs stand above it.
+# The number of a point has nine bits; seven signs are above it.
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "<u2", (32,)), ("scales", "u1", (8,))])
 
 FORMAT = Format(
@@ -31,8 +36,7 @@ FORMAT = Format(
 def encode(
     blocks: F32Array, out: Blocks, importance: Importance | None, search: Search = search
 ) -> None:
-    columns = None if importance is None else importance.columns
-    fitted = fit(blocks, columns, FORMAT, search)
+    fitted = fit(blocks, importance, FORMAT, search)
     out["d"] = fitted.d
     out["qs"] = fitted.numbers | np.left_shift(fitted.signs & 127, 9, dtype=np.int32)
     out["scales"] = pack_scales(fitted.scales)

@@ -7,7 +7,12 @@ import numpy as np
 from quantize.kernels.grid_blocks import Format, Search, fit
 from quantize.kernels.grid_packing import IQ2_VALUES, pack_sevens, restored, steps, unpack_sevens
 from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.kernels.importance import Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 # For 32 weights each: the numbers of four points, then their signs and the scale.
@@ -24,8 +29,7 @@ FORMAT = Format(
 def encode(
     blocks: F32Array, out: Blocks, importance: Importance | None, search: Search = search
 ) -> None:
-    columns = None if importance is None else importance.columns
-    fitted = fit(blocks, columns, FORMAT, search)
+    fitted = fit(blocks, importance, FORMAT, search)
     out["d"] = fitted.d
     out["qs"]["points"] = fitted.numbers.reshape(-1, 8, 4)
     out["qs"]["signs"] = pack_sevens(fitted.signs, fitted.scales)

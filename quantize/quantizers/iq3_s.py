@@ -7,7 +7,12 @@ import numpy as np
 from quantize.kernels.grid_blocks import Format, Search, fit
 from quantize.kernels.grid_packing import IQ3_S_VALUES, pack_scales, restored, unpack_scales
 from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.kernels.importance import Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 # The ninth bits of the points' numbers are in qh.
@@ -31,8 +36,7 @@ _FACTOR = np.float32(1.033)
 def encode(
     blocks: F32Array, out: Blocks, importance: Importance | None, search: Search = search
 ) -> None:
-    columns = None if importance is None else importance.columns
-    fitted = fit(blocks, columns, FORMAT, search)
+    fitted = fit(blocks, importance, FORMAT, search)
     out["d"] = fitted.d * _FACTOR
     out["qs"] = fitted.numbers & 255
     out["qh"] = np.packbits(fitted.numbers > 255, axis=1, bitorder="little")

@@ -13,7 +13,12 @@ from quantize.kernels.grid_packing import (
     unpack_sevens,
 )
 from quantize.kernels.grid_search import Again, GridSearch, search, trial_maxima
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.kernels.importance import Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", (64,)), ("signs", "<u4", (8,))])
@@ -32,8 +37,7 @@ _FACTOR = np.float32(1.0125)
 def encode(
     blocks: F32Array, out: Blocks, importance: Importance | None, search: Search = search
 ) -> None:
-    columns = None if importance is None else importance.columns
-    fitted = fit(blocks, columns, FORMAT, search)
+    fitted = fit(blocks, importance, FORMAT, search)
     out["d"] = fitted.d * _FACTOR
     out["qs"] = fitted.numbers
     out["signs"] = pack_sevens(fitted.signs, fitted.scales)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.codebook import IQ4_VALUES, iq4_codes
-from quantize.kernels.importance import energy_of, importance_weights
+from quantize.kernels.importance import Importance, energy_of, importance_weights
 from quantize.kernels.packing import pack_halves, split_subblocks, unpack_halves
 from quantize.kernels.searches import NUMPY, Searches
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", (16,))])

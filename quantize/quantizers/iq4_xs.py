@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.codebook import IQ4_VALUES, iq4_codes
-from quantize.kernels.importance import energy_of, importance_weights
+from quantize.kernels.importance import Importance, energy_of, importance_weights
 from quantize.kernels.packing import in_order, pack_halves, split_subblocks, unpack_halves
 from quantize.kernels.rounding import nearest_int
 from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.symmetric import largest
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype(

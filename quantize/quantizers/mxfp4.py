@@ -6,9 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quantize.kernels.codebook import FP4_VALUES, fp4_codes
+from quantize.kernels.importance import Importance
 from quantize.kernels.packing import pack_halves, unpack_halves
 from quantize.kernels.workspace import scratch
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance, U8Array
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+    U8Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("e", "u1"), ("qs", "u1", (16,))])

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.codebook import FP4_VALUES, nearest_fp4
+from quantize.kernels.importance import Importance
 from quantize.kernels.packing import pack_halves, unpack_halves
 from quantize.kernels.small_floats import E4M3_VALUES
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance, U8Array
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+    U8Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "u1", (4,)), ("qs", "u1", (32,))])

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantize.kernels.importance import Importance
 from quantize.kernels.packing import split_subblocks
 from quantize.kernels.rounding import ordered_sum
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", (16,))])

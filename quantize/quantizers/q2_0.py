@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantize.kernels.importance import Importance
 from quantize.kernels.ternary import ternary_grid
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "u1", (16,))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.asymmetric import Candidates
+from quantize.kernels.importance import Importance
 from quantize.kernels.packing import in_order, pack_pairs, unpack_pairs
 from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.superblock import (
@@ -14,7 +15,12 @@ from quantize.kernels.superblock import (
     restored,
     stored_levels,
 )
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance, U8Array
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+    U8Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("scales", "u1", (16,)), ("qs", "u1", (64,)), ("d", "<f2"), ("dmin", "<f2")])
@@ -32,8 +38,7 @@ SEARCH = Search(
 def encode(
     blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
 ) -> None:
-    columns = None if importance is None else importance.columns
-    fitted = fit_superblocks(blocks, SEARCH, columns, searches)
+    fitted = fit_superblocks(blocks, SEARCH, importance, searches)
     out["d"], out["dmin"] = fitted.d, fitted.dmin
     out["scales"] = np.bitwise_or(fitted.scales, np.left_shift(fitted.mins, 4)).T
     out["qs"] = pack_pairs(in_order(stored_levels(fitted, *_scales(out))))

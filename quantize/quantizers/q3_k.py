@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantize.kernels.importance import energy_of, importance_weights
+from quantize.kernels.importance import Importance, energy_of, importance_weights
 from quantize.kernels.packing import in_order, pack_pairs, split_subblocks, unpack_pairs
 from quantize.kernels.rounding import nearest_int, ordered_sum, round_in_place
 from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.symmetric import largest, search_levels
 from quantize.kernels.workspace import scratch
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance, U8Array
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+    U8Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype(

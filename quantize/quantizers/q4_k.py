@@ -5,16 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.asymmetric import Candidates
-from quantize.kernels.packing import pack_nibbles, pack_scales, unpack_nibbles, unpack_scales
-from quantize.kernels.searches import NUMPY, Searches
-from quantize.kernels.superblock import (
-    Search,
-    deviation_weights,
-    fit_superblocks,
-    restored,
-    stored_levels,
-)
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.kernels.superblock import Search, deviation_weights
+from quantize.quantizers.base import BlockQuantizer
+from quantize.quantizers.superblocks import with_mins
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", (12,)), ("qs", "u1", (128,))])
@@ -28,22 +21,6 @@ SEARCH = Search(
     energy_factor=2,
 )
 
-
-def encode(
-    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
-) -> None:
-    columns = None if importance is None else importance.columns
-    fitted = fit_superblocks(blocks, SEARCH, columns, searches)
-    # Only a wrapped negative is above 63. ggml caps it, but not with an importance matrix.
-    cap = np.uint8(63 if importance is None else 255)
-    out["d"], out["dmin"] = fitted.d, fitted.dmin
-    pack_scales(np.minimum(fitted.scales, cap), np.minimum(fitted.mins, cap), out["scales"])
-    pack_nibbles(stored_levels(fitted, *unpack_scales(out["scales"])), out["qs"])
-
-
-def decode(blocks: Blocks) -> F32Array:
-    levels = unpack_nibbles(blocks["qs"], SEARCH.sub)
-    return restored(blocks["d"], blocks["dmin"], *unpack_scales(blocks["scales"]), levels)
-
+encode, decode = with_mins(SEARCH, caps_weighted=False)
 
 Q4_K = BlockQuantizer(GGML_TYPES["Q4_K"], LAYOUT, encode, decode, chunk=1024, takes_imatrix=True)

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantize.kernels.linear import signed_grid
-from quantize.kernels.packing import pack_fifth_bits, pack_halves, unpack_fifth_bits, unpack_halves
-from quantize.kernels.searches import NUMPY, Searches
-from quantize.kernels.weighted import signed_search
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import BlockQuantizer
+from quantize.quantizers.blocks_of_32 import signed
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("qh", "u1", (4,)), ("qs", "u1", (16,))])
 
 NMAX = 16
 
-
-def encode(
-    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
-) -> None:
-    if importance is None:
-        out["d"], levels = signed_grid(blocks, NMAX)
-    else:
-        columns, energy = importance.columns, importance.row_energy()
-        out["d"], levels = signed_search(blocks, NMAX, columns, energy, searches)
-    out["qh"] = pack_fifth_bits(levels)
-    pack_halves(levels, out["qs"])
-
-
-def decode(blocks: Blocks) -> F32Array:
-    d: F32Array = blocks["d"].astype(np.float32)
-    levels = unpack_halves(blocks["qs"]) | unpack_fifth_bits(blocks["qh"])
-    return (levels.view(np.int8) - np.int8(NMAX)) * d[:, None]
-
+encode, decode = signed(NMAX)
 
 Q5_0 = BlockQuantizer(GGML_TYPES["Q5_0"], LAYOUT, encode, decode, chunk=2048, takes_imatrix=True)

@@ -5,23 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from quantize.kernels.asymmetric import Candidates
-from quantize.kernels.packing import (
-    pack_fifth_planes,
-    pack_nibbles,
-    pack_scales,
-    unpack_fifth_planes,
-    unpack_nibbles,
-    unpack_scales,
-)
-from quantize.kernels.searches import NUMPY, Searches
-from quantize.kernels.superblock import (
-    Search,
-    deviation_weights,
-    fit_superblocks,
-    restored,
-    stored_levels,
-)
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.kernels.superblock import Search, deviation_weights
+from quantize.quantizers.base import BlockQuantizer
+from quantize.quantizers.superblocks import with_mins
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype(
@@ -43,23 +29,6 @@ SEARCH = Search(
     energy_factor=2,
 )
 
-
-def encode(
-    blocks: F32Array, out: Blocks, importance: Importance | None, searches: Searches = NUMPY
-) -> None:
-    columns = None if importance is None else importance.columns
-    fitted = fit_superblocks(blocks, SEARCH, columns, searches)
-    cap = np.uint8(63)  # only a wrapped negative is above
-    out["d"], out["dmin"] = fitted.d, fitted.dmin
-    pack_scales(np.minimum(fitted.scales, cap), np.minimum(fitted.mins, cap), out["scales"])
-    levels = stored_levels(fitted, *unpack_scales(out["scales"]))
-    out["qh"] = pack_fifth_planes(levels)
-    pack_nibbles(levels, out["qs"])
-
-
-def decode(blocks: Blocks) -> F32Array:
-    levels = unpack_nibbles(blocks["qs"], SEARCH.sub) | unpack_fifth_planes(blocks["qh"])
-    return restored(blocks["d"], blocks["dmin"], *unpack_scales(blocks["scales"]), levels)
-
+encode, decode = with_mins(SEARCH, caps_weighted=True)
 
 Q5_K = BlockQuantizer(GGML_TYPES["Q5_K"], LAYOUT, encode, decode, chunk=1024, takes_imatrix=True)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.kernels.importance import Importance
 from quantize.kernels.packing import split_subblocks
 from quantize.kernels.rounding import nearest_int, round_in_place
 from quantize.kernels.searches import NUMPY, Searches
 from quantize.kernels.symmetric import NOTHING, largest, search_levels
 from quantize.kernels.workspace import scratch
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance, U8Array
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+    U8Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype(

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantize.kernels.importance import Importance
 from quantize.kernels.rounding import add_half_away
 from quantize.kernels.workspace import scratch
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("d", "<f2"), ("qs", "i1", (32,))])

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantize.kernels.importance import Importance
 from quantize.kernels.ternary import pack_trits, ternary_grid, unpack_trits
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("qs", "u1", (48,)), ("qh", "u1", (4,)), ("d", "<f2")])

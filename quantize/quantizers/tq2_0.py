@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantize.kernels.importance import Importance
 from quantize.kernels.packing import pack_pairs, unpack_pairs
 from quantize.kernels.ternary import ternary_grid
-from quantize.quantizers.base import BlockQuantizer, Blocks, F32Array, Importance
+from quantize.quantizers.base import (
+    BlockQuantizer,
+    Blocks,
+    F32Array,
+)
 from quantize.tensors import GGML_TYPES
 
 LAYOUT = np.dtype([("qs", "u1", (64,)), ("d", "<f2")])

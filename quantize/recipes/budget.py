@@ -7,8 +7,10 @@ there is when they end with a step, and never further from it than one step othe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from quantize.errors import UsageError
 from quantize.options.types import SteeringOptions
@@ -17,23 +19,42 @@ from quantize.units import parse_size
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """How large a file may be: `size` bytes in all, or `bits` for each weight on average.
+class SizeBudget:
+    """A file of at most `size` bytes.
 
     `name` becomes a part of the file's name, `said` is what the person wrote.
     """
 
     name: str
     said: str
-    size: int | None = None
-    bits: float | None = None
+    size: int
+
+    def limit(self, header: int, n_params: int) -> int:
+        """Bytes that the file may have, for a header of so many bytes and so many weights."""
+        return self.size
+
+
+@dataclass(frozen=True, slots=True)
+class BitsBudget:
+    """A file with at most `bits` for each weight on average, next to its header."""
+
+    name: str
+    said: str
+    bits: float
+
+    def limit(self, header: int, n_params: int) -> int:
+        """Bytes that the file may have, for a header of so many bytes and so many weights."""
+        return header + math.floor(self.bits * n_params / 8)
+
+
+Budget: TypeAlias = SizeBudget | BitsBudget
 
 
 def budget_of(options: SteeringOptions) -> Budget | None:
     """The budget of --target-size or --bits; None without either. Raises UsageError."""
     target_size, bits = options.target_size, options.bits
     if target_size is None:
-        return None if bits is None else Budget(f"{bits:g}bpw", f"--bits {bits:g}", bits=bits)
+        return None if bits is None else BitsBudget(f"{bits:g}bpw", f"--bits {bits:g}", bits)
     if bits is not None:
         raise UsageError(
             "two-budgets",
@@ -42,7 +63,7 @@ def budget_of(options: SteeringOptions) -> Budget | None:
         )
     said = f"--target-size {target_size}"
     name = "".join(target_size.split())
-    return Budget(check_name(name, said), said, size=parse_size(target_size))
+    return SizeBudget(check_name(name, said), said, parse_size(target_size))
 
 
 @dataclass(frozen=True, slots=True)

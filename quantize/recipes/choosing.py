@@ -148,7 +148,7 @@ class _Walk:
         if choice.type == stored:
             return replace(choice, reason=f"{choice.reason}; moved as stored")
         if self._recipe.steering.allow_requantize:
-            return replace(choice, reason=f"{choice.reason}; anew from {stored}")
+            return replace(choice, reason=f"{choice.reason}; again from {stored}")
         if tensor.kept:
             return Choice(stored, f"stored as {stored}: moved without loss")
         raise UnsupportedError(
@@ -189,7 +189,7 @@ def _check_row(tensor: Tensor, wanted: str, why: str) -> None:
         fits, _ = fitting("Q8_0", cols)
         raise UsageError(
             "row-misfit",
-            f"rows of {cols} are no whole number of {wanted} blocks",
+            f"rows of {cols} are not a whole number of {wanted} blocks",
             where=tensor.name,
             reason=f"a block of {wanted} has {kind.block_size} weights, and {why} asks for it",
             hint=f"{fits} would fit",

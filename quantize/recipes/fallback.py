@@ -1,4 +1,4 @@
-"""What a tensor gets whose rows are no whole number of blocks."""
+"""What a tensor gets whose rows are not a whole number of blocks."""
 
 from __future__ import annotations
 

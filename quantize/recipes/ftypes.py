@@ -26,7 +26,7 @@ FTYPES = {
         FileType("F32", 0, "F32", "32-bit floats: exact, and twice the size of most checkpoints"),
         FileType("F16", 1, "F16", "16-bit floats with a small range"),
         FileType("BF16", 32, "BF16", "16-bit floats with the range of F32, as models are trained"),
-        FileType("Q8_0", 7, "Q8_0", "8 bits: hardly to be told from the original"),
+        FileType("Q8_0", 7, "Q8_0", "8 bits: hardly distinguishable from the original"),
         FileType("Q6_K", 18, "Q6_K", "6 bits: very close to the original"),
         FileType("Q5_K_M", 17, "Q5_K", "5 bits, 6 where it matters most", ("Q5_K",)),
         FileType("Q5_K_S", 16, "Q5_K", "5 bits"),
@@ -76,7 +76,7 @@ def file_type(name: str) -> FileType:
         return found
     raise UnsupportedError(
         "unknown-type",
-        f"{name!r} is no file type",
+        f"{name!r} is not a file type",
         reason=names_like(wanted, _BY_ANY_NAME),
         hint="`quantize types` lists them all",
     )

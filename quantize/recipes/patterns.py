@@ -56,7 +56,7 @@ def _differs(token: re.Match[str]) -> bool:
 def _refused(pattern: str, reason: str) -> UsageError:
     return UsageError(
         "bad-pattern",
-        f"{pattern!r} is no pattern of tensor names",
+        f"{pattern!r} is not a pattern of tensor names",
         reason=reason,
         hint=r"a regular expression to be found in names, such as attn_v or blk\.[0-3]\.ffn_down",
     )

@@ -77,7 +77,7 @@ def _rule(table: Mapping[str, Any], where: str, said: str) -> TypeRule:
 def _categories(value: object, where: str) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(name in CATEGORIES for name in names):
-        raise _bad(where, f"{value!r} is no category of tensors", hint=", ".join(CATEGORIES))
+        raise _bad(where, f"{value!r} is not a category of tensors", hint=", ".join(CATEGORIES))
     return tuple(names)
 
 
@@ -86,7 +86,7 @@ def _layers(value: object, where: str) -> Layers:
         return Layers(listed=tuple(layer for one in value for layer in _listed(one, where)))
     if not isinstance(value, dict) or not value:
         hint = '{ first = 4, last = 0.125, every = 3 } or a list such as [0, "4-7"]'
-        raise _bad(where, f"{value!r} are no layers", hint=hint)
+        raise _bad(where, f"{value!r} are not layers", hint=hint)
     _check_keys(value, _LAYER_KEYS, where)
     for key, number in value.items():
         whole = isinstance(number, int) and not isinstance(number, bool) and number > 0
@@ -103,7 +103,7 @@ def _listed(value: object, where: str) -> range:
     found = _RANGE.fullmatch(value) if isinstance(value, str) else None
     if found is None or int(found[1]) > int(found[2]):
         hint = 'numbers from 0, or ranges such as "4-7"'
-        raise _bad(where, f"{value!r} is no layer", hint=hint)
+        raise _bad(where, f"{value!r} is not a layer", hint=hint)
     return range(int(found[1]), int(found[2]) + 1)
 
 
@@ -118,7 +118,7 @@ def _text(table: Mapping[str, Any], key: str, where: str, default: str | None = 
     if value is None:
         raise _bad(f"{where}: {key}", "the key is missing")
     if not isinstance(value, str):
-        raise _bad(f"{where}: {key}", f"{value!r} is no text", hint=f'{key} = "..."')
+        raise _bad(f"{where}: {key}", f"{value!r} is not text", hint=f'{key} = "..."')
     return value
 
 
@@ -131,7 +131,7 @@ def _flag(table: Mapping[str, Any], key: str, where: str) -> bool:
 
 @contextlib.contextmanager
 def _reading(where: str) -> Iterator[None]:
-    """Errors of a value say where it stands."""
+    """Errors about a value say where it is."""
     try:
         yield
     except QuantizeError as error:

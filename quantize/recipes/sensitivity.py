@@ -1,4 +1,4 @@
-"""How much an error in a tensor harms what the model says, beside the same error in another.
+"""How much an error in a tensor harms the output, compared with the same error in another.
 
 Relative errors of all tensors add up to the error of the result, but not in equal parts. The
 output matrix errs in every logit, and the embedding in all that is computed from it; a matrix

@@ -18,7 +18,7 @@ from quantize.registry import names_like
 from quantize.storage.small_files import content
 from quantize.tensors import BLOCK, GGML_TYPES
 
-# Types of numbers that are no weights, in which nothing can be quantized.
+# Types of numbers that are not weights, in which nothing can be quantized.
 _NO_WEIGHTS = {"I8", "I16", "I32", "I64", "F64"}
 TENSOR_TYPES = tuple(name for name in GGML_TYPES if name not in _NO_WEIGHTS)
 
@@ -70,7 +70,7 @@ class Steering:
     allow_requantize: bool = False
 
     def over(self, other: Steering) -> Steering:
-        """Both, of which this one comes first, but for rules that are optional: they come last."""
+        """Merge the two; this one wins. Optional rules go last."""
         return Steering(
             rules=tuple(sorted(self.rules + other.rules, key=lambda rule: rule.optional)),
             output_type=self.output_type or other.output_type,
@@ -91,7 +91,7 @@ def tensor_type(name: str, where: str) -> str:
         return wanted
     raise UsageError(
         "unknown-tensor-type",
-        f"{name!r} is no type of a tensor",
+        f"{name!r} is not a type of a tensor",
         where=where,
         reason=names_like(wanted, TENSOR_TYPES),
         hint=f"one of {', '.join(TENSOR_TYPES)}",
@@ -99,7 +99,7 @@ def tensor_type(name: str, where: str) -> str:
 
 
 def parse_rule(text: str, where: str = "--tensor-type") -> TypeRule:
-    """REGEX=TYPE. What stands before the first = is the pattern. Raises UsageError."""
+    """REGEX=TYPE. The pattern is what comes before the first =. Raises UsageError."""
     pattern, equals, type_name = text.partition("=")
     if not (pattern and equals and type_name):
         raise UsageError(

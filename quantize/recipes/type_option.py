@@ -61,13 +61,13 @@ def _only(values: dict[str, list[str]], key: str) -> str | None:
 def _check_known(name: str, text: str) -> None:
     unknown = name.partition(",")[2]
     if unknown:
-        raise _bad(text, f"{unknown.partition('=')[0]!r} is no option of a type")
+        raise _bad(text, f"{unknown.partition('=')[0]!r} is not an option of a type")
 
 
 def _bad(text: str, reason: str) -> UsageError:
     return UsageError(
         "bad-type-option",
-        f"{text!r} is no type with options",
+        f"{text!r} is not a type with options",
         where="--type",
         reason=reason,
         hint=f"TYPE,OPTION=VALUE with any of {', '.join(_OPTIONS)}",

@@ -122,7 +122,7 @@ def _split(text: str) -> tuple[str, float]:
     except ValueError as error:
         raise UsageError(
             "bad-scale",
-            f"{number!r} is no number",
+            f"{number!r} is not a number",
             where=f"--lora {text}",
             hint=f"--lora {name}=0.5",
         ) from error

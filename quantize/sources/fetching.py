@@ -81,7 +81,7 @@ def unchecked(opened: Opened, plan: Plan) -> list[str]:
 
 
 def note_unchecked(opened: Opened, plan: Plan, progress: Progress) -> None:
-    """Say of which files that is so. Raises what is wrong with a file that was fetched."""
+    """Note the files whose digest was not checked. Raises what is wrong with a fetched file."""
     names = unchecked(opened, plan)
     if names:
         progress.note(
@@ -100,7 +100,7 @@ class _Arrivals:
         self._lock = threading.Lock()
         self._progress = progress
         if missing:
-            self._stage = progress.beside("download", sum(missing.values()))
+            self._stage = progress.alongside("download", sum(missing.values()))
 
     def coming(self, name: str, nbytes: int) -> None:
         if name in self._here:
@@ -127,7 +127,7 @@ def download_text(files: dict[str, int] | Sequence[tuple[str, int]]) -> str:
 
 
 class LocalDigests:
-    """SHA-256 of a folder's weight files, computed beside the conversion that reads them.
+    """SHA-256 of a folder's weight files, computed while the conversion reads them.
 
     At the end of the `with` it stops, whatever is left.
     """

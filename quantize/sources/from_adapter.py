@@ -36,7 +36,7 @@ _LARGEST_CONFIG = 10_000_000
 
 
 def open_alone(opened: OpenedAdapter, base: str | None, token: str | None = None) -> LoneAdapter:
-    """An opened adapter as a source, beside config.json of its base.
+    """An opened adapter as a source, with config.json of its base.
 
     `base` is what a person says; without, the adapter's own word counts. Raises UsageError where
     that leads nowhere.
@@ -130,7 +130,7 @@ def _transforms(tensor: Mapped) -> tuple[Transform, Transform]:
 
 
 def _config(base: str, opened: OpenedAdapter, token: str | None) -> Any:
-    """config.json of the base: in a folder, beside the adapter's own, or on the Hub."""
+    """config.json of the base: in a folder, next to the adapter, or on the Hub."""
     for folder in (Path(base).expanduser(), Path(opened.location).expanduser() / base):
         if base and (folder / "config.json").is_file():
             return parse_json((folder / "config.json").read_bytes(), str(folder / "config.json"))

@@ -33,7 +33,7 @@ class OpenedAs(Generic[Found_co]):
 
     `repo` and `commit` are None unless it came from the Hub.
 
-    `identity` changes when the source's bytes do, as far as that can be told without reading them.
+    `identity` changes when the source's bytes do, as far as that can be known without reading them.
     `remote` are files of which only headers are here so far.
     """
 
@@ -87,7 +87,7 @@ def _checkpoint(files: ByteSource, name: str, text: str) -> Checkpoint:
     if is_adapter(files) and "config.json" not in files.files():
         raise UsageError(
             "adapter-alone",
-            "an adapter, which is no model by itself",
+            "an adapter, which is not a model by itself",
             where=text,
             reason="it holds what is added to the weights of the model it was trained on",
             hint=f"quantize convert BASE --lora {text}",

@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from quantize.errors import CheckpointError, UsageError, unreadable
+from quantize.storage.source import ReadsRanges
 
 # Some systems refuse to read 2 GiB or more at once.
 _READ_AT_ONCE = 1 << 30
-# Large: whoever hashes beside other threads waits for the interpreter lock after every piece.
+# Large: whoever hashes along with other threads waits for the interpreter lock after every piece.
 _HASH_AT_ONCE = 1 << 22
 
 
-class LocalFolder:
+class LocalFolder(ReadsRanges):
     """The files at the top of a folder and one level below it (1_Pooling/config.json).
 
     Links to files are followed where they stay inside, or lead to the blobs of the Hub's cache.
-    Links to folders are not. The list is made once; each read opens its file anew, which costs
+    Links to folders are not. The list is made once; each read opens its file again, which costs
     microseconds and leaves nothing to share between threads, to close or to pickle.
 
     Raises UsageError if there is no such folder, DiskError if it cannot be listed.
@@ -43,11 +44,6 @@ class LocalFolder:
 
     def files(self) -> Mapping[str, int]:
         return self._files
-
-    def read(self, name: str, offset: int, nbytes: int) -> bytes:
-        data = bytearray(nbytes)
-        self.read_into(name, offset, memoryview(data))
-        return bytes(data)
 
     def read_into(self, name: str, offset: int, view: memoryview) -> None:
         end = offset + len(view)
@@ -92,7 +88,7 @@ class LocalFolder:
 def _stays_inside(folder: Path, file: Path) -> bool:
     """Whether a file, its links followed, is in the folder, or among the blobs of the Hub's cache.
 
-    The cache keeps snapshots/COMMIT/NAME as links into blobs/, beside snapshots/.
+    The cache keeps snapshots/COMMIT/NAME as links into blobs/, which is next to snapshots/.
     """
     if not file.is_symlink():
         return True

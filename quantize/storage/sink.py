@@ -19,7 +19,7 @@ ASIDE = ".old"
 # Some systems refuse to write 2 GiB or more at once.
 _WRITE_AT_ONCE = 1 << 30
 
-# errno -> code, message, hint. What is not here is told with the system's own words.
+# errno -> code, message, hint. What is not here gets the system's own words.
 _FULL = ("disk-full", "no room left", "free some space, or give another folder with --output")
 _FORBIDDEN = ("not-writable", "may not be written", "give another folder with --output")
 _NO_FOLDER = ("no-such-folder", "no such folder", "make the folder, or give another with --output")
@@ -67,7 +67,7 @@ def check_folder(folder: Path, needed: int) -> None:
 class PartialFile:
     """A file of `size` bytes on the way to `final`. Threads may write at the same time.
 
-    Room for all of it is taken at once, so that a full disk is told before hours of work. With
+    Room for all of it is taken at once, so that a full disk shows before hours of work. With
     `resume`, what an earlier run left is kept if it has the same size. Raises DiskError.
     """
 

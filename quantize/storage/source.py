@@ -43,3 +43,16 @@ class ByteSource(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class ReadsRanges:
+    """`read` by `read_into`, for sources that fill memory."""
+
+    def read_into(self, name: str, offset: int, view: memoryview) -> None:
+        raise NotImplementedError
+
+    def read(self, name: str, offset: int, nbytes: int) -> bytes:
+        """Exactly `nbytes` bytes. Raises CheckpointError if the file ends before."""
+        data = bytearray(nbytes)
+        self.read_into(name, offset, memoryview(data))
+        return bytes(data)

@@ -47,7 +47,7 @@ def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Wr
         progress.note(note)
     plans, origin = prepared.plans, prepared.opened.source
     make_folder(options.folder)
-    paths = [options.folder / f"{plan.name}-{plan.recipe_name}.gguf" for plan in plans]
+    paths = [options.folder / plan.file_name for plan in plans]
     settings = options.part(RunOptions)
     if options.stream:
         settings = settings.without(stream(prepared.opened, options.memory_bound))

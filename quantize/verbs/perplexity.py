@@ -1,4 +1,4 @@
-"""How well a GGUF file predicts a text, alone and beside the file it was made from."""
+"""How well a GGUF file predicts a text, alone and compared with the file it was made from."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def perplexity(
     its second half are scored but for the first of them. `chunks` bounds how many are used, `jobs`
     is how many threads compute. One chunk is in memory at a time, with the logits of both models.
 
-    Raises UsageError for a text that is too short or is no text, for a base with another vocabulary
-    and where llama.cpp is not installed; DiskError, UnsupportedError and CheckpointError.
+    Raises UsageError for a text that is too short or is not text, for a base with another
+    vocabulary and where llama.cpp is not installed; DiskError, UnsupportedError, CheckpointError.
     """
     if context < 4:
         raise UsageError("bad-context", f"a context of {context} tokens has no half to score")
@@ -72,16 +72,16 @@ def perplexity(
     with ExitStack() as stack:
         threads = jobs or cores()
         model = stack.enter_context(opened(file, context, threads))
-        beside = None if base is None else stack.enter_context(opened(base, context, threads))
+        reference = None if base is None else stack.enter_context(opened(base, context, threads))
         ids = model.tokenize(content)
-        if beside is not None:
-            _check_vocabularies(model, beside, ids, content)
+        if reference is not None:
+            _check_vocabularies(model, reference, ids, content)
         count = _count(ids, context, chunks, text)
         nll: list[NDArray[np.float64]] = []
         differences: list[Differences] = []
         progress.start("perplexity", len(content) * count * context // len(ids))
         for number, chunk in enumerate(_chunks(ids, context, count, model.bos), 1):
-            nll.append(_score(model, beside, chunk, differences))
+            nll.append(_score(model, reference, chunk, differences))
             done, before = (len(content) * n * context // len(ids) for n in (number, number - 1))
             progress.advance(done - before, f"chunk {number} of {count}")
         progress.finish()
@@ -161,7 +161,7 @@ def _score(
     logits = model.logits(chunk.ids, model.context // 2)[:-1]
     if base is None:
         return likelihood.score(logits, chunk.targets)
-    beside = base.logits(chunk.ids, base.context // 2)[:-1]
-    nll, found = likelihood.score_beside(logits, beside, chunk.targets)
+    expected = base.logits(chunk.ids, base.context // 2)[:-1]
+    nll, found = likelihood.score_against(logits, expected, chunk.targets)
     differences.append(found)
     return nll

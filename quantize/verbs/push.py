@@ -26,7 +26,7 @@ def target(repo: str, token: str | None = None, *, private: bool = False) -> Tar
     if parse_hub_id(repo) != (repo, None):
         raise UsageError(
             "bad-repository-name",
-            f"{repo!r} is no name of a repository",
+            f"{repo!r} is not a name of a repository",
             hint="write user/name or organization/name",
         )
     found = Target(repo, token)

@@ -32,7 +32,7 @@ from quantize.verifying.structure import check_structure, open_gguf
 class Verified:
     """What was checked: the structure always, `compared` tensors with the source if one was given.
 
-    `by_manifest` is False where there is no manifest beside the file.
+    `by_manifest` is False where there is no manifest next to the file.
     """
 
     path: Path

@@ -58,12 +58,12 @@ def added_tokens(files: TokenizerFiles, vocab: Mapping[str, int]) -> dict[int, A
     for entry in entries(tokenizer, "added_tokens"):
         text, token_id = token_text(entry), entry.get("id")
         if text is None or not isinstance(token_id, int) or not is_id(token_id):
-            raise bad_file("tokenizer.json", f"{dict(entry)!r} is no added token")
+            raise bad_file("tokenizer.json", f"{dict(entry)!r} is not an added token")
         _put(found, ids, "tokenizer.json", vocab.get(text, token_id), entry)
     for key, entry in section(config, "added_tokens_decoder").items():
         text = token_text(entry)
         if text is None or not isinstance(entry, dict) or not key.isdecimal():
-            raise bad_file("tokenizer_config.json", f"{key}: {entry!r} is no added token")
+            raise bad_file("tokenizer_config.json", f"{key}: {entry!r} is not an added token")
         flags = {**entry, "special": bool(entry.get("special")) or text in specials}
         token_id = vocab.get(text, ids.get(text, int(key)))
         _put(found, ids, "tokenizer_config.json", token_id, flags)

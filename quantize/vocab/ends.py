@@ -1,4 +1,4 @@
-"""Where a model ends its turn: what llama.cpp stops at by itself, and what it has to be told."""
+"""Where a model ends its turn: what llama.cpp stops at by itself, and what it has to be given."""
 
 from __future__ import annotations
 

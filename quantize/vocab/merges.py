@@ -26,7 +26,7 @@ def _join(merge: object) -> str:
     match merge:
         case [str(left), str(right)]:
             return f"{left.replace(' ', _SPACE)} {right.replace(' ', _SPACE)}"
-    raise bad_file("tokenizer.json", f"{merge!r} is no merge of two tokens")
+    raise bad_file("tokenizer.json", f"{merge!r} is not a merge of two tokens")
 
 
 def _from_text(text: str | None) -> list[str]:

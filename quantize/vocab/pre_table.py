@@ -15,7 +15,7 @@ from dataclasses import dataclass
 BYTES = "byte letters"
 RAW = "raw letters"
 
-# What stands before the letters, apart from splits.
+# What comes before the letters, apart from splits.
 MARK_SPACES = "spaces become \u2581"
 WORDS = "words and signs without the white space between them"
 

@@ -43,7 +43,7 @@ def read_spec(data: bytes, name: str) -> Spec:
                 normalizer = value
         training, normalizing = dict(_fields(trainer)), dict(_fields(normalizer))
     except (IndexError, ValueError) as error:
-        raise bad_file(name, f"it is no SentencePiece model: {error}") from None
+        raise bad_file(name, f"it is not a SentencePiece model: {error}") from None
     charsmap = normalizing.get(_CHARSMAP, b"")
     return Spec(
         model_type=int(training.get(_MODEL_TYPE, UNIGRAM)),

@@ -46,4 +46,4 @@ def _escaped(line: str) -> str:
             return repr(data)[2:-1]
     except (ValueError, SyntaxError, IndexError, TypeError):
         pass
-    raise bad_file(_FILE, f"{line!r} is no token with its length")
+    raise bad_file(_FILE, f"{line!r} is not a token with its length")

@@ -120,7 +120,7 @@ def _read_normalizer(normalizer: Any, flags: dict[str, bool]) -> None:
 
 
 class _PostProcessor:
-    """Reads from the post-processor which special tokens stand around a text.
+    """Reads from the post-processor which special tokens are around a text.
 
     Changes `adds`, and the names in `config` where the template knows better; `extra_kinds` are
     kinds that an overruled EOS moved to.

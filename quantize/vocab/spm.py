@@ -85,7 +85,7 @@ def open_pieces(files: TokenizerFiles, name: str) -> Any:
     try:
         pieces.LoadFromSerializedProto(data)
     except RuntimeError as error:
-        raise bad_file(name, f"it is no SentencePiece model: {error}") from None
+        raise bad_file(name, f"it is not a SentencePiece model: {error}") from None
     return pieces
 
 
@@ -136,5 +136,5 @@ def added_by_json(files: TokenizerFiles) -> list[tuple[int, str, bool]]:
 def _checked(where: str, token_id: Any, entry: Any) -> tuple[int, str, bool]:
     text = token_text(entry)
     if not is_id(token_id) or text is None or not isinstance(entry, dict):
-        raise bad_file(where, f"{token_id!r}: {entry!r} is no added token")
+        raise bad_file(where, f"{token_id!r}: {entry!r} is not an added token")
     return token_id, text, bool(entry.get("special"))

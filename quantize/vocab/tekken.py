@@ -1,6 +1,6 @@
 """Mistral's tekken.json, for checkpoints without a tokenizer.json: byte-level BPE by rank.
 
-The file lists byte strings by rank, without merges; special tokens stand in front of them. Source
+The file lists byte strings by rank, without merges; special tokens come before them. Source
 of the rules: mistral_common's Tekkenizer, and llama.cpp's converter for what it writes.
 """
 

@@ -104,7 +104,7 @@ def _piece(entry: Any) -> tuple[str, float]:
     match entry:
         case [str(text), float() | int() as score]:
             return text, float(score)
-    raise bad_file(_JSON, f"{entry!r} is no piece with its score")
+    raise bad_file(_JSON, f"{entry!r} is not a piece with its score")
 
 
 def _charsmap(normalizer: Mapping[str, Any]) -> bytes:

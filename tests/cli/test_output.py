@@ -201,7 +201,7 @@ def test_stages_beside_each_other_share_the_terminal() -> None:
     console = Console(file=file, width=80, force_terminal=True, color_system=None, _environ={})
     convert = BarProgress(console)
     convert.start("convert", 1000)
-    download = convert.beside("download", 2000)
+    download = convert.alongside("download", 2000)
     for _ in range(5):
         convert.advance(100, "blk.0")
         download.advance(200, "model.safetensors")
@@ -222,7 +222,7 @@ def test_stages_beside_each_other_are_told_apart_in_logs_and_events() -> None:
     file = io.StringIO()
     lines = LineProgress(Console(file=file, width=200), Clock())
     lines.start("convert", 10)
-    beside = lines.beside("download", 20)
+    beside = lines.alongside("download", 20)
     beside.advance(10, "x")
     lines.advance(10, "y")
     beside.finish()
@@ -231,7 +231,7 @@ def test_stages_beside_each_other_are_told_apart_in_logs_and_events() -> None:
         "download: done in 0.0 s",
     ]  # fmt: skip
     events: list[Event] = []
-    EventProgress(events.append).beside("download", 20).finish()
+    EventProgress(events.append).alongside("download", 20).finish()
     assert events == [
         {"event": "start", "stage": "download", "total": 20},
         {"event": "finish", "stage": "download", "done": 0},

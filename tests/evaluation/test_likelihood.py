@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from quantize.evaluation import likelihood
-from quantize.evaluation.likelihood import compared, estimate, score, score_beside
+from quantize.evaluation.likelihood import compared, estimate, score, score_against
 
 
 def close(wanted: list[float]) -> list[float]:
@@ -55,7 +55,7 @@ def test_large_logits_do_not_overflow() -> None:
 
 
 def test_a_divergence_is_the_sum_of_p_ln_p_over_q() -> None:
-    nll, found = score_beside(rows(1), rows(0), TARGETS)
+    nll, found = score_against(rows(1), rows(0), TARGETS)
     assert nll.tolist() == score(rows(1), TARGETS).tolist()
     assert found.base_nll.tolist() == score(rows(0), TARGETS).tolist()
     pairs = [
@@ -72,7 +72,7 @@ def test_a_divergence_is_the_sum_of_p_ln_p_over_q() -> None:
 
 
 def test_a_model_is_not_far_from_itself() -> None:
-    _, found = score_beside(rows(0), rows(0), TARGETS)
+    _, found = score_against(rows(0), rows(0), TARGETS)
     assert found.divergence.tolist() == [0] * 7
     assert found.probability.tolist() == [0] * 7
     assert found.same_top.all()
@@ -82,7 +82,7 @@ def test_what_the_base_rules_out_costs_nothing_and_what_the_model_rules_out_ever
     half, rest = np.float32(0), np.float32(-np.inf)
     base = np.array([[half, half, rest], [half, half, half]], np.float32)
     model = np.array([[half, half, half], [half, half, rest]], np.float32)
-    _, found = score_beside(model, base, np.array([0, 0], np.int32))
+    _, found = score_against(model, base, np.array([0, 0], np.int32))
     assert found.divergence.tolist() == close([math.log(3 / 2), math.inf])
 
 
@@ -99,7 +99,7 @@ def test_the_error_of_a_perplexity_is_propagated() -> None:
 
 def test_two_perplexities_are_compared_token_by_token() -> None:
     """The error of the ratio has the covariance in it: var(a) + var(b) - 2 cov(a, b)."""
-    nll, found = score_beside(rows(1), rows(0), TARGETS)
+    nll, found = score_against(rows(1), rows(0), TARGETS)
     ratio = compared(nll, found).log_ratio
     a, b = nll, found.base_nll
     variance = a.var() + b.var() - 2 * ((a * b).mean() - a.mean() * b.mean())
@@ -125,10 +125,10 @@ def test_quantiles_and_shares_are_over_all_tokens() -> None:
 
 
 def test_rows_are_computed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = score_beside(rows(1), rows(0), TARGETS)
+    whole = score_against(rows(1), rows(0), TARGETS)
     # Three rows of 11 at a time, and one at the end.
     monkeypatch.setattr(likelihood, "_BLOCK", 35)
-    nll, found = score_beside(rows(1), rows(0), TARGETS)
+    nll, found = score_against(rows(1), rows(0), TARGETS)
     assert nll.tolist() == whole[0].tolist() == score(rows(1), TARGETS).tolist()
     assert found.divergence.tolist() == whole[1].divergence.tolist()
     assert found.base_nll.tolist() == whole[1].base_nll.tolist()

@@ -97,7 +97,7 @@ def read_journal(
     final: Path, facts: dict[str, str] = FACTS
 ) -> tuple[list[Task] | None, str | None]:
     journal = Journal(final)
-    done, reason = journal.read(facts, [100, 100])
+    done, reason = journal.resume(facts, [100, 100])
     journal.close(keep=True)
     return (None if done is None else list(done.tasks())), reason
 
@@ -248,7 +248,7 @@ def test_another_source_or_plan_starts_over_and_says_why(
         os.truncate(partial_path(path), plan_of(OUTPUTS, type).size)
     watcher = Watcher()
     run([plan_of(OUTPUTS, type)], source, [path], ONE, watcher, identity=identity)
-    assert watcher.notes == [f"out.gguf is begun anew: {reason}"]
+    assert watcher.notes == [f"out.gguf is started again: {reason}"]
     assert path.read_bytes() == expected(plan_of(OUTPUTS, type), source)
 
 

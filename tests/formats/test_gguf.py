@@ -233,7 +233,7 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "more key-values than bytes": ("truncated-file", preamble(0, 2**63)),
     "more tensors than bytes": ("truncated-file", preamble(2**63, 0)),
     "a key longer than the file": ("truncated-file", with_kvs(struct.pack("<Q", 2**62))),
-    "a key that is no UTF-8": ("bad-gguf", with_kvs(kv_bytes(b"\xff", 4, U32_7))),
+    "a key that is not UTF-8": ("bad-gguf", with_kvs(kv_bytes(b"\xff", 4, U32_7))),
     "an unknown value type": ("bad-gguf", with_kvs(kv_bytes(b"a", 13, U32_7))),
     "an unknown element type": (
         "bad-gguf",

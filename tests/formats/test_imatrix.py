@@ -232,7 +232,7 @@ def test_sums_of_another_type(tmp_path: Path) -> None:
 def test_a_name_that_stands_twice(tmp_path: Path) -> None:
     path = write_dat(tmp_path / "m", {"xa": (SUMS, 1), "xb": (SUMS, 1)})
     path.write_bytes(path.read_bytes().replace(b"xb", b"xa"))
-    with pytest.raises(CheckpointError, match="xa stands twice"):
+    with pytest.raises(CheckpointError, match="xa is there twice"):
         read_imatrix(path)
 
 

@@ -95,7 +95,7 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "deep nesting": ("bad-json", file_with(b'{"a":' + b"[" * 100_000)),
     "a number without end": ("bad-json", file_with(b'{"a":' + b"9" * 5000 + b"}")),
     "a list": ("bad-safetensors", file_with([])),
-    "metadata that is no text": ("bad-safetensors", file_with({"__metadata__": {"a": 1}})),
+    "metadata that is not text": ("bad-safetensors", file_with({"__metadata__": {"a": 1}})),
     "an entry without offsets": ("bad-safetensors", file_with({"a": {"dtype": "F32"}})),
     "an entry that is a number": ("bad-safetensors", file_with({"a": 1})),
     "a negative dimension": ("bad-safetensors", file_with({"a": entry(shape=[-2])}, bytes(8))),
@@ -151,7 +151,7 @@ def test_a_file_that_contradicts_itself_is_refused(case: str, tmp_path: Path) ->
 def test_a_key_that_stands_twice_is_refused() -> None:
     text = json.dumps({"a": entry()})
     twice = (text[:-1] + ", " + text[1:]).encode()
-    with pytest.raises(CheckpointError, match="'a' stands twice") as caught:
+    with pytest.raises(CheckpointError, match="'a' is there twice") as caught:
         header_of(file_with(twice, bytes(8)))
     assert caught.value.code == "bad-safetensors"
 

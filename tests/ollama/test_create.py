@@ -253,7 +253,7 @@ def test_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "-a", ".a", "a:", "a/b.c/d/e", "a" * 81, "a:-b"])
 def test_no_names(name: str) -> None:
-    with pytest.raises(UsageError, match="is no name"):
+    with pytest.raises(UsageError, match="is not a name"):
         check_name(name)
 
 

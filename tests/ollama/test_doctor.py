@@ -239,7 +239,7 @@ CASES = {
         changed(string("general.architecture", "gpt-oss")),
         modelfile=go(GO),
     ),
-    "mistyped path": Case("FROM", "error", "is no file", modelfile="FROM ./n.gguf\n"),
+    "mistyped path": Case("FROM", "error", "is not a file", modelfile="FROM ./n.gguf\n"),
     "file and name": Case("FROM", "error", "ignores the file", modelfile=lines("FROM llama3")),
     "folder with JSON": Case(
         "FROM", "error", "folder with .json", modelfile="FROM .\n", beside=("config.json",)

@@ -77,7 +77,7 @@ class Parity:
 
     @property
     def holds(self) -> bool:
-        # A difference that is no number is none that is allowed.
+        # A difference that is not a number is none that is allowed.
         return self.difference <= self.allowed
 
 

@@ -1,4 +1,4 @@
-"""`quantize plan`: all types beside each other, from headers alone."""
+"""`quantize plan`: all types next to each other, from headers alone."""
 
 from __future__ import annotations
 

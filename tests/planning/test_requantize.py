@@ -1,4 +1,4 @@
-"""Sources that are quantized already: refused, moved as they are, or quantized anew with leave."""
+"""Sources that are quantized already: refused, moved as they are, or quantized again with leave."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_one_read_moves_for_one_file_what_it_quantizes_anew_for_another(
     planned = api.plan(str(source), options)
     count = sum(type == "Q4_K" for type, _ in data(source).values())
     (note,) = planned.notes
-    assert note.startswith(f"Q5_K_M: quantized anew: {count} tensors from Q4_K.")
+    assert note.startswith(f"Q5_K_M: quantized again: {count} tensors from Q4_K.")
     same, other = (one.path for one in api.convert(str(source), options).files)
     assert data(same) == data(source)
     moved = {name for name, stored in data(source).items() if data(other)[name] == stored}

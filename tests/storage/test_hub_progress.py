@@ -68,7 +68,7 @@ class DownloadWatcher(NullProgress):
         self.steps: list[tuple[int, str]] = []
         self.finished = 0
 
-    def beside(self, stage: str, total: int) -> DownloadWatcher:
+    def alongside(self, stage: str, total: int) -> DownloadWatcher:
         self.stages.append((stage, total))
         other = DownloadWatcher()
         other.advance, other.finish = self.step, self.end  # type: ignore[method-assign] # ours

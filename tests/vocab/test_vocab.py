@@ -10,6 +10,7 @@ import pytest
 import tokenizers
 
 from quantize.architectures import ARCHITECTURES
+from quantize.architectures.family import VocabOptions
 from quantize.formats.kv import KeyValues, boolean, u32
 from quantize.vocab import LOADERS, VocabHints, build, end_tokens
 from quantize.vocab.decoding import BYTE_OF_LETTER, decode
@@ -30,12 +31,14 @@ def kit_kvs(kit: Path, model: str) -> tuple[Folders, KeyValues]:
     files = kit_files(kit, model)
     config = json.loads(files.read("config.json") or b"")
     family = ARCHITECTURES[config["architectures"][0]]
+    options = VocabOptions(arch_name=family.arch)
+    options.update(family.vocab_options)
+    token_types = config.get("type_vocab_size")
     hints = VocabHints(
         loaders=family.vocab,
-        arch_name=family.arch,
-        token_types=config.get("type_vocab_size"),
+        token_types=token_types,
         strict_parity=model in DEVIATING,
-        **family.vocab_options,
+        **options,
     )
     text = config.get("text_config", {})
     return files, build(files, config.get("vocab_size") or text.get("vocab_size"), hints)
@@ -248,7 +251,7 @@ def test_tekken_merges_are_all_ways_to_make_a_token() -> None:
         "\u0100".encode(),
     )
     assert found["ggml.tokens"][260:] == ("\u0120a".encode(), "\u0120ab".encode())
-    assert found["ggml.merges"] == ("\u0120 a", "\u0120a b"), '"ab" is no token'
+    assert found["ggml.merges"] == ("\u0120 a", "\u0120a b"), '"ab" is not a token'
     assert found["ggml.padding_token_id"] == found["ggml.eos_token_id"] == 2
     assert found["chat_template"] == "mistral-v7-tekken"
 

@@ -1,4 +1,4 @@
-"""Snowflake Arctic: Mixtral's experts beside a dense MLP, each with a norm of its own."""
+"""Snowflake Arctic: Mixtral's experts along with a dense MLP, each with a norm of its own."""
 
 from __future__ import annotations
 

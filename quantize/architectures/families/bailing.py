@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quantize.architectures import decoder
+from quantize.architectures.families.glm4 import rotary_dimensions
 from quantize.architectures.family import Family, TensorRule, class_defaults, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32
@@ -72,10 +73,6 @@ def _shared_size(hp: Hparams) -> int:
     )
 
 
-def _rotary_dimensions(hp: Hparams) -> int:
-    return int(hp.head_dim * hp.rope.get("partial_rotary_factor", 0.5))
-
-
 _SIZES = (
     u32("leading_dense_block_count", "first_k_dense_replace"),
     u32("vocab_size", "vocab_size"),
@@ -102,7 +99,7 @@ BAILING2 = Family(
     arch="bailingmoe2",
     keys=(
         *COMMON,
-        u32("rope.dimension_count", _rotary_dimensions),
+        u32("rope.dimension_count", rotary_dimensions),
         *_SIZES,
         u32("expert_shared_feed_forward_length", _shared_size),
         f32("expert_weights_scale", "routed_scaling_factor"),

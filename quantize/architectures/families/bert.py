@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, array, boolean, u32
@@ -101,12 +103,4 @@ ROBERTA = Family(
     defaults=lambda config: _ROBERTA_CLASS,
     vocab=("bpe",),
 )
-XLM_ROBERTA = Family(
-    arch="bert",
-    keys=_ROBERTA_KEYS,
-    rules=_roberta,
-    unused=UNUSED,
-    prefixes=PREFIXES,
-    defaults=lambda config: _ROBERTA_CLASS,
-    vocab=("unigram",),
-)
+XLM_ROBERTA = replace(ROBERTA, vocab=("unigram",))

@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantize.architectures.families.command_r import COMMAND_R
+from quantize.architectures.families.gptneox import rotary_dimensions
 from quantize.architectures.family import class_defaults
-from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, string, u32
-
-
-def _rotary_dimensions(hp: Hparams) -> int:
-    return int(hp["rotary_pct"] * (hp.n_embd // hp.n_head))
-
 
 COHERE2 = replace(
     COMMAND_R,
@@ -22,7 +17,7 @@ COHERE2 = replace(
         f32("logit_scale", "logit_scale"),
         u32("attention.sliding_window", "sliding_window"),
         u32("vocab_size", "vocab_size"),
-        u32("rope.dimension_count", _rotary_dimensions),
+        u32("rope.dimension_count", rotary_dimensions),
         string("rope.scaling.type", lambda hp: "none"),
     ),
     defaults=class_defaults(

@@ -36,7 +36,7 @@ def _heads_kv(hp: Hparams) -> list[int]:
 
 
 def _heads(hp: Hparams) -> list[int]:
-    """None where there is no attention; all where a linear layer stands for it."""
+    """None where there is no attention; all where a linear layer replaces it."""
     return [
         hp.n_head if heads_kv or block["attention"]["replace_with_linear"] else 0
         for heads_kv, block in zip(_heads_kv(hp), _blocks(hp), strict=True)

@@ -54,7 +54,7 @@ ERNIE4_5 = Family(
 
 
 def _shared_width(hp: Hparams) -> int | None:
-    """As llama.cpp's converter has it; dividing by the key-value heads is no law of the model."""
+    """As llama.cpp's converter has it; nothing in the model asks for the division by heads."""
     if not hp.get("moe_num_shared_experts"):
         return None
     return int(hp["intermediate_size"]) // hp.n_head_kv

@@ -1,4 +1,4 @@
-"""Gemma 4: two sizes of heads, an embedding per layer, and optionally experts beside the MLP."""
+"""Gemma 4: two sizes of heads, an embedding per layer, optionally experts along with the MLP."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _EXPERTS = (
 
 
 def _keys_and_values(*, shared: bool) -> tuple[TensorRule, ...]:
-    """Keys may stand for values; a layer that shares another's may have neither."""
+    """Keys may be the values, too; a layer that shares another's may have neither."""
     return (
         *tensor(f"{_ATTENTION}.k_proj", "blk.{bid}.attn_k", optional=shared),
         *tensor(f"{_ATTENTION}.k_norm", "blk.{bid}.attn_k_norm", optional=shared),

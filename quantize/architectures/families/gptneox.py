@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.keys import boolean, f32, u32
+from quantize.architectures.keys import SIZES, boolean, f32, u32
 from quantize.transforms import Ungroup
 
 
@@ -25,18 +25,15 @@ def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     )
 
 
-def _rotary_dimensions(hp: Hparams) -> int:
+def rotary_dimensions(hp: Hparams) -> int:
     return int(hp["rotary_pct"] * (hp.n_embd // hp.n_head))
 
 
 GPTNEOX = Family(
     arch="gptneox",
     keys=(
-        u32("context_length", "max_position_embeddings"),
-        u32("embedding_length", "hidden_size"),
-        u32("block_count", "num_hidden_layers"),
-        u32("feed_forward_length", "intermediate_size"),
-        u32("rope.dimension_count", _rotary_dimensions),
+        *SIZES,
+        u32("rope.dimension_count", rotary_dimensions),
         u32("attention.head_count", "num_attention_heads"),
         boolean("use_parallel_residual", "use_parallel_residual"),
         f32("attention.layer_norm_epsilon", "layer_norm_eps"),

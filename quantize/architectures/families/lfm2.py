@@ -15,7 +15,7 @@ from quantize.transforms import Reshape
 
 
 def operator_rules(hp: Hparams) -> tuple[TensorRule, ...]:
-    """All of a block but the MLP, and what stands around the blocks."""
+    """All of a block but the MLP, and what is around the blocks."""
     types = hp["layer_types"]
     conv = [bid for bid, kind in enumerate(types) if kind == "conv"]
     attention = [bid for bid, kind in enumerate(types) if kind != "conv"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantize.architectures.family import Family, TensorRule, biased, tensor
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.keys import boolean, f32, u32
+from quantize.architectures.keys import WITHOUT_ATTENTION, boolean, f32, u32
 from quantize.transforms import NegExp, Reshape
 
 
@@ -45,11 +45,7 @@ def _time_step_rank(hp: Hparams) -> int:
 MAMBA = Family(
     arch="mamba",
     keys=(
-        u32("context_length", lambda hp: 2**20),  # no limit of its own
-        u32("embedding_length", "hidden_size"),
-        u32("feed_forward_length", lambda hp: 0),
-        u32("attention.head_count", lambda hp: 0),
-        u32("block_count", lambda hp: hp.block_count),
+        *WITHOUT_ATTENTION,
         u32("ssm.conv_kernel", _kernel),
         u32("ssm.inner_size", lambda hp: hp.get("intermediate_size") or 2 * hp.n_embd),
         u32("ssm.state_size", lambda hp: hp.get("state_size") or 16),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quantize.architectures.family import Family, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.keys import f32, u32
+from quantize.architectures.keys import WITHOUT_ATTENTION, f32, u32
 from quantize.architectures.ssm import mamba2_mixer
 
 
@@ -36,11 +36,7 @@ def _inner(hp: Hparams) -> int:
 MAMBA2 = Family(
     arch="mamba2",
     keys=(
-        u32("context_length", lambda hp: 2**20),  # no limit of its own
-        u32("embedding_length", "hidden_size"),
-        u32("feed_forward_length", lambda hp: 0),
-        u32("attention.head_count", lambda hp: 0),
-        u32("block_count", lambda hp: hp.block_count),
+        *WITHOUT_ATTENTION,
         u32("ssm.conv_kernel", _kernel),
         u32("ssm.inner_size", _inner),
         u32("ssm.state_size", lambda hp: hp.get("state_size") or 128),

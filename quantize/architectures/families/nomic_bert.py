@@ -103,7 +103,7 @@ def _context(hp: Hparams) -> int:
             "unknown-context",
             f"no model with n_positions {positions} is known",
             where="config.json",
-            reason="the context that the model was trained for stands nowhere; "
+            reason="no file names the context that the model was trained for; "
             f"it is known for n_positions {', '.join(map(str, _TRAINED))}",
         )
     return _TRAINED[positions]

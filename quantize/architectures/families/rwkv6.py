@@ -117,7 +117,7 @@ def _qwen(hp: Hparams) -> tuple[TensorRule, ...]:
         *decoder.OUTPUT_NORM,
         *decoder.UNTIED_HEAD,
         *decoder.NORMS,
-        # Low ranks stand as r, k, v, w, g; llama.cpp wants RWKV 6's w, k, v, r, g.
+        # Low ranks come as r, k, v, w, g; llama.cpp wants RWKV 6's w, k, v, r, g.
         *_time_mixing(source, PermuteBlocks((3, 1, 2, 0, 4))),
         *tensor(f"{source}.q_proj", f"{_MIX}_receptance"),
         *tensor(f"{source}.k_proj", f"{_MIX}_key"),

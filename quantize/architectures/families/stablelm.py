@@ -5,7 +5,7 @@ from __future__ import annotations
 from quantize.architectures import decoder
 from quantize.architectures.family import Family, TensorRule, biased, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
-from quantize.architectures.keys import boolean, f32, u32
+from quantize.architectures.keys import SIZES, boolean, f32, u32
 from quantize.transforms import Join, Refold, chain
 
 
@@ -42,10 +42,7 @@ def _rotary_dimensions(hp: Hparams) -> int:
 STABLELM = Family(
     arch="stablelm",
     keys=(
-        u32("context_length", "max_position_embeddings"),
-        u32("embedding_length", "hidden_size"),
-        u32("block_count", "num_hidden_layers"),
-        u32("feed_forward_length", "intermediate_size"),
+        *SIZES,
         u32("rope.dimension_count", _rotary_dimensions),
         u32("attention.head_count", "num_attention_heads"),
         u32("attention.head_count_kv", "num_key_value_heads"),

@@ -1,1 +1,1 @@
-"""Adapters: what was trained beside a checkpoint, and the checkpoint with it merged in."""
+"""Adapters: what was trained for a checkpoint, and the checkpoint with it merged in."""

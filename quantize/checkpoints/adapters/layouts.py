@@ -1,7 +1,7 @@
 """Weights with an adapter's part merged in, row by row.
 
 Each layout wraps the weight that it changes, so that adapters go on top of any encoding and of one
-another. The adapter's own tensors stand in other files than the base's, and are read from there.
+another. The adapter's own tensors are in other files than the base's, and are read from there.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ FILE = "adapter_config.json"
 # AdapterSettings that change what the tensors mean; value: what would be merged wrongly.
 OTHER_ARITHMETIC = {
     "layer_replication": "layers of the base that are used more than once",
-    "target_parameters": "parameters that are no modules",
+    "target_parameters": "parameters that are not modules",
     "use_qalora": "inputs that are pooled first",
     "use_bdlora": "block-diagonal factors",
     "lora_bias": "biases of the factors",

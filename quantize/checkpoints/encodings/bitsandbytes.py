@@ -115,7 +115,7 @@ class BitsAndBytes:
         for module in modules.having(".SCB"):
             weights[f"{module}.weight"] = _eight_bits(module, modules)
         for module in modules.having(".weight", ("I8",)):
-            modules.need(module, ".SCB")  # codes alone are no weight
+            modules.need(module, ".SCB")  # codes alone are not weights
         return modules.plain(drop=(".weight_format",)) | weights
 
 

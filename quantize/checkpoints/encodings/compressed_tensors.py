@@ -1,6 +1,6 @@
 """compressed-tensors: several formats, and several groups of modules, in one checkpoint.
 
-Which modules are quantized and how their parts are shaped is told by the tensors; quantization_
+Which modules are quantized and how their parts are shaped follows from the tensors; quantization_
 config's groups tell the bits and the blocks. A group's `targets` are names of modules, "re:" with
 a pattern that is matched from a name's start, or names of classes, which come last.
 """
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.checkpoints.base import Reader, Weight
+from quantize.checkpoints.encodings.refusals import unknown_format
 from quantize.checkpoints.layouts.affine import Affine
 from quantize.checkpoints.layouts.grid import OnGrid, grid_of
 from quantize.checkpoints.layouts.matrices import (
@@ -51,13 +52,8 @@ class CompressedTensors:
         declared = {config.get("format"), *(group.get("format") for group in self._groups)}
         unknown = sorted(name for name in declared if name and name not in _FORMATS)
         if unknown:
-            raise UnsupportedError(
-                "unknown-quant-format",
-                f"compressed-tensors' {', '.join(unknown)} cannot be read yet",
-                where="config.json: quantization_config.format",
-                reason=f"formats that can be read: {', '.join(_FORMATS)}",
-                hint="convert the unquantized checkpoint that this one was made from",
-            )
+            message = f"compressed-tensors' {', '.join(unknown)} cannot be read yet"
+            raise unknown_format(message, "format", "formats that can be read", _FORMATS)
 
     def resolve(self, stored: Mapping[str, StoredTensor], read: Reader) -> dict[str, Weight]:
         modules = Modules(stored)
@@ -111,7 +107,7 @@ class CompressedTensors:
         shape = check_part(modules.need(module, ".weight_shape"), ("I64", "I32"), (2,))
         rows, cols = map(int, read_all(shape, read))
         bits = self._bits(module)
-        # Older versions leave the top bits of a word unused where 32 is no multiple.
+        # Older versions leave the top bits of a word unused where 32 is not a multiple.
         known = (stream(bits), in_words(bits))
         packing = next((one for one in known if one.word_count(cols) == codes.shape[1]), None)
         if packing is None or codes.shape[0] != rows:
@@ -180,7 +176,7 @@ def _by_pattern(target: str, module: str) -> bool:
 
 
 def _by_class(target: str, module: str) -> bool:
-    """Classes cannot be told from tensors; a word without a dot that is no pattern names one."""
+    """Tensors do not show classes; a word without a dot that is not a pattern names one."""
     return "." not in target and not target.startswith(_PATTERN)
 
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from quantize.checkpoints.base import Reader, Weight
+from quantize.checkpoints.encodings.refusals import unknown_format
 from quantize.checkpoints.layouts.affine import Affine
 from quantize.checkpoints.layouts.matrices import E2M1Pairs, Numbers, Product, Single
 from quantize.checkpoints.layouts.scaled import FLOAT8, scaled_weight
 from quantize.checkpoints.modules import ACTIVATIONS, Modules, check_matrix, check_part
-from quantize.errors import UnsupportedError
 from quantize.tensors import StoredTensor
 
 _ALGORITHMS = ("FP8", "NVFP4", "FP8_PER_CHANNEL_PER_TOKEN", "W4A16_NVFP4")
@@ -30,13 +30,8 @@ class ModelOpt:
         # hf_quant_config.json has it one level deeper than config.json.
         algorithm = config.get("quant_algo") or config.get("quantization", {}).get("quant_algo")
         if algorithm is not None and algorithm not in _ALGORITHMS:
-            raise UnsupportedError(
-                "unknown-quant-format",
-                f"ModelOpt's {algorithm} cannot be read yet",
-                where="config.json: quantization_config.quant_algo",
-                reason=f"those that can: {', '.join(_ALGORITHMS)}",
-                hint="convert the unquantized checkpoint that this one was made from",
-            )
+            message = f"ModelOpt's {algorithm} cannot be read yet"
+            raise unknown_format(message, "quant_algo", "those that can", _ALGORITHMS)
 
     def resolve(self, stored: Mapping[str, StoredTensor], read: Reader) -> dict[str, Weight]:
         modules = Modules(stored)

@@ -23,7 +23,7 @@ from quantize.tensors import (
 )
 
 BLOCK = 32
-BLOCK_NBYTES = BLOCK // 2  # of the codes; the scale stands elsewhere
+BLOCK_NBYTES = BLOCK // 2  # of the codes; the scale is elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class MXFP4Layout:
         return values.reshape(hi - lo, as_rows(weight.shape)[1])
 
     def repack_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> U8Array:
-        """Rows as blocks of ggml's MXFP4: the scale, then column j beside column j + 16."""
+        """Rows as blocks of ggml's MXFP4: the scale, then column j with column j + 16."""
         codes, exponents = self._read(weight, lo, hi, read)
         columns = np.empty((*codes.shape[:2], BLOCK), np.uint8)
         columns[..., 0::2] = codes & 15

@@ -1,4 +1,4 @@
-"""Weights of one code each beside their scales, as many formats have them.
+"""Weights of one code each, and their scales apart, as many formats have them.
 
 A scale's shape says what shares it: () or (1,) the whole weight, (rows, 1) or (rows,) a row,
 (rows, groups) a group of columns, and with `block` a tile of that size, cut at the edges.

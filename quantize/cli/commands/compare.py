@@ -23,7 +23,7 @@ def compare(
     """Show what a model lost against another: what differs, and how much in which tensor.
 
     REFERENCE is taken as right, and errors are relative to it. A checkpoint is compared as the
-    GGUF file that it would become. Differences are no failure, unless --fail-above says so.
+    GGUF file that it would become. Differences are not a failure, unless --fail-above says so.
     """
     from quantize import api
     from quantize.cli.html.page import page

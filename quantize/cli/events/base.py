@@ -34,7 +34,7 @@ class StartEvent(TypedDict):
 
 
 class ProgressEvent(TypedDict):
-    """A stage goes on. At most two a second of each: a download has one beside the conversion's."""
+    """A stage goes on. At most two a second for each stage: a download has its own."""
 
     event: Literal["progress"]
     stage: str
@@ -160,7 +160,7 @@ class VerifiedEvent(TypedDict):
     event: Literal["verified"]
     path: str
     tensors: int
-    by_manifest: Annotated[bool, "whether a manifest lies beside the file"]
+    by_manifest: Annotated[bool, "whether a manifest is next to the file"]
     compared: Annotated[int | None, "tensors that were made again from the source"]
 
 

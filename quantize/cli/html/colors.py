@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-# From the best to the worst: lightness goes one way only, so that it is told without hues, too.
+# From the best to the worst: lightness goes one way only, so that it shows without hues, too.
 _LIGHT = ("#eef4f6", "#d3eae0", "#f7da8c", "#f29a55", "#b8213f", "#6d0f3a")
 _DARK = ("#17222b", "#1b4a4c", "#676020", "#b96a22", "#f0685e", "#ffc2cf")
 _INKS = ("#05070a", "#ffffff")

@@ -63,7 +63,7 @@ def heat_map(tensors: Sequence[MeasuredTensor]) -> str:
 
 
 def tiles(tensors: Iterable[MeasuredTensor]) -> str:
-    """Tensors outside of the layers, beside each other. Empty where there are none."""
+    """Tensors outside of the layers, next to each other. Empty where there are none."""
     outside = [tensor for tensor in tensors if tensor.layer is None]
     shown = [tensor for tensor in outside if not tensor.quality.exact]
     exact = [short(tensor.name) for tensor in outside if tensor.quality.exact]

@@ -27,7 +27,7 @@ _QUALITY = ("error", "signal to noise", "cosine", "largest")
 
 
 def page(found: Comparison) -> str:
-    """The page. It loads nothing: not from a network, not from beside it."""
+    """The page. It loads nothing: neither from a network nor from other files."""
     body = "\n".join(
         (_cards(found), _map(found), _sizes(found), _worst(found), _differences(found), _all(found))
     )
@@ -225,7 +225,7 @@ def _table(
     numbers: Collection[int] = (),
     texts: Collection[int] = (),
 ) -> str:
-    """Cells are HTML already. The columns `numbers` stand on the right, `texts` may be broken."""
+    """Cells are HTML already. The columns `numbers` are on the right, `texts` may be broken."""
     kinds = {**dict.fromkeys(numbers, "n"), **dict.fromkeys(texts, "text")}
     classes = [f' class="{kinds[n]}"' if n in kinds else "" for n in range(len(names))]
     head = "".join(

@@ -25,7 +25,7 @@ ModelfileOutput = Annotated[
         "--output",
         "-o",
         metavar="PATH",
-        help="Where it goes, `Modelfile` beside FILE.gguf by default; - prints it.",
+        help="Where it goes, `Modelfile` next to FILE.gguf by default; - prints it.",
         show_default=False,
     ),
 ]

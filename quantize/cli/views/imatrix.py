@@ -35,7 +35,7 @@ def imatrix_view(found: Summary, *, every: bool) -> Iterator[RenderableType]:
 
 def _facts(found: Summary) -> Iterator[tuple[str, str]]:
     imatrix = found.imatrix
-    chunks = f"{imatrix.chunks:,} chunks" if imatrix.chunks else "not told"
+    chunks = f"{imatrix.chunks:,} chunks" if imatrix.chunks else "unknown"
     size = f" of {imatrix.chunk_size} tokens" if imatrix.chunk_size else ""
     yield "text", ", ".join((*imatrix.datasets, f"{chunks}{size}"))
     share = 100 * found.active / found.columns
@@ -106,7 +106,7 @@ def _column_sections(inputs: Sequence[tuple[str, TensorSummary]]) -> Iterator[Re
 
 
 def _row(name: str, tensor: TensorSummary, column: ImatrixColumn) -> tuple[str, str, float, float]:
-    """A column beside the mean of its tensor: what its weights deserve more than others there."""
+    """A column relative to the mean of its tensor: how much more its weights count there."""
     place = str(column.index) if column.expert is None else f"{column.expert}:{column.index}"
     return name, place, column.value, column.value / tensor.mean if tensor.mean else 0.0
 

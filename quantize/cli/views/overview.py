@@ -47,8 +47,8 @@ def _facts(source: SourceFacts, found: Overview) -> Iterator[tuple[str, str]]:
     if found.fits is not None and found.limit is not None:
         limit = format_bytes(found.limit)
         yield "fits", f"{found.fits.type} is the best type that fits into {limit}"
-    beside = format_bytes(found.context_memory)
-    yield "memory", f"weights, and {beside} for a context of {found.context:,} tokens"
+    context_nbytes = format_bytes(found.context_memory)
+    yield "memory", f"weights, and {context_nbytes} for a context of {found.context:,} tokens"
     yield "time", "of quantizing on this machine, measured on a sample"
     yield "reads", f"{format_bytes(source.nbytes)} from {source.location}"
     yield from downloads(source)

@@ -14,7 +14,7 @@ from quantize.verbs.verify import Verified
 
 def verified_view(found: Verified) -> Iterator[RenderableType]:
     yield Text.assemble((found.path.name, "bold"), "  is fine")
-    manifest = "every digest is right" if found.by_manifest else "there is none beside the file"
+    manifest = "every digest is right" if found.by_manifest else "there is none next to the file"
     source = "not given" if found.compared is None else f"{found.compared} tensors made again"
     yield facts(
         [

@@ -5,7 +5,7 @@ LLVM contracts nothing without it. Loops run over lanes, one block per lane, bec
 within a block decides bytes. Importing this package imports Numba.
 
 Machine code is kept in the user's cache, in a folder named after the sources of all kernels: Numba
-itself only looks at the file that a function stands in, and would run stale code after an upgrade.
+itself only looks at the file that a function is in, and would run stale code after an upgrade.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _pack_scales(known: NDArray[np.int32], out: U8Array) -> None:
 
 @device
 def _pack_levels(block: F32Array, known: F32Array, nmax: int, out: U8Array) -> None:
-    """Sub-blocks in pairs share the last 128 bytes; fifth bits stand before these."""
+    """Sub-blocks in pairs share the last 128 bytes; fifth bits are before these."""
     at = out.size - 128
     for i in range(0, SUB, LANES):
         fifths = splat_int(0)

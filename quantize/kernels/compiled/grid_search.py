@@ -132,7 +132,7 @@ def _round(
 
 @device
 def _settle(work: F32Array, size: int, points: Points, cells: I32Array, q: U8Array) -> None:
-    """Codes and odd numbers of the points of the groups that are wanted, or of what they had.
+    """For each wanted group, find its point's code and odd numbers; the others keep theirs.
 
     The code of a point is twice its number; off the grid, one more than twice its place nearby.
     """

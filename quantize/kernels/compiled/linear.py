@@ -1,7 +1,7 @@
 """Blocks of 32 without a search, compiled: twins of Q8_0 and of `kernels.linear`.
 
 Blocks and their bytes are flat arrays. The two halves of a block are one vector each; what there
-is one of per block stands in every lane.
+is one per block is in every lane.
 """
 
 from __future__ import annotations

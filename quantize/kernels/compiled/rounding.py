@@ -61,7 +61,7 @@ def half_bits(value: Floats) -> Ints:
 
 @device
 def half_value(number: Ints) -> Floats:
-    """The numbers that bits of float16 spell, which are no NaN."""
+    """The numbers that bits of float16 spell, which are not NaN."""
     magnitude = number & splat_int(0x7FFF)
     # float32 with 112 less in the exponent, subnormal where float16 is.
     value = from_bits(magnitude << splat_int(13)) * splat(2.0**112)

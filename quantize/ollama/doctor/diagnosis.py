@@ -53,7 +53,7 @@ def diagnose(path: Path, modelfile: Path | None) -> tuple[Finding, ...]:
 def _compare(
     file: Facts, modelfile: Modelfile, translation: Translation | None
 ) -> TemplateComparison | None:
-    """The Modelfile's TEMPLATE beside the file's chat template, if it takes the place of that."""
+    """The Modelfile's TEMPLATE compared with the file's chat template, if it replaces that."""
     template = modelfile.last("template")
     if template is None:
         return None

@@ -1,9 +1,9 @@
-"""The Modelfile that stands beside a GGUF adapter."""
+"""The Modelfile of a GGUF adapter."""
 
 from __future__ import annotations
 
 _NOTE = """\
-# Ollama loads a GGUF adapter beside its base up to version 0.34.0; later ones refuse ADAPTER.
+# Ollama loads a GGUF adapter with its base up to version 0.34.0; later ones refuse ADAPTER.
 # For those, merge it: quantize convert BASE --lora ADAPTER
 """
 

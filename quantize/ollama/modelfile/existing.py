@@ -35,7 +35,7 @@ def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
     if not file.is_model:
         raise UsageError(
             "no-model",
-            "no model, but what stands beside one",
+            "this GGUF file is an adapter or projector, not a model",
             where=str(path),
             reason=f"general.type is {file.value('general.type')}, the architecture {file.arch}",
             hint="name it in the Modelfile of its model: ADAPTER, or a second FROM line",
@@ -89,7 +89,7 @@ def _shortest(value: float) -> float:
 
 
 class _NoFiles:
-    """A GGUF file has nothing beside it."""
+    """A GGUF file comes without other files."""
 
     def read(self, name: str) -> bytes | None:
         return None

@@ -63,7 +63,7 @@ class Facts:
 
     @property
     def is_model(self) -> bool:
-        """Neither an adapter nor a projector, which stand beside a model."""
+        """Neither an adapter nor a projector, which belong to a model."""
         kind = self.value("general.type")
         return kind not in {"adapter", "projector", "mmproj"} and self.arch != "clip"
 

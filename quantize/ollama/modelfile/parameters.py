@@ -19,13 +19,13 @@ _BOOLS = dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True) | dict.fro
 
 def _int(text: str) -> int:
     if not _WHOLE.fullmatch(text):
-        raise ValueError(f"{text!r} is no whole number")
+        raise ValueError(f"{text!r} is not a whole number")
     return int(text)
 
 
 def _float(text: str) -> float:
     if not _REAL.fullmatch(text):
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{text!r} is not a number")
     return float(text)
 
 
@@ -78,7 +78,7 @@ def parse_parameter(text: str) -> tuple[str, str]:
     if not equals or name not in PARAMETERS:
         raise UsageError(
             "bad-parameter",
-            f"{text!r} is no NAME=VALUE with a parameter of Ollama",
+            f"{text!r} is not a NAME=VALUE with a parameter of Ollama",
             hint=f"parameters are {', '.join(PARAMETERS)}",
         )
     try:

@@ -85,7 +85,7 @@ def _token(tokens: Sequence[str | bytes], token_id: int | None) -> str:
 
 
 def special_tokens(kvs: KeyValues) -> frozenset[str]:
-    """The tokens of a GGUF file that are no ordinary text."""
+    """The tokens of a GGUF file that are not ordinary text."""
     types = kvs.value("tokenizer.ggml.token_type") or ()
     tokens = kvs.value("tokenizer.ggml.tokens") or ()
     return frozenset(
@@ -98,7 +98,7 @@ def special_tokens(kvs: KeyValues) -> frozenset[str]:
 def prompt_of(arch: str, source: ChatTemplate, specials: frozenset[str] = frozenset()) -> Prompt:
     """What to say for a model of a GGUF architecture with this chat template.
 
-    `specials` are the tokens of the vocabulary that are no ordinary text.
+    `specials` are the tokens of the vocabulary that are not ordinary text.
     """
     translation = translate_confined(source)
     turns = turns_of(translation.glues, specials, source.bos)

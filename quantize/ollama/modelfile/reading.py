@@ -123,7 +123,7 @@ def _commands(cursor: _Cursor) -> Iterator[Instruction]:
         line = cursor.line
         word = _word(cursor).lower()
         if word not in WORDS:
-            cursor.fail(f"{word!r} is no instruction")
+            cursor.fail(f"{word!r} is not an instruction")
         name = _word(cursor) if word in _NAMED else ""
         if word == "message" and name not in ROLES:
             cursor.fail(f"a message is of {', '.join(sorted(ROLES))}, not {name!r}")

@@ -1,4 +1,4 @@
-"""The Modelfile that stands beside a GGUF file: what `ollama create` needs besides the weights.
+"""The Modelfile of a GGUF file: what `ollama create` needs in addition to the weights.
 
 Ollama reads neither generation_config.json nor the sampling keys of a GGUF file, so the model's
 own defaults become PARAMETER lines. Stop lines are always written: any of them replaces the whole
@@ -86,7 +86,7 @@ def modelfile(
     `files` are the GGUF file's name in the Modelfile's own folder, or those of all its shards;
     `ends` the texts of the tokens that end a turn, each with what says so; `generation` is
     generation_config.json or has its names and comes from `generation_source`; `license_text` is
-    the content of the license file, `license_name` what stands in for it if there is none, `prompt`
+    the content of the license file, `license_name` what replaces it if there is none, `prompt`
     what is to be said of the chat template, if there is one. An embedder gets no stops,
     no sampling and no word about chat templates.
     Raises UsageError("bad-file-name") for a name that a Modelfile cannot hold.
@@ -160,7 +160,7 @@ def _sampling_lines(
         elif (text := written(value)) is not None:
             lines.append(f"PARAMETER {parameter} {text}")
         else:
-            lines.append(f"# {key} is left out: {value!a} is no value for it.")
+            lines.append(f"# {key} is left out: {value!a} is not a value for it.")
     if ignored:
         lines.append(f"# do_sample is false there, so its {', '.join(ignored)} had no effect.")
     return [f"# From {source}.", *lines] if lines else []

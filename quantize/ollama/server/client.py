@@ -77,7 +77,7 @@ class Client:
                 raise self._refused(answer.status, text)
 
     def create(self, request: Json, status: Callable[[str], None]) -> None:
-        """Make a model; `status` is told each stage. Raises NetworkError("ollama-refused")."""
+        """Make a model; `status` gets each stage. Raises NetworkError("ollama-refused")."""
         last = ""
         for line in self._lines("/api/create", {**request, "stream": True}):
             if isinstance(line.get("error"), str):
@@ -119,7 +119,7 @@ class Client:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise self._broken_off(f"{data[:80]!r} is no JSON object")
+            raise self._broken_off(f"{data[:80]!r} is not a JSON object")
         return found
 
     def _send(

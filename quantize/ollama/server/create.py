@@ -21,14 +21,14 @@ from quantize.recipes import FTYPES
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
 _NAME = re.compile(rf"([^/\s]+/)?([A-Za-z0-9_][A-Za-z0-9_-]{{0,79}}/)?{_PART}(:{_PART})?")
-# What a Modelfile does not decide: parts of a model beside the text.
+# What a Modelfile does not decide: parts of a model other than the text.
 _COMPARED = {"completion", "embedding", "tools", "thinking"}
 _TYPE_NAMES = {one.id: one.name for one in FTYPES.values()}
 
 
 @dataclass(frozen=True, slots=True)
 class SettingDifference:
-    """Something that Ollama reports otherwise than it was meant."""
+    """A setting that Ollama reports differently from the Modelfile."""
 
     what: str
     meant: str
@@ -93,7 +93,7 @@ def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise UsageError(
             "bad-model-name",
-            f"{name!r} is no name of a model in Ollama",
+            f"{name!r} is not a name of a model in Ollama",
             hint="letters, digits, and _.- after the first: my-model or my-model:q4",
         )
 
@@ -139,7 +139,7 @@ def _named(path: Path, values: Iterable[str]) -> tuple[Path, ...]:
 def _no_file(path: Path, value: str) -> UsageError:
     return UsageError(
         "no-such-model-file",
-        f"the Modelfile names {value}, which is no file",
+        f"the Modelfile names {value}, which is not a file",
         where=str(path),
         hint="name a GGUF file by its path from the Modelfile's folder: FROM ./model.gguf",
     )

@@ -50,7 +50,7 @@ def parse_host(text: str) -> Host:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Host and port; an IPv6 address with a port stands in brackets."""
+    """Host and port; an IPv6 address with a port is in brackets."""
     if text.startswith("["):
         name, _, port = text[1:].partition("]")
         return name, port.removeprefix(":")

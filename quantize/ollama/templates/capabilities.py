@@ -40,7 +40,7 @@ def of_jinja(text: str) -> Capabilities:
 
 
 def of_go(template: str) -> Capabilities:
-    """Of a template that this package wrote: `.Thinking` stands between its tags there."""
+    """Of a template that this package wrote: `.Thinking` is between its tags there."""
     tools = ".Tools" in template
     results = any(w in template for w in ('eq .Role "tool"', "tool_response", "TOOL_RESULTS"))
     return Capabilities(

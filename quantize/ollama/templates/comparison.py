@@ -32,7 +32,7 @@ _DROPPED = "<bos>"
 
 @dataclass(frozen=True, slots=True)
 class TemplateComparison:
-    """`message` says where the prompts differ, why that cannot be told, or for what they agree.
+    """`message` says where the prompts differ, why that is not known, or for what they agree.
 
     "refused": Ollama would not take the TEMPLATE at all.
     """

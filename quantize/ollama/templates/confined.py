@@ -45,7 +45,7 @@ def translate_confined(source: ChatTemplate, seconds: float = MAX_SECONDS) -> Tr
 def compare_confined(
     source: ChatTemplate | None, template: str, seconds: float = MAX_SECONDS
 ) -> TemplateComparison:
-    """As `compare`; nothing can be told where it needs too much time or memory."""
+    """As `compare`; unknown where it needs too much time or memory."""
     request = {"source": source and asdict(source), "template": template}
     try:
         found = _ask(request, seconds)

@@ -152,5 +152,5 @@ def _go_tool(tool: Tool) -> dict[str, Any]:
     }
 
 
-# Under this key stands what the `json` function makes of a structure.
+# The key of what the `json` function makes of a structure.
 JSON = "as json"

@@ -18,7 +18,7 @@ OTHER_FUNCTIONS = frozenset(
 )
 
 
-# What stands where a function may stand.
+# Words that may be in the place of a function.
 _WORDS = frozenset({"nil", "true", "false", "block"})
 
 
@@ -122,7 +122,7 @@ def parse(source: str) -> tuple[tuple[Node, ...], dict[str, tuple[Node, ...]]]:
 
 
 def _pieces(source: str) -> Iterator[_Piece]:
-    """Texts, without the white space beside `{{-` and `-}}`, and the tokens of actions."""
+    """Texts, without the white space next to `{{-` and `-}}`, and the tokens of actions."""
     position, trim = 0, False
     for match in (*_ACTION.finditer(source), None):
         text = source[position : match.start() if match else len(source)]
@@ -227,7 +227,7 @@ def _pipeline(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
     while at < len(tokens) and tokens[at] == "|":
         function, at = _command(tokens, at + 1)
         if not isinstance(function, Function):
-            raise GoTemplateError("what follows | is no function")
+            raise GoTemplateError("what follows | is not a function")
         value = Function(function.name, (*function.arguments, value))
     return value, at
 

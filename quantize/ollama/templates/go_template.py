@@ -13,7 +13,7 @@ Its grammar, as probing finds it:
     shown    always
     places   each message in its own turn
 
-And the template of it (a line break before an action is no text, one after it is):
+And the template of it (a line break before an action is not text, one after it is):
 
     {{ range $i, $_ := .Messages }}
     {{- if eq .Role "system" }}<|im_start|>system
@@ -75,7 +75,7 @@ _PARTS: Mapping[tuple[str, Part, Form], str] = {
 }
 _WORTH_SHARING = 12
 _FIRST_USER = '(or (eq $i 0) (and (eq $i 1) (eq (index $.Messages 0).Role "system")))'
-# The tag that opens reasoning, at the end of what stands before it.
+# The tag that opens reasoning, at the end of the text before it.
 OPENING = re.compile(r"(<[^<>\s]+>|\[[^\[\]\s]+\])\s*\Z")
 
 

@@ -1,7 +1,7 @@
 """The prompt grammar of a chat template, derived from what it makes of probing conversations.
 
 A prompt is a row of nodes (system text, user text, an answer's reasoning, text and calls, a tool's
-result, the tools), each with text before it. What stands before a node, what of its white space is
+result, the tools), each with text before it. The text before a node, what of its white space is
 trimmed and whether it is shown at all may depend on the features of its place; `decisions` finds
 on which. The text before the end is the generation prompt.
 """
@@ -119,7 +119,7 @@ class Derivation:
             _collect(self._rows, conversation, self._places, present, end, trimmed)
 
     def parts(self, kind: str) -> set[str]:
-        """Which parts of a kind of node stand in the prompts."""
+        """Which parts of a kind of node are in the prompts."""
         return {slot.part for node in self._found.get(kind, ()) for slot in node.slots}
 
     def grammar(self) -> Grammar:
@@ -236,7 +236,7 @@ def _places(observations: Sequence[Observation]) -> Places:
             for conversation, plain, _ in observations
         ):
             return places
-    raise NotDerivableError("its parts stand in an order that is not known here")
+    raise NotDerivableError("its parts are in an order that is not known here")
 
 
 def _in_order(some: Iterable[object], every: Iterable[object]) -> bool:
@@ -303,7 +303,7 @@ def _after(before: Mapping[str, Sequence[Row[str]]]) -> dict[str, str]:
 
 
 def _without_next_turn(text: str, starts: Sequence[str], kind: str) -> str:
-    """Of `<|im_end|><|im_start|>user`, what stands before a text like the start of a prompt.
+    """Of `<|im_end|><|im_start|>user`, the text before something like the start of a prompt.
 
     Where to cut changes nothing in a prompt: this is how a person would write the template.
     """

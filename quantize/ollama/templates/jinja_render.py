@@ -2,7 +2,7 @@
 
 The environment is that of transformers' apply_chat_template: blocks are trimmed, `tojson` writes
 plain JSON instead of HTML-safe JSON, loops know break and continue, `generation` blocks are
-transparent, and there are the functions raise_exception and strftime_now. The clock stands still,
+transparent, and there are the functions raise_exception and strftime_now. The clock does not move,
 so that one conversation always gives one prompt.
 """
 
@@ -27,7 +27,7 @@ class RenderError(Exception):
 
 
 class JinjaTemplate:
-    """A compiled chat template. Raises RenderError when it is no Jinja."""
+    """A compiled chat template. Raises RenderError when it is not Jinja."""
 
     def __init__(self, text: str, *, bos: str = "", eos: str = "") -> None:
         from jinja2 import TemplateError

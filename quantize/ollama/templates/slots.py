@@ -1,4 +1,4 @@
-"""Where in a prompt the parts of a conversation stand, and the text between them.
+"""Where the parts of a conversation are in a prompt, and the text between them.
 
 A probing conversation has a mark for each text: a word that no template contains. A prompt is then
 a row of slots (marks, and the JSON of tools and arguments) with glue between them.

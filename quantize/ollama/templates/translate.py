@@ -113,7 +113,7 @@ def renderer(template: JinjaTemplate, source: ChatTemplate, *, as_text: bool = F
 def _proven(render: Render, level: Level) -> str:
     """Source of a proven template. Raises NotDerivableError with the reason if there is none.
 
-    System texts after the first message are no part of a level: many chat templates refuse them or
+    System texts after the first message are not part of a level: many chat templates refuse them or
     lose them. Where they can be translated as well, they are.
     """
     source = _attempt(render, level, later_system=False)

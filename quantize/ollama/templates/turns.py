@@ -1,6 +1,6 @@
 """Which marks close the turns of a chat and which open them, read off rendered prompts.
 
-A mark is a token of the vocabulary that is no ordinary text, or what looks like one: <|im_end|>.
+A mark is a token of the vocabulary that is not ordinary text, or what looks like one: <|im_end|>.
 Only the text between two messages is looked at, so this needs no grammar and no proof.
 """
 
@@ -27,7 +27,7 @@ _CLOSED = re.compile(r"</([^<>\s/]+)>")
 
 
 def glues_of(render: Callable[[Conversation], str], *, tools: bool) -> tuple[Glue, ...]:
-    """What stands between the parts of some short chats, those that can be rendered."""
+    """The text between the parts of some short chats, those that can be rendered."""
     found: dict[Glue, None] = {}
     for pattern, probe in probes(Level(tools=tools, thinking=False)):
         if pattern in _PATTERNS:
@@ -78,7 +78,7 @@ def turns_of(glues: Sequence[Glue], specials: Iterable[str], bos: str) -> Turns:
 
 
 def _for_other_roles(opening: Iterable[str]) -> set[str]:
-    """<|observation|> beside <|user|>: a chat template without tools does not show it."""
+    """<|observation|> along with <|user|>: a chat template without tools does not show it."""
     named = [(mark, role) for mark in opening for role in _ROLES if role in mark]
     return {mark.replace(role, other) for mark, role in named for other in _ROLES}
 
@@ -90,7 +90,7 @@ def _closing(glues: Sequence[Glue], pattern: re.Pattern[str], bos: str) -> str:
     mark = pattern.match(first)
     if mark is None:
         return ""
-    # One mark between an answer and a question opens the question, unless it stands after every
+    # One mark between an answer and a question opens the question, unless it is after every
     # answer, whatever follows.
     if mark[0] == first and pattern.findall(after.get(END, ""))[:1] != [first]:
         return ""
@@ -109,7 +109,7 @@ def _answers_at_once(glues: Sequence[Glue]) -> bool:
 
 
 def _without_wraps(glues: Sequence[Glue], closing: str) -> list[Glue]:
-    """The glues without tags such as <think> and </think>, which stand around parts of a turn."""
+    """The glues without tags such as <think> and </think>, which are around parts of a turn."""
     names = {name for _, _, text in glues for name in _CLOSED.findall(text)}
     wraps = [re.escape(name) for name in sorted(names) if f"</{name}>" != closing]
     tags = re.compile(rf"\s*</?(?:{'|'.join(wraps)})>\s*")

@@ -73,7 +73,7 @@ class Connections:
         try:
             yield answer
         finally:
-            # After an answer that was not read to its end, the next one could not be told from it.
+            # An answer that was not read to its end would be taken for the start of the next one.
             if answer.isclosed() and not answer.will_close:
                 idle.append(connection)
             else:

@@ -14,9 +14,10 @@ from quantize.storage.hub.repository import Repository
 from quantize.storage.hub.routes import Cache, Ranges, ReadAhead, Route, Shared, WholeFiles
 from quantize.storage.hub.sharing import SharedFilesClient, SharedFilesServer
 from quantize.storage.local import too_large, too_short
+from quantize.storage.source import ReadsRanges
 
 
-class HubFiles:
+class HubFiles(ReadsRanges):
     """The files of `repository`. Small ones are read whole, through the Hub's cache.
 
     Others come by `route`: ranges at first; blocks read ahead after `stream`; whole files after
@@ -72,11 +73,6 @@ class HubFiles:
         return [
             name for name in names if name not in self._hashed and not self.route.has_checked(name)
         ]
-
-    def read(self, name: str, offset: int, nbytes: int) -> bytes:
-        data = bytearray(nbytes)
-        self.read_into(name, offset, memoryview(data))
-        return bytes(data)
 
     def read_into(self, name: str, offset: int, view: memoryview) -> None:
         end = offset + len(view)

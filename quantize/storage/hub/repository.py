@@ -144,7 +144,7 @@ def _remember(repo: str, revision: str, commit: str) -> None:
         return
     folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
     ref = folder / "refs" / revision
-    # A cache that cannot be written is told of by the first download.
+    # The first download reports a cache that cannot be written.
     with contextlib.suppress(OSError):
         if not ref.is_file() or ref.read_text("utf-8") != commit:
             ref.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import mul
@@ -70,6 +70,26 @@ class Budgeted:
         return f"{self.own.name}: error {100 * self.own.error:.2f} %, measured{against}"
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What can be chosen within a budget: tensors whose type nothing else decides, and mixes.
+
+    `fixed` bytes of the file do not depend on the choice, `left` bytes are for the tensors at
+    `places` of the plan. `trials` are those tensors with the types that each may get.
+    """
+
+    plan: Plan
+    base: Recipe
+    budget: Budget
+    places: Sequence[int]
+    fixed: int
+    left: int
+    mixes: Sequence[_Rival]
+    rivals: Sequence[_Rival]
+    trials: Sequence[Trial]
+    weights: Sequence[float]
+
+
 def budgeted(
     source: RowSource,
     model: Model,
@@ -84,11 +104,18 @@ def budgeted(
     same measure, and one that lost less would be taken. Raises UsageError for a budget that nothing
     fits.
     """
+    found = candidates(model, steering, budget)
+    losses = sampled_losses(source, found.trials, settings, progress)
+    return choose_within(found, steering, losses)
+
+
+def candidates(model: Model, steering: Steering, budget: Budget) -> Candidates:
+    """What the budget leaves to choose. Raises UsageError where not even the least fits."""
     base = plain(_BASE).steered(steering)
     (plan,) = make_plans(in_one_file(model), [base])
     places = _free(model, base)
     fixed = plan.size - sum(_room(plan, place, plan.tensors[place].type) for place in places)
-    left = _limit(plan, budget) - fixed
+    left = budget.limit(len(plan.header), plan.n_params) - fixed
     mixes = _mixes(model, plan, places, steering)
     rivals = _nearest([mix for mix in mixes if mix.nbytes <= left])
     trials = [
@@ -101,33 +128,43 @@ def budgeted(
     ]
     if sum(least) > left:
         raise _too_small(budget, fixed + sum(least))
-    losses = sampled_losses(source, trials, settings, progress)
-    weights = _weights([plan.tensors[place].name for place in places], facts_of(model).block_count)
-    found = spend(
+    names = [plan.tensors[place].name for place in places]
+    weights = _weights(names, facts_of(model).block_count)
+    return Candidates(plan, base, budget, places, fixed, left, mixes, rivals, trials, weights)
+
+
+def choose_within(
+    found: Candidates, steering: Steering, losses: Sequence[Mapping[str, float]]
+) -> Budgeted:
+    """The best choice by what each type would lose of each tensor, `losses` as of the trials."""
+    chosen = spend(
         [
-            [Option(type, _room(plan, place, type), weight * loss) for type, loss in each.items()]
-            for place, weight, each in zip(places, weights, losses, strict=True)
+            [
+                Option(type, _room(found.plan, place, type), weight * loss)
+                for type, loss in each.items()
+            ]
+            for place, weight, each in zip(found.places, found.weights, losses, strict=True)
         ],
-        left,
+        found.left,
     )
 
     def rated(name: str, nbytes: int, types: Sequence[str]) -> Rated:
         squares = [each[type] for each, type in zip(losses, types, strict=True)]
-        total = sum(map(mul, weights, squares)) / max(sum(weights), 1)
-        return Rated(name, fixed + nbytes, math.sqrt(total))
+        total = sum(map(mul, found.weights, squares)) / max(sum(found.weights), 1)
+        return Rated(name, found.fixed + nbytes, math.sqrt(total))
 
-    types = tuple(option.type for option in found.options)
-    own = rated(budget.said, found.nbytes, types)
-    others = tuple(rated(mix.file_type.name, mix.nbytes, mix.types) for mix in rivals)
-    for mix, other in zip(rivals, others, strict=True):
+    types = tuple(option.type for option in chosen.options)
+    own = rated(found.budget.said, chosen.nbytes, types)
+    others = tuple(rated(mix.file_type.name, mix.nbytes, mix.types) for mix in found.rivals)
+    for mix, other in zip(found.rivals, others, strict=True):
         if other.error < own.error:
-            types, own = mix.types, replace(other, name=budget.said)
-    names = [plan.tensors[place].name for place in places]
+            types, own = mix.types, replace(other, name=found.budget.said)
+    names = [found.plan.tensors[place].name for place in found.places]
     recipe = Recipe(
-        budget.name,
-        min(mixes, key=lambda mix: abs(mix.nbytes - left)).file_type.id,
-        base.mix,
-        steering.over(Steering(_rules(budget, names, types))),
+        found.budget.name,
+        min(found.mixes, key=lambda mix: abs(mix.nbytes - found.left)).file_type.id,
+        found.base.mix,
+        steering.over(Steering(_rules(found.budget, names, types))),
     )
     return Budgeted(recipe, own, others)
 
@@ -145,7 +182,7 @@ def _weights(names: Sequence[str], n_layers: int) -> list[float]:
 def _free(model: Model, base: Recipe) -> list[int]:
     """Places of the outputs whose type nobody and nothing else decides."""
     usual = plain(base.mix)
-    anew = base.steering.allow_requantize
+    requantizes = base.steering.allow_requantize
     return [
         place
         for place, (output, choice, unsteered) in enumerate(
@@ -153,20 +190,13 @@ def _free(model: Model, base: Recipe) -> list[int]:
         )
         if choice == unsteered
         and GGML_TYPES[choice.type].block_size > 1
-        and (anew or GGML_TYPES[output.stored].block_size == 1)
+        and (requantizes or GGML_TYPES[output.stored].block_size == 1)
         and output.exact_type is None
     ]
 
 
-def _limit(plan: Plan, budget: Budget) -> int:
-    """How large the file may be, in bytes."""
-    if budget.size is not None:
-        return budget.size
-    return len(plan.header) + math.floor((budget.bits or 0) * plan.n_params / 8)
-
-
 def _room(plan: Plan, place: int, type_name: str) -> int:
-    """Bytes that a tensor takes in the file as that type, with what is between it and the next."""
+    """Bytes the tensor takes in the file as this type, padding included."""
     return pad(tensor_nbytes(type_name, plan.tensors[place].shape), DEFAULT_ALIGNMENT)
 
 

@@ -1,4 +1,4 @@
-"""What stands beside the GGUF files: Modelfiles and the manifest."""
+"""What goes with the GGUF files: Modelfiles and the manifest."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Pair:
     """A GGUF file and the Modelfile that goes with it, if one was given.
 
     `folder` is the Modelfile's, `translation` that of the file's chat template, if it has one, and
-    `comparison` what became of the Modelfile's TEMPLATE beside that.
+    `comparison` what became of the Modelfile's TEMPLATE compared with that.
     """
 
     file: Facts

@@ -158,7 +158,8 @@ def finite_values(pair: Pair) -> Iterator[Problem]:
 def pooling(pair: Pair) -> Iterator[Problem]:
     if pair.file.is_embedder and pair.file.jinja:
         yield error(
-            "pooling_type stands beside a chat template: Ollama only embeds with it",
+            "the file has both pooling_type and a chat template; "
+            "Ollama will treat it as an embedding model",
             f"leave {pair.file.arch}.pooling_type out",
         )
 

@@ -39,7 +39,7 @@ def source(pair: Pair) -> Iterator[Problem]:
                 )
         elif not path.is_file():
             yield error(
-                f"FROM {value} is no file: Ollama takes it for a name, and tries to pull it",
+                f"FROM {value} is not a file: Ollama takes it for a name, and tries to pull it",
                 "correct the path, and start it with ./",
             )
     files = [path for path in paths if path.is_file()]
@@ -54,15 +54,15 @@ def _leaves(folder: Path, path: Path) -> bool:
 
 
 def projector(pair: Pair) -> Iterator[Problem]:
-    """A file for pictures that stands beside the model, and that nothing names."""
+    """A projector file next to the model that no FROM line names."""
     if pair.modelfile is None:
         return
     named = {Path(value).name for value in pair.modelfile.values("from")}
-    beside = sorted(path.name for path in pair.file.path.parent.glob("*mmproj*.gguf"))
-    if beside and not named & {*beside, "."}:
+    projectors = sorted(path.name for path in pair.file.path.parent.glob("*mmproj*.gguf"))
+    if projectors and not named & {*projectors, "."}:
         yield warning(
-            f"{beside[0]} stands beside the model, but no FROM line names it: no pictures",
-            f"if it belongs to the model: FROM ./{beside[0]}",
+            f"{projectors[0]} is next to the model, but no FROM line names it: no pictures",
+            f"if it belongs to the model: FROM ./{projectors[0]}",
         )
 
 

@@ -153,7 +153,7 @@ def doubled_bos(pair: Pair) -> Iterator[Problem]:
 
 
 def _text_at_begin(template: str) -> str:
-    """What stands behind the actions and white space at the begin."""
+    """The text after the actions and white space at the beginning."""
     position = 0
     while match := _BEGIN.match(template, position):
         position = match.end()

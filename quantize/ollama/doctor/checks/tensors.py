@@ -21,7 +21,7 @@ _FAILS = "creating works, loading fails"
 _NO_SIZE_IN_OLLAMA = frozenset({"TQ1_0", "TQ2_0"})
 _EMBEDDED = ("a.", "mm.", "mtp.", "s.", "v.")
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
-# Tensor of a block -> those of which it needs one beside it.
+# Tensor of a block -> those of which the block needs one, too.
 _PARTNERS: Mapping[str, tuple[str, ...]] = {
     "attn_output.weight": ("attn_q.weight", "attn_qkv.weight", "attn_q_b.weight"),
     "attn_q.weight": ("attn_output.weight",),
