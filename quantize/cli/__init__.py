@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -65,9 +66,15 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         build_app()(prog_name="quantize")
-    except KeyboardInterrupt:
-        # Between commands' own sessions: while options are read, or when a command has ended.
-        sys.exit(EXIT_INTERRUPTED)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # An interrupt outside of a command: while options are read, or when it has ended.
+        if isinstance(end, SystemExit) and end.code != EXIT_INTERRUPTED:
+            raise
+        # Not sys.exit: where the interrupt came while a module was imported, Python would end by
+        # the signal in spite of it, and the exit code would be another one.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_INTERRUPTED)
     finally:
         # What is left goes with the process. Looking once more for garbage among all modules, as an
         # interpreter does at its end, would take a third of a second.

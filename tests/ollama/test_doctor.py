@@ -160,7 +160,7 @@ CASES = {
         modelfile=GOOD_MODELFILE.replace("m.gguf", PLACEHOLDER),
     ),
     "vision inside": Case("vision", "warning", "inside the file", tensors=EMBEDDED),
-    "pooling": Case("pooling", "error", "only embeds", changed(u32("llama.pooling_type", 1))),
+    "pooling": Case("pooling", "error", "embedding model", changed(u32("llama.pooling_type", 1))),
     "no vocabulary": Case("vocabulary", "error", "loading fails", {"tokenizer.ggml.model": None}),
     "no merges": Case("vocabulary", "error", "without merges", {"tokenizer.ggml.merges": None}),
     "another vocabulary": Case(

@@ -33,7 +33,7 @@ TRAINED_TYPES = (
 
 
 @pytest.fixture
-def alongside(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def beside(kit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """A kit model's matrix in the working folder: the files have its path as it is given."""
     monkeypatch.chdir(tmp_path)
 

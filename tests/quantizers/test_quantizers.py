@@ -141,11 +141,11 @@ def test_a_row_that_is_no_whole_number_of_blocks_is_an_error(name: str) -> None:
 
 
 def test_every_module_is_registered() -> None:
-    """The twins are functions of one module, registered one by one."""
+    """The twins are functions of one module; the others serve several types."""
     modules = {info.name for info in pkgutil.iter_modules(quantize.quantizers.__path__)}
     rows = [*QUANTIZERS.table.values(), *TWINS.table.values()]
     registered = {row.partition(":")[0].rpartition(".")[2] for row in rows}
-    assert modules - {"base"} == registered
+    assert modules - {"base", "blocks_of_32", "superblocks"} == registered
 
 
 def test_the_golden_files_agree_on_who_takes_an_importance_matrix(kit: Path) -> None:
