@@ -17,7 +17,14 @@ from quantize.verbs.common.results import Converted, OutputFile
 
 
 def convert(source: str, options: Options, progress: Progress | None = None) -> Converted:
-    """Write the files of all types, their Modelfiles and the manifest into `options.output`."""
+    """Write the files of all types, their Modelfiles and the manifest into `options.output`.
+
+    >>> converted = convert("my-model", Options(types=("Q4_K_M", "Q8_0"), output=Path("out")))
+    >>> [file.path.name for file in converted.files]
+    ['my-model-Q4_K_M.gguf', 'my-model-Q8_0.gguf']
+    >>> verify(converted.files[0].path).by_manifest
+    True
+    """
     started = time.perf_counter()
     sources = open_sources(source, options)
     # Planning reads a large vocabulary on one core; another has time for the digests meanwhile.

@@ -8,7 +8,11 @@ from quantize.verbs.common.results import InspectedTensor, Inspection
 
 
 def inspect(source: str, token: str | None = None) -> Inspection:
-    """The key-values and tensors of a checkpoint or a GGUF file, from headers."""
+    """The key-values and tensors of a checkpoint or a GGUF file, from headers.
+
+    >>> inspect("my-model").arch
+    'qwen3'
+    """
     opened = open_source(source, token)
     origin = opened.source
     kvs = origin.kvs if origin.kind == "gguf" else model_of(origin).kvs

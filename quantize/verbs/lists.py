@@ -9,10 +9,18 @@ from quantize.recipes import FTYPES, FileType
 
 
 def list_types() -> tuple[FileType, ...]:
-    """The file types that `--type` takes."""
+    """The file types that `--type` takes.
+
+    >>> [each.name for each in list_types()][:3]
+    ['F32', 'F16', 'BF16']
+    """
     return tuple(FTYPES.values())
 
 
 def list_architectures() -> Mapping[str, str]:
-    """Names of config.json and the GGUF architecture that each becomes."""
+    """Names of config.json and the GGUF architecture that each becomes.
+
+    >>> list_architectures()["Qwen3ForCausalLM"]
+    'qwen3'
+    """
     return {name: ARCHITECTURES[name].arch for name in sorted(ARCHITECTURES, key=str.casefold)}

@@ -13,7 +13,12 @@ from quantize.verbs.common.results import Planned, SourceFacts
 
 
 def plan(source: str, options: PlanOptions, progress: Progress | None = None) -> Planned:
-    """Say what `convert` would write. Headers are read, and a few weights for a budget."""
+    """Say what `convert` would write. Headers are read, and a few weights for a budget.
+
+    >>> planned = plan("my-model", PlanOptions(types=("Q4_K_M",)))
+    >>> planned.plans[0].file_name
+    'my-model-Q4_K_M.gguf'
+    """
     prepared = prepare(source, options, progress)
     needs = needs_of(prepared.plans, options.part(RunOptions))
     return Planned(prepared.facts, prepared.plans, needs, prepared.notes)

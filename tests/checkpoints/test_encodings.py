@@ -340,6 +340,7 @@ def test_nonsense_in_a_config_is_an_error_of_ours(case: str, encodings: Path) ->
     """Every setting, replaced: it does not matter, or it is refused."""
     source = opened(encodings / case)
     config = source.config["quantization_config"]
+    stored = stored_tensors(source.files)
     refused: list[QuantizeError] = []
     for path in setting_paths(config):
         for value in NONSENSE:
@@ -347,7 +348,7 @@ def test_nonsense_in_a_config_is_an_error_of_ours(case: str, encodings: Path) ->
             try:
                 with understanding():
                     encoding = encoding_of(declared, lambda name: None)
-                    encoding.resolve(stored_tensors(source.files), source._read)
+                    encoding.resolve(stored, source._read)
             except QuantizeError as error:
                 refused.append(error)
     assert refused  # quant_method itself, if nothing else
