@@ -39,7 +39,7 @@ def download(folder: Path) -> Path:
     """The newest source archive of xllamacpp, in `folder`."""
     wanted = ["--no-deps", "--no-binary", "xllamacpp", "--dest", str(folder), "xllamacpp"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", *wanted]
-    subprocess.run(pip, check=True)  # noqa: S603
+    subprocess.run(pip, check=True)  # noqa: S603 - our own interpreter
     return next(folder.glob("xllamacpp-*.tar.gz"))
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from quantize.architectures.family import TOOL_PREFIXES, UNUSED, Family, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.errors import CheckpointError
-from quantize.formats.tensor_names import block_number
-from quantize.tensors import Shape
+from quantize.tensors import Shape, block_of
 from quantize.transforms import Transform
 from quantize.units import listed
 
@@ -36,15 +35,16 @@ def map_tensors(family: Family, hp: Hparams, *, partial: bool = False) -> list[M
     by_name = _canonical(family, hp.shapes)
     mapped: dict[str, Mapped] = {}
     used: set[str] = set()
-    missing: list[str] = []
-    ahead = absent_predictors(family, hp)
+    missing: list[tuple[int | None, list[str]]] = []
+    begun: set[int | None] = set()
     for target, sources, rule in _expand(family.rules(hp), hp):
-        if ahead and block_number(target) in ahead:
-            continue
+        block = block_of(target)
         absent = [name for name in sources if name not in by_name]
+        if len(absent) < len(sources):
+            begun.add(block)
         if absent:
             if not partial and (not rule.optional or len(absent) < len(sources)):
-                missing += absent
+                missing.append((block, absent))
             continue
         if target in mapped:
             raise _listed(
@@ -57,9 +57,12 @@ def map_tensors(family: Family, hp: Hparams, *, partial: bool = False) -> list[M
         mapped[target] = Mapped(
             target, _shape(rule, target, originals, hp), originals, rule.transform
         )
-    if missing:
-        missing = list(dict.fromkeys(missing))
-        raise _missing(family, missing, [one for one in by_name.values() if one not in used])
+    # A block of which only a part is missing is not left out, it is damaged.
+    left_out = announced_predictors(family, hp) - begun if missing else ()
+    needed = [names for block, names in missing if block not in left_out]
+    if needed:
+        names = list(dict.fromkeys(itertools.chain.from_iterable(needed)))
+        raise _missing(family, names, [one for one in by_name.values() if one not in used])
     left = [original for name, original in by_name.items() if original not in used]
     unmapped = [name for name in left if not _is_unused(family, hp, name)]
     if unmapped:
@@ -88,34 +91,17 @@ def _missing(family: Family, missing: list[str], unused: list[str]) -> Checkpoin
     )
 
 
-def absent_predictors(family: Family, hp: Hparams) -> frozenset[int]:
-    """The blocks after the last that config.json announces and the folder has nothing of.
+def announced_predictors(family: Family, hp: Hparams) -> frozenset[int]:
+    """The blocks after the last that config.json announces.
 
     They predict further tokens (MTP). transformers drops their weights when it loads a model, and
-    keeps their number in the config.json that it saves. Blocks of which only a part is missing are
-    not among them.
+    keeps their number in the config.json that it saves.
     """
-    rules = [rule for rule in family.rules(hp) if _last_block(rule) >= hp.block_count]
-    if not rules:
-        return frozenset()
-    there = {strip_wrapper(family, name) for name in hp.shapes}
-    announced: set[int] = set()
-    present: set[int] = set()
-    for target, sources, _ in _expand(rules, hp):
-        bid = block_number(target)
-        if bid is not None and bid >= hp.block_count:
-            announced.add(bid)
-            if not there.isdisjoint(sources):
-                present.add(bid)
-    return frozenset(announced - present)
-
-
-def _last_block(rule: TensorRule) -> int:
-    """The last block that the rule names by its number; -1 for a rule of all blocks, or of none."""
-    numbered = block_number(rule.target)
-    if numbered is not None:
-        return numbered
-    return max(rule.blocks or (), default=-1)
+    named: set[int] = set()
+    for rule in family.rules(hp):
+        number = block_of(rule.target)
+        named.update(rule.blocks or () if number is None else (number,))
+    return frozenset(block for block in named if block >= hp.block_count)
 
 
 def strip_wrapper(family: Family, name: str) -> str:

@@ -17,12 +17,6 @@ def is_known(arch: str) -> bool:
     return arch in gguf.MODEL_ARCH_NAMES.values()
 
 
-def block_number(name: str) -> int | None:
-    """The number of the block that a GGUF tensor belongs to, or None outside the blocks."""
-    found = _BLOCK.search(name) if name.startswith("blk.") else None
-    return None if found is None else int(found[0])
-
-
 def unknown_tensors(arch: str, names: list[str]) -> list[str]:
     """Those of `names` that llama.cpp would not read; none if it is not known for `arch`."""
     known = _known(arch)

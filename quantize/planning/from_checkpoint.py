@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +15,7 @@ from quantize.architectures import ARCHITECTURES
 from quantize.architectures.family import Family, VocabOptions
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
-from quantize.architectures.mapping import Mapped, absent_predictors, map_tensors, tool_prefix
+from quantize.architectures.mapping import Mapped, announced_predictors, map_tensors, tool_prefix
 from quantize.architectures.pooling import notes_on_modules
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.described import DescribedWeights
@@ -26,7 +25,7 @@ from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
 from quantize.registry import names_like
-from quantize.tensors import as_rows
+from quantize.tensors import as_rows, block_of
 from quantize.transforms import RoundToF16, Transform, chain
 from quantize.vocab.build import VocabHints, build, notes_on_tokenizer
 
@@ -55,7 +54,7 @@ def model_of(
         generated = list(family.generated(hp))
         early = key_values(family.early, family.arch, hp)
         keys = key_values(family.keys, family.arch, hp)
-        notes = _notes(family, hp)
+        notes = _notes(family, hp, mapped)
     outputs = [_output(checkpoint, tensor, keep_quantized=keep_quantized) for tensor in mapped]
     outputs += [
         OutputTensor(made.name, made.values.shape, values=made.values.astype("<f4").tobytes())
@@ -72,10 +71,8 @@ def model_of(
         _parameter_counts(outputs),
         name,
     )
-    hints = _hints(family, hp, pre)
-    vocabulary = build(
-        checkpoint, hp.get("vocab_size"), replace(hints, strict_parity=strict_parity)
-    )
+    hints = _hints(family, hp, pre, strict_parity=strict_parity)
+    vocabulary = build(checkpoint, hp.get("vocab_size"), hints)
     if not strict_parity:
         notes += notes_on_tokenizer(checkpoint, vocabulary)
     kvs = (
@@ -88,14 +85,15 @@ def model_of(
     return Model(name or checkpoint.name, family.arch, KeyValues.merged(kvs), outputs, notes=notes)
 
 
-def _notes(family: Family, hp: Hparams) -> tuple[str, ...]:
+def _notes(family: Family, hp: Hparams, mapped: Sequence[Mapped]) -> tuple[str, ...]:
     """What a person should know of the weights that were found."""
     notes = [
         f"{prefix} is taken off the names of the tensors"
         for prefix in sorted({tool_prefix(name) for name in hp.shapes} - {""})
     ]
     notes += notes_on_modules(hp)
-    if absent := sorted(absent_predictors(family, hp)):
+    written = {block_of(tensor.name) for tensor in mapped}
+    if absent := sorted(announced_predictors(family, hp) - written):
         blocks = ", ".join(map(str, absent))
         notes.append(
             f"the weights for multi-token prediction (block {blocks}), which config.json "
@@ -191,11 +189,17 @@ def _fitting(checkpoint: DescribedWeights) -> list[str]:
     return list(found.values())
 
 
-def _hints(family: Family, hp: Hparams, pre: str | None) -> VocabHints:
+def _hints(family: Family, hp: Hparams, pre: str | None, *, strict_parity: bool) -> VocabHints:
     options = VocabOptions(arch_name=family.arch)
     options.update(family.vocab_options)
     token_types = hp.get("type_vocab_size")
-    return VocabHints(loaders=family.vocab, pre=pre, token_types=token_types, **options)
+    return VocabHints(
+        loaders=family.vocab,
+        pre=pre,
+        token_types=token_types,
+        strict_parity=strict_parity,
+        **options,
+    )
 
 
 def _in_source_precision(checkpoint: Checkpoint, tensor: Mapped) -> Transform:

@@ -48,9 +48,7 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
     tokenizer = files.json(_FILE) or {}
     _set_scores(tokens, read_merged(tokenizer))
     _set_types(files, tokens, tokenizer)
-    special = read_special(files, size=tokens.size)
-    special.adds.setdefault("bos", False)  # llama.cpp adds it to a "llama" vocabulary by itself
-    kvs = [*tokens.kvs("llama", "default", scores=True), *special.kvs()]
+    kvs = spm_kvs(files, tokens, newer=True)
     if not prepends_space(tokenizer):
         kvs.append(boolean("tokenizer.ggml.add_space_prefix", value=False))
     return kvs

@@ -136,8 +136,8 @@ def plan_sources(sources: OpenedInputs, options: PlanOptions, progress: Progress
     called = options.imatrix_name or str(options.imatrix)
     whole = replace(whole, max_size=asked.split.max_size)
     model, imatrix, edits = edited(whole, asked.edits, sources.imatrix, called)
-    notes = (*notes_of(opened, adapters), *model.notes, *notes_on_encodings(opened.source, model))
-    notes += tuple(edits)
+    on_encodings = notes_on_encodings(opened.source, model)
+    notes = (*notes_of(opened, adapters), *model.notes, *on_encodings, *edits)
     if asked.budget is not None:
         settings = options.part(RunOptions)
         found = budgeted(origin, model, asked.steering, asked.budget, settings, progress)
