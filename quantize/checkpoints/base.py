@@ -15,10 +15,7 @@ import numpy as np
 
 from quantize.arrays import F32Array, U8Array
 from quantize.storage.source import ByteSource
-from quantize.tensors import (
-    Shape,
-    StoredTensor,
-)
+from quantize.tensors import Shape, StoredTensor
 
 # read(stored tensor, offset within it, nbytes) -> memory of that many bytes
 Reader = Callable[[StoredTensor, int, int], memoryview]
@@ -86,10 +83,33 @@ class Weight:
         return self.layout.decode_rows(self, lo, hi, read)
 
     def repack_rows(self, lo: int, hi: int, read: Reader) -> U8Array:
-        """Rows of a weight that has a `exact_type`, as blocks of that ggml type."""
+        """Rows of a weight that has an `exact_type`, as blocks of that ggml type."""
         if not isinstance(self.layout, Repacking):
             raise TypeError(f"{self.encoding} cannot repack")
         return self.layout.repack_rows(self, lo, hi, read)
+
+
+class StoredWeights:
+    """`weights` by name, made of stored tensors of `files`: the rows that the engine asks for."""
+
+    def __init__(self, files: ByteSource, name: str, weights: Mapping[str, Weight]) -> None:
+        self.files = files
+        self.name = name
+        self.weights = weights
+
+    def share(self) -> None:
+        """As ByteSource.share."""
+        self.files.share()
+
+    def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
+        return self.weights[name].decode_rows(lo, hi, self._read)
+
+    def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
+        """Rows of a weight that has an `exact_type`, as blocks of that ggml type."""
+        return self.weights[name].repack_rows(lo, hi, self._read)
+
+    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> memoryview:
+        return read_stored(self.files, tensor, offset, nbytes)
 
 
 class Encoding(Protocol):

@@ -10,11 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from quantize.arrays import F32Array, U8Array
-from quantize.checkpoints.base import (
-    Reader,
-    Weight,
-    read_stored,
-)
+from quantize.checkpoints.base import Reader, StoredWeights, Weight
 from quantize.checkpoints.stored import read_rows, widen
 from quantize.formats.gguf_read import read_header
 from quantize.formats.gguf_split import PREFIX, check_parts
@@ -23,7 +19,6 @@ from quantize.quantizers import QUANTIZERS
 from quantize.storage.source import ByteSource
 from quantize.tensors import (
     GGML_TYPES,
-    StoredTensor,
     as_rows,
 )
 
@@ -50,7 +45,7 @@ class BlockLayout:
         return np.frombuffer(data, np.uint8).reshape(hi - lo, row_nbytes)
 
 
-class GGUFFile:
+class GGUFFile(StoredWeights):
     """A model in one GGUF file or in `parts`, all of them. Opening reads headers only.
 
     `headers` are by file, `file` is the first one, `kvs` are all key-values but those of a part.
@@ -61,9 +56,7 @@ class GGUFFile:
     nearest = None
 
     def __init__(self, files: ByteSource, parts: Sequence[str], name: str) -> None:
-        self.files = files
         self.file = parts[0]
-        self.name = name
         sizes = files.files()
         self.headers = {
             part: read_header(partial(files.read, part), sizes[part], part) for part in parts
@@ -76,10 +69,11 @@ class GGUFFile:
             for header in self.headers.values()
             for tensor in header.tensors.values()
         }
-        self.weights = {
+        weights = {
             tensor.name: Weight(tensor.name, tensor.shape, tensor.dtype, BlockLayout(), (tensor,))
             for tensor in self.tensors.values()
         }
+        super().__init__(files, name, weights)
 
     def names(self) -> list[str]:
         """The file itself, or all parts."""
@@ -88,16 +82,3 @@ class GGUFFile:
     def read_json(self, name: str) -> Any:
         """A GGUF file has its whole description inside."""
         return None
-
-    def share(self) -> None:
-        """As ByteSource.share."""
-        self.files.share()
-
-    def decode_rows(self, name: str, lo: int, hi: int) -> F32Array:
-        return self.weights[name].decode_rows(lo, hi, self._read)
-
-    def repack_rows(self, name: str, lo: int, hi: int) -> U8Array:
-        return self.weights[name].repack_rows(lo, hi, self._read)
-
-    def _read(self, tensor: StoredTensor, offset: int, nbytes: int) -> memoryview:
-        return read_stored(self.files, tensor, offset, nbytes)

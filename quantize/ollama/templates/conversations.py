@@ -138,6 +138,24 @@ def _go_message(message: Message) -> dict[str, Any]:
     }
 
 
+def function_tool(
+    name: str, description: str, properties: Mapping[str, Any], *required: str
+) -> Tool:
+    """A function that a model may call, as chat templates are given it."""
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description,
+            "parameters": {
+                "type": "object",
+                "properties": properties,
+                **({"required": list(required)} if required else {}),
+            },
+        },
+    }
+
+
 def _go_tool(tool: Tool) -> dict[str, Any]:
     function = tool["function"]
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from quantize.ollama.templates.conversations import Call, Conversation, Message, Tool
+from quantize.ollama.templates.conversations import Call, Conversation, Message, Tool, function_tool
 
 # Before and after each text of a padded probe. Whatever is left of one is nothing that can be left
 # of the other, and templates that trim only line breaks leave the rest.
@@ -134,26 +134,12 @@ def _mark(kind: str, place: int) -> str:
     return f"zq{kind[:2]}{place:02d}w"
 
 
-def _tool(name: str, description: str) -> Tool:
-    return {
-        "type": "function",
-        "function": {
-            "name": name,
-            "description": description,
-            "parameters": {
-                "type": "object",
-                "properties": {
-                    "city": {"type": "string", "description": "a town or city"},
-                    "days": {"type": "integer", "description": "from today on"},
-                },
-                "required": ["city"],
-            },
-        },
-    }
-
-
+_PLACE = {
+    "city": {"type": "string", "description": "a town or city"},
+    "days": {"type": "integer", "description": "from today on"},
+}
 TOOLS = (
-    _tool("zqto00name", "zqto00purpose"),
-    _tool("zqto01name", "zqto01purpose"),
-    _tool("zqto02name", "zqto02purpose"),
+    function_tool("zqto00name", "zqto00purpose", _PLACE, "city"),
+    function_tool("zqto01name", "zqto01purpose", _PLACE, "city"),
+    function_tool("zqto02name", "zqto02purpose", _PLACE, "city"),
 )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from quantize.ollama.templates.conversations import Conversation, Tool
+from quantize.ollama.templates.conversations import Conversation, Tool, function_tool
 from quantize.ollama.templates.jinja_render import RenderError
 from quantize.ollama.templates.probes import Level, conversation, patterns
 from quantize.ollama.templates.slots import canonical
@@ -136,23 +136,8 @@ def _json_values(conversation: Conversation) -> Iterator[object]:
             yield message.content
 
 
-def _tool(name: str, description: str, properties: dict[str, object], *required: str) -> Tool:
-    return {
-        "type": "function",
-        "function": {
-            "name": name,
-            "description": description,
-            "parameters": {
-                "type": "object",
-                "properties": properties,
-                **({"required": list(required)} if required else {}),
-            },
-        },
-    }
-
-
 TOOLS: tuple[Tool, ...] = (
-    _tool(
+    function_tool(
         "get_weather",
         'The weather in a <place>, "now" & later: 天気.',
         {
@@ -162,7 +147,7 @@ TOOLS: tuple[Tool, ...] = (
         },
         "city",
     ),
-    _tool(
+    function_tool(
         "send-mail",
         "Sends a mail.\nUse with care.",
         {
@@ -172,5 +157,5 @@ TOOLS: tuple[Tool, ...] = (
         "to",
         "text",
     ),
-    _tool("list_files", "Lists files {{ in }} a folder", {}),
+    function_tool("list_files", "Lists files {{ in }} a folder", {}),
 )
