@@ -6,25 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from quantize import api
 from quantize.formats.kv import array, string
 from quantize.verbs.compare import compare
 from tests.support.cli_runner import ESCAPE, Cli
+from tests.support.compared import MODEL, made
 from tests.support.gguf_files import write_gguf
 
+__all__ = ["made"]
+
 Folder = Callable[[str], Path]
-MODEL = "llama2-spm"
-
-
-@pytest.fixture(scope="module")
-def made(checkpoint: Folder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The model as F32 and as Q4_K_M, under its own name."""
-    folder = tmp_path_factory.mktemp("made")
-    options = api.Options(types=("F32", "Q4_K_M"), output=folder, kernels="numpy")
-    files = api.convert(str(checkpoint(MODEL)), options).files
-    return {file.type: file.path for file in files}
 
 
 def test_the_command_for_people(cli: Cli, made: dict[str, Path], checkpoint: Folder) -> None:

@@ -8,9 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.errors import CheckpointError, DiskError, UsageError
@@ -25,43 +23,9 @@ from tests.support.execution_models import (
     Watcher,
     convert,
     expected,
-    open_checkpoint,
     plan_of,
-    weights,
-    write_checkpoint,
 )
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return open_checkpoint(write_checkpoint(tmp_path_factory.mktemp("model"), weights()))
-
-
-class Failing:
-    """A checkpoint that does something else where a certain weight is read."""
-
-    def __init__(self, source: Checkpoint, action: Callable[[], None], name: str = "gate_up"):
-        self.source = source
-        self.name = source.name
-        self.weights = source.weights
-        self.action = action
-        self.bad = name
-        self.reads = 0
-
-    def decode_rows(self, name: str, lo: int, hi: int) -> NDArray[np.float32]:
-        self.reads += 1
-        if name == self.bad:
-            self.action()
-        return self.source.decode_rows(name, lo, hi)
-
-    def repack_rows(self, name: str, lo: int, hi: int) -> NDArray[np.uint8]:
-        raise AssertionError
-
-    def read_json(self, name: str) -> object:
-        return None
-
-    def share(self) -> None:
-        pass
+from tests.support.stopping import Failing
 
 
 def refuse() -> None:
@@ -107,18 +71,18 @@ def test_an_error_ends_the_others(source: Checkpoint, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_tasks", "processes")
 @pytest.mark.parametrize(
-    ("action", "reference"),
+    ("action", "code"),
     [(refuse, "truncated-file"), (break_off, "unreadable"), (vanish, "worker-lost")],
 )
 def test_errors_of_processes_arrive(
-    source: Checkpoint, tmp_path: Path, action: Callable[[], None], reference: str
+    source: Checkpoint, tmp_path: Path, action: Callable[[], None], code: str
 ) -> None:
     with pytest.raises((CheckpointError, DiskError)) as caught:
         run(
             [plan_of(OUTPUTS, "Q8_0")], Failing(source, action), [tmp_path / "out.gguf"],
             RunOptions(jobs=2, kernels="numpy"), NullProgress(),
         )  # fmt: skip
-    assert caught.value.code == reference
+    assert caught.value.code == code
     assert not (tmp_path / "out.gguf").exists()
 
 

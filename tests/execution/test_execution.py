@@ -35,11 +35,6 @@ from tests.support.execution_models import (
 )
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return open_checkpoint(write_checkpoint(tmp_path_factory.mktemp("model"), weights()))
-
-
 @pytest.mark.parametrize("type", ["F32", "F16", "BF16", "Q8_0", "Q4_K"])
 def test_the_file_is_what_the_plan_says(source: Checkpoint, tmp_path: Path, type: str) -> None:
     plan = plan_of(OUTPUTS, type)

@@ -28,9 +28,7 @@ from tests.support.execution_models import (
     OUTPUTS,
     Watcher,
     expected,
-    open_checkpoint,
     plan_of,
-    weights,
     write_checkpoint,
 )
 from tests.support.paths import ROOT
@@ -181,11 +179,6 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
 
 
 # Whole runs.
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return open_checkpoint(write_checkpoint(tmp_path_factory.mktemp("model"), weights()))
 
 
 def begin(source: Checkpoint, plans: Sequence[Plan], paths: Sequence[Path]) -> int:

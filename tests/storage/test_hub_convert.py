@@ -14,14 +14,13 @@ from quantize import api
 from quantize.errors import QuantizeError
 from quantize.execution import memory
 from quantize.storage.hub import blocks as hub_blocks
+from tests.storage.conftest import MODEL, NAME
 from tests.support.cli_runner import Cli, Ran
 from tests.support.hub_client import connect
 from tests.support.hub_faults import storm
 from tests.support.hub_server import Fault, HubServer, Repo
 
 TOKEN = "hf_secret_token"  # noqa: S105 (of our own Hub)
-MODEL = "llama-sharded-mixed"
-NAME = f"org/{MODEL}"
 OTHERS = {
     "pytorch_model.bin": b"the same weights",
     "model.fp16.safetensors": b"the same weights",
@@ -31,19 +30,6 @@ OTHERS = {
 DOWNLOAD: list[str] = []
 STREAM = ["--stream"]
 both_ways = pytest.mark.parametrize("way", [DOWNLOAD, STREAM], ids=["download", "stream"])
-
-
-@pytest.fixture(scope="module")
-def folder(checkpoint: Callable[[str], Path]) -> Path:
-    return checkpoint(MODEL)
-
-
-@pytest.fixture(scope="module")
-def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of the file that the folder becomes."""
-    local = tmp_path_factory.mktemp("local")
-    options = api.Options(types=("Q8_0",), output=local, kernels="numpy")
-    return api.convert(str(folder), options).files[0].sha256
 
 
 @pytest.fixture

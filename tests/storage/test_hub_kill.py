@@ -16,23 +16,9 @@ import pytest
 
 from quantize import api
 from quantize.verbs.verify import verify
+from tests.storage.conftest import MODEL, NAME
 from tests.support.hub_client import connect, environment
 from tests.support.hub_server import Fault, HubServer, Repo
-
-MODEL = "llama-sharded-mixed"
-NAME = f"org/{MODEL}"
-
-
-@pytest.fixture(scope="module")
-def folder(checkpoint: Callable[[str], Path]) -> Path:
-    return checkpoint(MODEL)
-
-
-@pytest.fixture(scope="module")
-def expected(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    local = tmp_path_factory.mktemp("local")
-    options = api.Options(types=("Q8_0",), output=local, kernels="numpy")
-    return api.convert(str(folder), options).files[0].sha256
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,17 +11,10 @@ from huggingface_hub import constants
 
 from quantize import api
 from quantize.progress import NullProgress
+from tests.storage.conftest import NAME
 from tests.support.hub_client import connect
 from tests.support.hub_faults import storm
 from tests.support.hub_server import Fault, HubServer, Repo
-
-MODEL = "llama-sharded-mixed"
-NAME = f"org/{MODEL}"
-
-
-@pytest.fixture(scope="module")
-def folder(checkpoint: Callable[[str], Path]) -> Path:
-    return checkpoint(MODEL)
 
 
 @pytest.fixture

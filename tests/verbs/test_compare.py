@@ -28,25 +28,18 @@ from quantize.tensors import tensor_nbytes
 from quantize.verbs.common.comparison import Comparison
 from quantize.verbs.compare import check_within, compare
 from tests.support import process_memory
+from tests.support.compared import MODEL, made
 from tests.support.gguf_files import KVS, write_gguf
 from tests.support.hub_client import connect
 from tests.support.hub_server import HubServer, Repo
 from tests.support.paths import ROOT
 
+__all__ = ["made"]
+
 Folder = Callable[[str], Path]
 Arrays = dict[str, NDArray[np.float32]]
-MODEL = "llama2-spm"
 # Fused and stacked tensors, permuted heads, transposed matrices, shifted norms, made-up tensors.
 TRANSFORMED = ("gpt2", "phi3-longrope", "mixtral-8x", "gemma2", "mamba", "qwen3next", "gptoss")
-
-
-@pytest.fixture(scope="module")
-def made(checkpoint: Folder, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The model as F32 and as Q4_K_M, under its own name."""
-    folder = tmp_path_factory.mktemp("made")
-    options = api.Options(types=("F32", "Q4_K_M"), output=folder, kernels="numpy")
-    files = api.convert(str(checkpoint(MODEL)), options).files
-    return {file.type: file.path for file in files}
 
 
 def decoded(path: Path) -> Arrays:
