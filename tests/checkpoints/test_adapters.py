@@ -46,7 +46,7 @@ def test_a_merge_is_peft_s(case: str, encodings: Path) -> None:
 
 
 @pytest.mark.parametrize("case", BASES)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_rows_do_not_depend_on_the_range_they_are_read_in(
     case: str, encodings: Path, data: st.DataObject

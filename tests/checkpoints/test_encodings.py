@@ -87,7 +87,7 @@ def test_a_case_decodes_to_its_expectation(case: str, encodings: Path, judge: Mo
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_rows_do_not_depend_on_the_range_they_are_read_in(
     case: str, encodings: Path, data: st.DataObject

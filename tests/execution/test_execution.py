@@ -84,7 +84,7 @@ def test_processes_give_the_same_bytes(source: Checkpoint, tmp_path: Path) -> No
     assert written.path.read_bytes() == expected(plan, source)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     step=st.integers(500, 1 << 17), seed=st.integers(0, 99), type=st.sampled_from(("Q8_0", "BF16"))
 )

@@ -72,9 +72,7 @@ values = hnp.arrays(
 )
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sums=values, counts=st.lists(st.integers(0, 1 << 24), min_size=3, max_size=3))
 def test_each_expert_has_its_own_count(tmp_path: Path, sums: F32Array, counts: list[int]) -> None:
     path = write_gguf(tmp_path / "m.gguf", {"x": (sums, counts)})
@@ -84,9 +82,7 @@ def test_each_expert_has_its_own_count(tmp_path: Path, sums: F32Array, counts: l
     assert entry.unseen == counts.count(0)
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sums=values, calls=st.integers(1, 1 << 20))
 def test_a_dat_file_is_divided_by_its_calls(tmp_path: Path, sums: F32Array, calls: int) -> None:
     path = write_dat(tmp_path / "m.dat", {"x": (sums, calls)})

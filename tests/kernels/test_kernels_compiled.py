@@ -66,14 +66,14 @@ def test_twins_give_the_golden_bytes(name: str, kit: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=ROWS)
 def test_twins_agree_on_any_row(name: str, rows: NDArray[np.float32]) -> None:
     same_bytes(name, rows)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_twins_agree_at_any_magnitude(name: str, seed: int) -> None:
     same_bytes(name, blocks_of_one_magnitude(seed))

@@ -87,7 +87,7 @@ def test_golden_blocks_decode_as_gguf_decodes_them(name: str, kit: Path) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=rows_of(256))
 def test_a_row_has_the_same_bytes_alone_and_in_company(
     name: str, rows: NDArray[np.float32]

@@ -13,7 +13,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -289,7 +289,6 @@ def test_what_cannot_be_decoded_is_refused_by_name(tmp_path: Path) -> None:
     assert (error.code, error.where) == ("quantized-vector", "v.gguf: t")
 
 
-@settings(deadline=None)  # threads start when the machine lets them
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30), st.integers(1, 4))
 def test_no_more_is_held_at_once_than_the_bound_allows(sizes: list[int], workers: int) -> None:
     held, most, lock = 0, 0, threading.Lock()

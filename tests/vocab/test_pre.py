@@ -110,7 +110,7 @@ def test_a_normal_form_is_its_own_normal_form(pattern: str) -> None:
     assert normal_form(normal_form(pattern)) == normal_form(pattern)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(alphabet=ALPHABET + LETTERS, max_size=40))
 def test_a_normal_form_cuts_text_as_its_pattern_does(text: str) -> None:
     # ASCII matters alone here: Unicode's case folding lets (?i:s) match U+017F, too.
