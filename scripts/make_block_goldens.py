@@ -19,7 +19,7 @@ from ggml import Ggml
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from quantize.tensors import GGML_TYPES  # noqa: E402
+from quantize.tensors import GGML_TYPES  # noqa: E402 (found by the line above)
 
 FOLDER = ROOT / "tests" / "data" / "blocks"
 TAKE_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S")

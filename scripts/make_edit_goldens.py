@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from quantize.formats.imatrix import Imatrix  # noqa: E402
-from quantize.formats.imatrix_files import read_imatrix  # noqa: E402
-from quantize.recipes import FTYPES  # noqa: E402
-from tests.support.edit_cases import CASES  # noqa: E402
+from quantize.formats.imatrix import Imatrix  # noqa: E402 (found by the line above)
+from quantize.formats.imatrix_files import read_imatrix  # noqa: E402 (found by the line above)
+from quantize.recipes import FTYPES  # noqa: E402 (found by the line above)
+from tests.support.edit_cases import CASES  # noqa: E402 (found by the line above)
 
 GOLDENS = ROOT / "tests" / "data" / "edits.txt"
 # By name, so that types are checked where it is not installed too.

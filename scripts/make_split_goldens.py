@@ -23,8 +23,8 @@ from make_type_goldens import converted, quantize
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from quantize.recipes import FTYPES  # noqa: E402
-from tests.support.split_files import scattered, write_parts  # noqa: E402
+from quantize.recipes import FTYPES  # noqa: E402 (found by the line above)
+from tests.support.split_files import scattered, write_parts  # noqa: E402 (found by the line above)
 
 GOLDENS = ROOT / "tests" / "data" / "splits.txt"
 MODEL = "llama31-bpe"

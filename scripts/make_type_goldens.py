@@ -24,11 +24,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from quantize import api  # noqa: E402
-from quantize.recipes import FTYPES  # noqa: E402
-from quantize.tensors import GGML_TYPES  # noqa: E402
-from tests.support.recipe_models import RECIPE_MODELS  # noqa: E402
-from tests.support.type_cases import (  # noqa: E402
+from quantize import api  # noqa: E402 (found by the line above)
+from quantize.recipes import FTYPES  # noqa: E402 (found by the line above)
+from quantize.tensors import GGML_TYPES  # noqa: E402 (found by the line above)
+from tests.support.recipe_models import RECIPE_MODELS  # noqa: E402 (found by the line above)
+from tests.support.type_cases import (  # noqa: E402 (found by the line above)
     CASES,
     DIGESTED_MODEL,
     STEERED_MODELS,

@@ -42,8 +42,8 @@ def command(
                 body(out, **values)
 
         printed = {"quiet": Quiet, "json": Json} if quiet else {"json": Json}
-        parameters += [_parameter(name, kind, False) for name, kind in printed.items()]  # noqa: FBT003
-        # What Typer reads. `__wrapped__` would lead it back to the body.
+        parameters += [_parameter(name, kind, default=False) for name, kind in printed.items()]
+        # What Typer reads; types know nothing of it. `__wrapped__` would lead it back to the body.
         del run.__wrapped__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -65,17 +65,20 @@ def _parameters(
             groups[name] = kind
             defaults = kind()
             found += [
-                _parameter(field, _annotation(flag, helps.get(field, flag.help)), default)
+                _parameter(
+                    field,
+                    _annotation(flag, helps.get(field, flag.help)),
+                    default=getattr(defaults, field),
+                )
                 for field, flag in kind.flags().items()
-                for default in (getattr(defaults, field),)
             ]
         else:
-            found.append(_parameter(name, kind, parameter.default))
+            found.append(_parameter(name, kind, default=parameter.default))
     # Arguments are told apart by having no flags, so that the order among them is the body's.
     return found, groups
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def _parameter(name: str, annotation: Any, *, default: Any) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
