@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from quantize.ollama.templates.comparison import TemplateComparison, compare
@@ -56,6 +57,13 @@ def compare_confined(
 
 def _ask(request: dict[str, Any], seconds: float) -> Any:
     """What the child answers."""
+    return json.loads(_answered(json.dumps(request), seconds))
+
+
+# Starting the child takes longer than most of its answers, and files of several types have one
+# template. What was given up is asked again: a busy machine may have been the cause.
+@lru_cache(maxsize=64)
+def _answered(request: str, seconds: float) -> str:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONIOENCODING": "utf-8",
@@ -64,7 +72,7 @@ def _ask(request: dict[str, Any], seconds: float) -> Any:
         # -P: nothing is imported from the working directory.
         child = subprocess.run(  # noqa: S603 - our own interpreter and code
             [sys.executable, "-P", "-c", _CHILD],
-            input=json.dumps(request),
+            input=request,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -76,7 +84,7 @@ def _ask(request: dict[str, Any], seconds: float) -> Any:
         raise _GivenUpError(f"it is not rendered within {seconds:g} seconds") from None
     if child.returncode != 0:
         raise _GivenUpError("rendering it needs too much memory")
-    return json.loads(child.stdout)
+    return child.stdout
 
 
 def answer() -> None:
