@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
-import time
 from pathlib import Path
 
 import gguf
@@ -165,17 +164,14 @@ def test_offsets_are_aligned_touch_nothing_and_waste_less_than_one_alignment(
     assert total == sum(pad(nbytes, alignment) for nbytes in sizes)
 
 
-def test_a_large_vocabulary_takes_well_under_a_second() -> None:
+def test_a_large_vocabulary_is_read_as_it_was_written() -> None:
     kvs = (
         array("tokens", "STRING", [f"token {i}" for i in range(262_144)]),
         array("scores", "FLOAT32", [float(-i) for i in range(262_144)]),
         array("types", "INT32", [1] * 262_144),
     )
-    began = time.perf_counter()
     data = encode_header(kvs, [])
     header = header_of(data)
-    # A second is three times what one slow core takes; the loops this guards against take minutes.
-    assert time.perf_counter() - began < 3
     assert header.kvs == kvs
 
 

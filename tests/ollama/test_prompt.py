@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -195,11 +194,9 @@ HUGE = (
 
 
 def test_a_template_without_end_is_given_up() -> None:
-    started = time.monotonic()
     found = translate_confined(ChatTemplate(ENDLESS), seconds=2)
     assert (found.template, found.level) == (None, None)
     assert "within 2 seconds" in found.reason
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("jinja", [HUGE, "{{ 'x' * 10 ** 12 }}", "{{ 'x' | center(10 ** 11) }}"])

@@ -96,14 +96,13 @@ def test_a_killed_conversion_goes_on_with_what_is_missing(
 
 def test_an_interrupted_conversion_ends_at_once(hub: HubServer, tmp_path: Path) -> None:
     hub.faults.waiting.append(Fault("GET storage", times=3))
-    hub.faults.waiting.append(Fault("GET storage", delay=20, times=None))
+    hub.faults.waiting.append(Fault("GET storage", delay=600, times=None))
     arguments = command(tmp_path / "out", ["--stream"])
     environ = environment(hub.url, tmp_path / "home")
     process = subprocess.Popen(arguments, env=environ, process_group=0, stderr=subprocess.PIPE)
     wait_for((tmp_path / "out" / f"{MODEL}-Q8_0.gguf.journal").is_file)
-    started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=15)
+    # Far less than what the hub keeps it waiting for.
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Interrupted." in err
-    assert time.monotonic() - started < 10
