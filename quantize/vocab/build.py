@@ -10,7 +10,7 @@ from quantize.errors import UnsupportedError
 from quantize.formats.kv import KV, KeyValues, boolean
 from quantize.registry import Registry
 from quantize.vocab.ends import missing_end
-from quantize.vocab.files import TokenizerFiles, VocabFiles
+from quantize.vocab.files import TokenizerFiles, VocabFiles, is_newer_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,15 @@ class VocabHints:
 
 # SentencePiece models, which hold the scores of their pieces.
 PIECE_FILES = frozenset({"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"})
+
+_MERGES_NOTE = (
+    "there is no tokenizer.model: the scores of tokens are made from the merges of "
+    "tokenizer.json (docs/deviations.md)"
+)
+_NEWER_NOTE = (
+    "transformers 5 saved the tokenizer: added tokens are those of tokenizer.json "
+    "(docs/deviations.md)"
+)
 
 # None: the checkpoint does not hold this kind of tokenizer. `size` is None where the architecture
 # does not know the number of tokens.
@@ -97,15 +106,12 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> KeyVa
 
 def notes_on_tokenizer(files: VocabFiles, kvs: KeyValues) -> tuple[str, ...]:
     """A line where the vocabulary is not the one that llama.cpp's converter would write."""
-    scored = kvs.find("tokenizer.ggml.scores") is not None
-    spm = kvs.value("tokenizer.ggml.model") == "llama" and scored
-    if not spm or any(name in PIECE_FILES for name in files.names()):
-        return ()
-    note = (
-        "there is no tokenizer.model: the scores of tokens are made from the merges of "
-        "tokenizer.json (docs/deviations.md)"
-    )
-    return (note,)
+    pieces = kvs.find("tokenizer.ggml.scores") is not None
+    if pieces and any(name in PIECE_FILES for name in files.names()):
+        return (_NEWER_NOTE,) if is_newer_json(TokenizerFiles(files)) else ()
+    # Unigram's scores stand in tokenizer.json.
+    merged = pieces and kvs.value("tokenizer.ggml.model") == "llama"
+    return (_MERGES_NOTE,) if merged else ()
 
 
 def _space_prefix(files: TokenizerFiles) -> list[KV]:

@@ -78,6 +78,15 @@ def bad_file(name: str, reason: str) -> CheckpointError:
     )
 
 
+def is_newer_json(files: TokenizerFiles) -> bool:
+    """Whether transformers 5 saved the JSON files: only tokenizer.json lists the added tokens.
+
+    It names the library that does the work as "backend", which no earlier version did.
+    """
+    config = files.json("tokenizer_config.json") or {}
+    return "backend" in config and "added_tokens_decoder" not in config
+
+
 def section(value: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
     """The object under `key`, empty if it is absent, null or no object."""
     found = value.get(key) if value else None

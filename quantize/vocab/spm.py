@@ -6,7 +6,7 @@ from typing import Any
 
 from quantize.formats.kv import KV
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
+from quantize.vocab.files import TokenizerFiles, bad_file, entries, is_newer_json, section
 from quantize.vocab.special import read_special, token_text
 from quantize.vocab.tokens import (
     ADDED_SCORE,
@@ -34,10 +34,7 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
     for token_id, text, special in added_by_decoder(files):
         if token_id in tokens:
             tokens.add(token_id, text, special=special)
-    newer = is_newer_json(files) and not hints.strict_parity
-    for token_id, text, special in added_by_json(files) if newer else ():
-        if token_id in tokens and tokens.types[token_id] != UNKNOWN:
-            tokens.add(token_id, text, special=special)
+    newer = set_newer_tokens(files, tokens, hints)
     return spm_kvs(files, tokens, newer=newer)
 
 
@@ -54,13 +51,13 @@ def load_phi(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list
     return spm_kvs(files, tokens, newer=is_newer_json(files) and not hints.strict_parity)
 
 
-def is_newer_json(files: TokenizerFiles) -> bool:
-    """Whether transformers 5 saved the JSON files: only tokenizer.json lists the added tokens.
-
-    It names the library that does the work as "backend", which no earlier version did.
-    """
-    config = files.json("tokenizer_config.json") or {}
-    return "backend" in config and "added_tokens_decoder" not in config
+def set_newer_tokens(files: TokenizerFiles, tokens: Tokens, hints: VocabHints) -> bool:
+    """Set added tokens of tokenizer.json where transformers 5 saved it; returns whether it did."""
+    newer = is_newer_json(files) and not hints.strict_parity
+    for token_id, text, special in added_by_json(files) if newer else ():
+        if token_id in tokens and tokens.types[token_id] != UNKNOWN:
+            tokens.add(token_id, text, special=special)
+    return newer
 
 
 def spm_kvs(files: TokenizerFiles, tokens: Tokens, *, newer: bool = False) -> list[KV]:

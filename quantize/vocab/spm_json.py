@@ -15,7 +15,8 @@ from typing import Any
 from quantize.formats.kv import KV, boolean
 from quantize.vocab.added import added_tokens, special_texts
 from quantize.vocab.build import VocabHints
-from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
+from quantize.vocab.files import TokenizerFiles, bad_file, section
+from quantize.vocab.pipeline import prepends_space
 from quantize.vocab.special import read_special
 from quantize.vocab.spm import spm_kvs
 from quantize.vocab.tokens import (
@@ -55,7 +56,9 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
 
 
 def load_unscored(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
-    """Without the constant, as llama.cpp's converter writes XVERSE's."""
+    """XVERSE's, for which llama.cpp's converter writes no scores at all."""
+    if not hints.strict_parity:
+        return load(files, size, hints)
     tokens = json_tokens(files, size)
     if tokens is None:
         return None
@@ -95,8 +98,8 @@ def json_tokens(files: TokenizerFiles, size: int | None) -> Tokens | None:
 def read_merged(tokenizer: Mapping[str, Any]) -> list[str]:
     """The text that each merge makes, in order. Raises CheckpointError("bad-tokenizer-file")."""
     merges = section(tokenizer, "model").get("merges")
-    if not isinstance(merges, list):
-        raise bad_file(_FILE, "its model has no list of merges")
+    if not isinstance(merges, list) or not merges:
+        raise bad_file(_FILE, "its model has no merges, so that nothing says how tokens are joined")
     return [_merged(merge) for merge in merges]
 
 
@@ -129,20 +132,6 @@ def _set_types(files: TokenizerFiles, tokens: Tokens, tokenizer: Mapping[str, An
     unknown = table.get(str(section(tokenizer, "model").get("unk_token")))
     if unknown is not None and unknown in tokens:
         tokens.types[unknown] = UNKNOWN
-
-
-def prepends_space(tokenizer: Mapping[str, Any]) -> bool:
-    """Whether the pipeline puts a space in front of a text."""
-    normalizer = section(tokenizer, "normalizer")
-    cutter = section(tokenizer, "pre_tokenizer")
-    normalizers = [normalizer, *entries(normalizer, "normalizers")]
-    cutters = [cutter, *entries(cutter, "pretokenizers")]
-    return any(part.get("type") == "Prepend" for part in normalizers) or any(
-        part.get("type") == "Metaspace"
-        and part.get("prepend_scheme", "always" if part.get("add_prefix_space", True) else "never")
-        != "never"
-        for part in cutters
-    )
 
 
 def _kind(text: str, specials: frozenset[str]) -> int:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from quantize.formats.kv import KV, array, boolean, u32
 from quantize.vocab.added import added_tokens, special_texts
 from quantize.vocab.build import VocabHints
 from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
+from quantize.vocab.pipeline import drops_extra_spaces, prepends_space
 from quantize.vocab.proto import BPE, UNIGRAM, Spec, read_spec
 from quantize.vocab.special import read_special
 from quantize.vocab.spm import load as load_spm
-from quantize.vocab.spm import open_pieces, piece_tokens, set_added_tokens
-from quantize.vocab.tokens import CONTROL, NORMAL, UNKNOWN, USER_DEFINED, Tokens
+from quantize.vocab.spm import open_pieces, piece_tokens, set_added_tokens, set_newer_tokens
+from quantize.vocab.spm_json import load as load_spm_json
+from quantize.vocab.tokens import (
+    CONTROL,
+    NORMAL,
+    SPACE_MARK,
+    UNKNOWN,
+    USER_DEFINED,
+    Tokens,
+    is_id,
+    out_of_range,
+)
 
 _JSON = "tokenizer.json"
 _XLMR = "sentencepiece.bpe.model"
@@ -29,7 +41,7 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
     """XLM-R: sentencepiece.bpe.model with ids shifted by one, else tokenizer.json."""
     pieces = open_pieces(files, _XLMR)
     if pieces is None:
-        return _load_json(files, size, hints)
+        return _load_json(files, size, hints, hints.token_types or 1)
     spec = read_spec(files.read(_XLMR) or b"", _XLMR)
     if spec.model_type != UNIGRAM:
         raise bad_file(_XLMR, "it is not a Unigram model")
@@ -44,20 +56,22 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
         for token_id, token in added_tokens(files, {}).items():
             if token.text == "<mask>" and token_id in tokens:
                 tokens.set(token_id, token.text, CONTROL)
+    set_newer_tokens(files, tokens, hints)
     return _kvs(files, tokens, spec, hints.token_types or 1)
 
 
 def load_t5(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
-    """T5: tokenizer.model, in older checkpoints spiece.model."""
+    """T5: tokenizer.model, in older checkpoints spiece.model; else tokenizer.json."""
     name = "tokenizer.model" if files.read("tokenizer.model") is not None else "spiece.model"
     pieces = open_pieces(files, name)
     if pieces is None:
-        return None
+        return _load_json(files, size, hints, None) or load_spm_json(files, size, hints)
     spec = read_spec(files.read(name) or b"", name)
     if spec.model_type == BPE:
         return load_spm(files, size, hints)
     tokens = piece_tokens(pieces, size)
     set_added_tokens(files, tokens)
+    set_newer_tokens(files, tokens, hints)
     return _kvs(files, tokens, spec, None)
 
 
@@ -73,7 +87,9 @@ def _kvs(files: TokenizerFiles, tokens: Tokens, spec: Spec, token_types: int | N
     return kvs + read_special(files, size=tokens.size).kvs()
 
 
-def _load_json(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
+def _load_json(
+    files: TokenizerFiles, size: int | None, hints: VocabHints, token_types: int | None
+) -> list[KV] | None:
     tokenizer = files.json(_JSON) or {}
     model = section(tokenizer, "model")
     if model.get("type") != "Unigram":
@@ -82,22 +98,57 @@ def _load_json(files: TokenizerFiles, size: int | None, hints: VocabHints) -> li
     if not isinstance(pieces, list):
         raise bad_file(_JSON, "its model has no list of pieces")
     scored = [_piece(entry) for entry in pieces]
-    texts = {text: token_id for token_id, (text, _) in enumerate(scored)}
-    added, specials = added_tokens(files, texts), special_texts(files)
-    config = files.json("tokenizer_config.json") or {}
     tokens = Tokens(max(size or 0, len(scored)))
-    unknown = texts.get(str(config.get("unk_token")), model.get("unk_id", 3))
     for token_id, (text, score) in enumerate(scored):
-        kind = USER_DEFINED if token_id in added else NORMAL
-        kind = CONTROL if text in specials else kind
-        tokens.set(token_id, text, UNKNOWN if token_id == unknown else kind, score)
-    spec = Spec(
+        tokens.set(token_id, text, NORMAL, score)
+    texts = {text: token_id for token_id, (text, _) in enumerate(scored)}
+    config = files.json("tokenizer_config.json") or {}
+    unknown = texts.get(str(config.get("unk_token")), model.get("unk_id", 3))
+    if is_id(unknown) and unknown in tokens:
+        tokens.types[unknown] = UNKNOWN
+    read = _as_llama_cpp_reads if hints.strict_parity else _as_the_pipeline_says
+    spec = read(files, tokens, texts)
+    return _kvs(files, tokens, spec, token_types)
+
+
+def _as_the_pipeline_says(files: TokenizerFiles, tokens: Tokens, texts: Mapping[str, int]) -> Spec:
+    """Types by the added tokens' flags; spaces as normalizer and pre-tokenizer treat them."""
+    specials = special_texts(files)
+    for token_id, token in added_tokens(files, texts).items():
+        if token_id not in tokens:
+            raise out_of_range(_JSON, token_id, token.text, tokens.size)
+        if tokens.types[token_id] != UNKNOWN:
+            special = token.special or token.text in specials
+            text = token.text if special else token.text.replace(SPACE_MARK, " ")
+            kind = CONTROL if special else USER_DEFINED
+            tokens.set(token_id, text, kind, tokens.scores[token_id])
+    tokenizer = files.json(_JSON) or {}
+    read = _spec_of_options(files)
+    if drops_extra_spaces(tokenizer):
+        # llama.cpp puts one in front of each word then, whatever the prefix option says.
+        return replace(read, remove_extra_whitespaces=True)
+    prefix = prepends_space(tokenizer)
+    return replace(read, add_dummy_prefix=prefix, remove_extra_whitespaces=False)
+
+
+def _as_llama_cpp_reads(files: TokenizerFiles, tokens: Tokens, texts: Mapping[str, int]) -> Spec:
+    """Special by name alone; spaces by options of tokenizer_config.json that say other things."""
+    specials = special_texts(files)
+    added = added_tokens(files, texts)
+    for text, token_id in texts.items():
+        if token_id in added and tokens.types[token_id] != UNKNOWN:
+            tokens.types[token_id] = CONTROL if text in specials else USER_DEFINED
+    return _spec_of_options(files)
+
+
+def _spec_of_options(files: TokenizerFiles) -> Spec:
+    config = files.json("tokenizer_config.json") or {}
+    return Spec(
         model_type=UNIGRAM,
-        charsmap=_charsmap(section(tokenizer, "normalizer")),
+        charsmap=_charsmap(section(files.json(_JSON), "normalizer")),
         add_dummy_prefix=bool(config.get("add_prefix_space")),
         remove_extra_whitespaces=bool(config.get("clean_up_tokenization_spaces")),
     )
-    return _kvs(files, tokens, spec, hints.token_types or 1)
 
 
 def _piece(entry: Any) -> tuple[str, float]:

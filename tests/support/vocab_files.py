@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from quantize.formats.kv import KV, SCALAR_IDS
-from quantize.vocab import VocabHints
+from quantize.architectures import ARCHITECTURES
+from quantize.architectures.family import VocabOptions
+from quantize.formats.kv import KV, SCALAR_IDS, KeyValues
+from quantize.vocab import VocabFiles, VocabHints, build
 
 BPE_HINTS = VocabHints(loaders=("bpe",))
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
@@ -57,6 +59,22 @@ def kit_files(kit: Path, model: str) -> Folders:
     folder = kit / "models" / model
     tokenizer = json.loads((folder / "skeleton.json").read_text())["tokenizer"]
     return Folders(folder / "extra", kit / "tokenizers" / tokenizer, folder)
+
+
+def built(files: VocabFiles, *, strict_parity: bool = False) -> KeyValues:
+    """The `tokenizer.*` key-values that the family of config.json gives these files."""
+    config = json.loads(files.read("config.json") or b"")
+    family = ARCHITECTURES[config["architectures"][0]]
+    options = VocabOptions(arch_name=family.arch)
+    options.update(family.vocab_options)
+    hints = VocabHints(
+        loaders=family.vocab,
+        token_types=config.get("type_vocab_size"),
+        strict_parity=strict_parity,
+        **options,
+    )
+    text = config.get("text_config", {})
+    return build(files, config.get("vocab_size") or text.get("vocab_size"), hints)
 
 
 def difference(expected: Mapping[str, Any], kv: KV) -> str | None:

@@ -22,6 +22,12 @@ def added(*tokens: Any) -> dict[str, Any]:
     return tokenizer(added_tokens=list(tokens))
 
 
+def pieces(**changes: Any) -> dict[str, Any]:
+    """A tokenizer.json of SentencePiece BPE, its model changed."""
+    model = {"type": "BPE", "byte_fallback": True, "vocab": {"a": 0, "b": 1, "ab": 2}}
+    return tokenizer(model=model | changes, decoder={"type": "Sequence"}, added_tokens=[])
+
+
 HOSTILE: list[tuple[str, Any, str]] = [
     ("not JSON", "{", "bad-tokenizer-file"),
     ("not UTF-8", b"\xff\xfe", "bad-tokenizer-file"),
@@ -47,6 +53,25 @@ HOSTILE: list[tuple[str, Any, str]] = [
         "duplicate-token-id",
     ),
 ]
+
+
+# What only the loader of SentencePiece or of Unigram asks for.
+NO_SCORES: list[tuple[str, str, dict[str, Any]]] = [
+    ("no merges", "spm-json", pieces(merges=[])),
+    ("merges that are null", "spm-json", pieces(merges=None)),
+    ("pieces without scores", "unigram", pieces(type="Unigram", vocab=["a"])),
+    ("no pieces", "t5", pieces(type="Unigram", vocab=None)),
+]
+
+
+@pytest.mark.parametrize(
+    ("loader", "content"), [row[1:] for row in NO_SCORES], ids=[row[0] for row in NO_SCORES]
+)
+def test_a_tokenizer_that_says_no_scores_is_refused(loader: str, content: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        build(Made({"tokenizer.json": content}), 8, VocabHints(loaders=(loader,)))
+    assert caught.value.code == "bad-tokenizer-file"
+    assert caught.value.where == "tokenizer.json"
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_llama_cpp_cuts_as_the_row_says(
     (folder / "tokenizer.json").write_text(json.dumps(source))
     options = api.Options(types=("F16",), output=tmp_path, jobs=1, pre=row.names[0])
     file = api.convert(str(folder), options).files[0]
-    found = llama_cpp_ids(file.path, CORPUS, encoder=False)
+    found = llama_cpp_ids(file.path, CORPUS)
     reference = Tokenizer.from_str(json.dumps(source))
     different = {
         title for title, text in CORPUS.items() if reference.encode(text).ids != found[title]

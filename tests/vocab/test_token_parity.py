@@ -1,24 +1,27 @@
 """llama.cpp cuts text into the ids that the source tokenizer gives, through our file.
 
-The engine is xllamacpp's server, the reference the tokenizers library on the kit's tokenizer.json.
+The engine is llama.cpp in the wheel of xllamacpp, the reference the tokenizers library on the
+kit's tokenizer.json.
 Where the two differ for a reason that no key-value of llama.cpp can say, the reason stands in
 LIMITS, and the test wants exactly those texts to differ.
 """
 
 from __future__ import annotations
 
-import http.client
+import ctypes
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import xllamacpp
 from tokenizers import Tokenizer
 
 from quantize import api
+from quantize.evaluation import llama as llama_cpp
+from quantize.formats.kv import KeyValues
 from tests.support.saved_again import copied, edit_json
+from tests.support.vocab_files import Made, built, kit_files
 
 # One model for each tokenizer of the kit.
 MODELS = (
@@ -27,8 +30,6 @@ MODELS = (
     "llama2-spm", "llama31-bpe", "mistral-spm", "olmo2", "phi2", "phi3-longrope", "qwen2-tied",
     "qwen3-tied", "smollm2-tied", "smollm3", "stablelm2", "starcoder2", "xlmr",
 )  # fmt: skip
-
-ENCODERS = ("bert", "xlmr")
 
 CORPUS = {
     "prose": "Hello, World! It's me; I'LL be there. We've eaten. (Don't!)",
@@ -80,8 +81,18 @@ LIMITS: dict[str, dict[str, str]] = {
 }
 
 
-# Those whose tokenizer was SentencePiece BPE.
-PIECES = ("ernie4_5", "gemma2", "gemma3-text", "llama2-spm", "mistral-spm", "phi3-longrope")
+# Those whose tokenizer was SentencePiece, as BPE or Unigram.
+PIECES = (
+    "ernie4_5", "gemma2", "gemma3-text", "gemma4", "llama2-spm", "mistral-spm", "phi3-longrope",
+    "xlmr",
+)  # fmt: skip
+MODEL_FILES = ("tokenizer.model", "sentencepiece.bpe.model", "spiece.model")
+OLDER_FILES = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
+# Here nothing of the converter's is kept: the added tokens are those of tokenizer.json.
+NEWER_LIMITS = {**LIMITS, "xlmr": {}}
+
+# The key-values that decide which ids a text gets.
+DECIDING = ("model", "pre", "tokens", "scores", "token_type", "merges", "add_space_prefix")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -95,28 +106,43 @@ def test_ids_equal_those_of_the_source_tokenizer(
 def test_ids_equal_with_tokenizer_json_alone(
     name: str, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    folder = copied(checkpoint(name), tmp_path)
-    for file in ("tokenizer.model", "special_tokens_map.json", "added_tokens.json"):
-        (folder / file).unlink(missing_ok=True)
-    edit_json(
-        folder / "tokenizer_config.json",
-        as_saved_by_transformers_5,
-    )
-    assert differing(name, folder, tmp_path / "out") == {*LIMITS.get(name, {})}
+    folder = saved_by_transformers_5(checkpoint(name), tmp_path, dropped=MODEL_FILES)
+    assert differing(name, folder, tmp_path / "out") == {*NEWER_LIMITS.get(name, {})}
+
+
+@pytest.mark.parametrize("name", sorted({*MODELS} - {*PIECES}))
+def test_tokenizer_json_alone_says_all_of_a_tokenizer_without_pieces(
+    name: str, kit: Path, tmp_path: Path
+) -> None:
+    """With the same key-values the ids are those of the test of the files as they are."""
+    files = kit_files(kit, name)
+    kept = {*files.names()} - {*OLDER_FILES, "vocab.txt"}
+    newer: dict[str, Any] = {file: files.read(file) for file in kept}
+    config = json.loads(newer["tokenizer_config.json"])
+    as_saved_by_transformers_5(config)
+    newer["tokenizer_config.json"] = config
+    assert deciding(built(Made(newer))) == deciding(built(files))
+
+
+def deciding(kvs: KeyValues) -> dict[str, object]:
+    return {key: kvs.value(f"tokenizer.ggml.{key}") for key in DECIDING}
 
 
 @pytest.mark.parametrize("name", PIECES)
 def test_ids_equal_with_tokenizer_model_beside_newer_json(
     name: str, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    folder = copied(checkpoint(name), tmp_path)
-    for file in ("special_tokens_map.json", "added_tokens.json"):
+    folder = saved_by_transformers_5(checkpoint(name), tmp_path)
+    assert differing(name, folder, tmp_path / "out") == {*NEWER_LIMITS.get(name, {})}
+
+
+def saved_by_transformers_5(checkpoint: Path, parent: Path, dropped: tuple[str, ...] = ()) -> Path:
+    """A copy whose added tokens are in tokenizer.json alone."""
+    folder = copied(checkpoint, parent)
+    for file in (*OLDER_FILES, *dropped):
         (folder / file).unlink(missing_ok=True)
-    edit_json(
-        folder / "tokenizer_config.json",
-        as_saved_by_transformers_5,
-    )
-    assert differing(name, folder, tmp_path / "out") == {*LIMITS.get(name, {})}
+    edit_json(folder / "tokenizer_config.json", as_saved_by_transformers_5)
+    return folder
 
 
 def as_saved_by_transformers_5(config: dict[str, Any]) -> None:
@@ -135,7 +161,7 @@ def differing(name: str, folder: Path, output: Path) -> set[str]:
     texts = {**CORPUS, **special}
     options = api.Options(types=("F16",), output=output, jobs=1, name=NAMES.get(name))
     file = api.convert(str(folder), options).files[0]
-    found = llama_cpp_ids(file.path, texts, encoder=name in ENCODERS)
+    found = llama_cpp_ids(file.path, texts)
     expected = {
         title: reference.encode(text, add_special_tokens=False).ids for title, text in texts.items()
     }
@@ -153,21 +179,20 @@ def source_tokenizer(folder: Path) -> dict[str, Any]:
     return {**tokenizer, "normalizer": normalizer or None, "truncation": None, "padding": None}
 
 
-def llama_cpp_ids(file: Path, texts: dict[str, str], *, encoder: bool) -> dict[str, list[int]]:
-    params = xllamacpp.CommonParams()
-    params.model.path = str(file)
-    params.n_ctx = 64
-    params.warmup = False
-    params.verbosity = -1
-    params.embedding = encoder
-    server = xllamacpp.Server(params)
-    return {title: tokenize(server.listening_address, text) for title, text in texts.items()}
+def llama_cpp_ids(file: Path, texts: dict[str, str]) -> dict[str, list[int]]:
+    llama = llama_cpp.load()
+    model = llama.model_load_from_file(bytes(file), llama.model_default_params())
+    assert model, [*llama.complaints]
+    try:
+        vocab = llama.model_get_vocab(model)
+        return {title: tokenize(llama, vocab, text.encode()) for title, text in texts.items()}
+    finally:
+        llama.model_free(model)
 
 
-def tokenize(address: str, text: str) -> list[int]:
-    body = {"content": text, "add_special": False, "parse_special": True}
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
-    connection.request("POST", "/tokenize", json.dumps(body), {"Content-Type": "application/json"})
-    ids: list[int] = json.load(connection.getresponse())["tokens"]
-    connection.close()
-    return ids
+def tokenize(llama: llama_cpp.Llama, vocab: int, text: bytes) -> list[int]:
+    ids = (ctypes.c_int32 * (len(text) + 8))()
+    add_special, parse_special = False, True
+    count = llama.tokenize(vocab, text, len(text), ids, len(ids), add_special, parse_special)
+    assert count >= 0
+    return ids[:count]

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import tokenizers
 
-from quantize.architectures import ARCHITECTURES
-from quantize.architectures.family import VocabOptions
 from quantize.formats.kv import KeyValues, boolean, u32
 from quantize.vocab import LOADERS, VocabHints, build, end_tokens
 from quantize.vocab.decoding import BYTE_OF_LETTER, decode
@@ -20,6 +18,7 @@ from tests.support.vocab_files import (
     BPE_HINTS,
     Folders,
     Made,
+    built,
     difference,
     kit_files,
     tekken,
@@ -29,19 +28,7 @@ from tests.support.vocab_files import (
 
 def kit_kvs(kit: Path, model: str) -> tuple[Folders, KeyValues]:
     files = kit_files(kit, model)
-    config = json.loads(files.read("config.json") or b"")
-    family = ARCHITECTURES[config["architectures"][0]]
-    options = VocabOptions(arch_name=family.arch)
-    options.update(family.vocab_options)
-    token_types = config.get("type_vocab_size")
-    hints = VocabHints(
-        loaders=family.vocab,
-        token_types=token_types,
-        strict_parity=model in DEVIATING,
-        **options,
-    )
-    text = config.get("text_config", {})
-    return files, build(files, config.get("vocab_size") or text.get("vocab_size"), hints)
+    return files, built(files, strict_parity=model in DEVIATING)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -37,5 +37,5 @@ ARCTIC = Family(
     ),
     rules=_rules,
     defaults=class_defaults(),
-    vocab=("spm-arctic",),
+    vocab=("spm-arctic", "spm-json"),
 )

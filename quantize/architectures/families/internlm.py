@@ -50,11 +50,11 @@ INTERNLM2 = Family(
     keys=COMMON,
     rules=_rules,
     defaults=class_defaults(),
-    vocab=("spm-internlm2",),
+    vocab=("spm-internlm2", "spm-json"),
 )
 INTERNLM3 = replace(
     LLAMA,
     defaults=class_defaults(),
-    vocab=("spm-internlm3",),
+    vocab=("spm-internlm3", "spm-json"),
     vocab_options={},
 )
