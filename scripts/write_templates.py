@@ -44,6 +44,11 @@ How it is done:
    like a turn's end, tools with calls and results, thinking on, off and unset, two dates. Prompts
    are equal to the character; definitions and arguments of tools are equal as JSON values, since
    Ollama writes those in its own order and spacing. If one differs there is no TEMPLATE.
+5. Where the last message is the assistant's, it is the beginning of an answer. The prompt ends with
+   it, as with transformers' `continue_final_message`, and the model goes on.
+
+Go has no function that trims, so a TEMPLATE defines one where the Jinja trims: three lines for
+spaces, tabs and line breaks. `--exact-template` writes a longer one for every kind of white space.
 
 The tests run the same templates on Go's real engine.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from quantize.options.declare import Group, option
+from quantize.options.declare import Group, option, switch
 
 _PANEL = "Ollama"
 
@@ -38,6 +38,11 @@ class ModelfileOptions(Group):
         kind=list[str],
         metavar="NAME=VALUE",
         help="A PARAMETER of the Modelfile, in place of the model's own; a stop is added.",
+        panel=_PANEL,
+    )
+    exact_template: bool = switch(
+        "--exact-template",
+        help="A TEMPLATE trims every kind of white space that the chat template trims.",
         panel=_PANEL,
     )
     license: str | PathLike[str] | None = option(

@@ -15,7 +15,7 @@ from quantize.ollama.templates.conversations import Conversation, Message, go_da
 from quantize.ollama.templates.decisions import Leaf, choose, decide
 from quantize.ollama.templates.go_interpreter import GoTemplate
 from quantize.ollama.templates.go_syntax import GoTemplateError
-from quantize.ollama.templates.go_trim import trim_template
+from quantize.ollama.templates.go_trim import trim_template, with_exact_trims
 from quantize.ollama.templates.go_writer import NOW, Writer
 from quantize.ollama.templates.proof import TOOLS, normalized
 from quantize.ollama.templates.slots import NO_TRIM, Trim, WhiteSpace
@@ -129,21 +129,27 @@ def test_gos_engine_reads_written_text_the_same_way(go_engine: Engine) -> None:
 SPACES = [chr(code) for code in range(0x10000) if chr(code).isspace()]
 
 
-def test_trimming_is_pythons(go_engine: Engine) -> None:
+@pytest.mark.parametrize("spaces", [None, " \n\t\r"], ids=["exact", "short"])
+def test_trimming_is_pythons(spaces: str | None, go_engine: Engine) -> None:
+    """All white space in the exact form, that of ASCII in the short one."""
     texts = ["", "a", *SPACES, "".join(SPACES) + "a b" + "".join(SPACES), " é ", "\u2003日\u3000"]
-    texts += ["\n\n a \n\n", "\n", "\n\n", " \n", "日本"]
+    texts += ["\n\n a \n\n", "\n", "\n\n", " \n", "日本", "\t\r\n a\u00a0\t"]
     outcomes: dict[Trim, Callable[[str], str]] = {
-        Trim(WhiteSpace.TRIMMED, WhiteSpace.TRIMMED): str.strip,
-        Trim(WhiteSpace.TRIMMED, WhiteSpace.KEPT): str.lstrip,
-        Trim(WhiteSpace.KEPT, WhiteSpace.TRIMMED): str.rstrip,
+        Trim(WhiteSpace.TRIMMED, WhiteSpace.TRIMMED): lambda text: text.strip(spaces),
+        Trim(WhiteSpace.TRIMMED, WhiteSpace.KEPT): lambda text: text.lstrip(spaces),
+        Trim(WhiteSpace.KEPT, WhiteSpace.TRIMMED): lambda text: text.rstrip(spaces),
         Trim(WhiteSpace.NEWLINES, WhiteSpace.NEWLINES): lambda text: text.strip("\n"),
         Trim(WhiteSpace.NEWLINES, WhiteSpace.KEPT): lambda text: text.lstrip("\n"),
-        Trim(WhiteSpace.NEWLINES, WhiteSpace.TRIMMED): lambda text: text.lstrip("\n").rstrip(),
+        Trim(WhiteSpace.NEWLINES, WhiteSpace.TRIMMED): lambda text: text.lstrip("\n").rstrip(
+            spaces
+        ),
     }
     for outcome, trimmed in outcomes.items():
         found = trim_template(outcome)
         assert found is not None
         name, define = found
+        assert len(define.splitlines()) <= 3
+        define = define if spaces else with_exact_trims(define)
         template = (
             f'{define}{{{{ range .Messages }}}}<{{{{ template "{name}" .Content }}}}>{{{{ end }}}}'
         )

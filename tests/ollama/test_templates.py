@@ -147,6 +147,47 @@ def test_thinking_is_switched_as_the_request_says(go_engine: Engine) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("jinja", "opened"),
+    [
+        (chat_templates.CHATML.jinja, "<|im_start|>assistant\n"),
+        (CLASSICS["llama3"].jinja, "<|start_header_id|>assistant<|end_header_id|>\n\n"),
+        (CLASSICS["llama2"].jinja, "[INST] Count. [/INST] "),
+        (chat_templates.TOOLS, "<|im_start|>assistant\n"),
+        (chat_templates.THINKING, "<|im_start|>assistant\n"),
+    ],
+    ids=["chatml", "llama2", "llama3", "tools", "thinking"],
+)
+def test_the_beginning_of_an_answer_is_left_open(
+    jinja: str, opened: str, go_engine: Engine
+) -> None:
+    """A last message of the assistant is what the model goes on with."""
+    template, _ = proven(jinja)
+    chat = talk("Count.", "One, two,")
+    [prompt] = go_engine.render(template, on(DAY, [chat]))
+    assert prompt.endswith(f"{opened}One, two,")
+
+
+def test_begun_reasoning_and_tools_are_left_open_too(go_engine: Engine) -> None:
+    template, _ = proven(chat_templates.THINKING)
+    answer = Message("assistant", "It is", thinking="Look.")
+    asked = Conversation((Message("user", "Rain?"), answer), think=True, tools=TOOLS[:1])
+    [prompt] = go_engine.render(template, on(DAY, [asked]))
+    assert prompt.endswith("<|im_start|>assistant\n<think>\nLook.\n</think>\n\nIt is")
+
+
+def test_an_exact_template_trims_every_kind_of_white_space() -> None:
+    jinja = CLASSICS["llama3"].jinja
+    short = translate(source(jinja)).template
+    exact = translate(source(jinja), is_exact=True).template
+    assert short is not None
+    assert exact is not None
+    chat = go_data(talk(" \u3000Hi\u00a0\r\n"))
+    assert ">\n\nHi<|" in GoTemplate(exact).render(chat, DAY)
+    assert ">\n\n\u3000Hi\u00a0<|" in GoTemplate(short).render(chat, DAY)
+    assert len(short) < len(exact) / 1.5
+
+
 def test_reasoning_is_kept_after_the_last_user_only(go_engine: Engine) -> None:
     template, _ = proven(chat_templates.THINKING)
     answer = Message("assistant", "Yes.", thinking="Hm.")

@@ -9,9 +9,10 @@ from pathlib import Path
 from quantize.errors import UsageError
 from quantize.formats.kv import KeyValues
 from quantize.ollama.modelfile.facts import read_facts
-from quantize.ollama.modelfile.prompt import Prompt, prompt_of, special_tokens
+from quantize.ollama.modelfile.prompt import Prompt, prompt_of, source_of, special_tokens
 from quantize.ollama.modelfile.shards import shards_of
-from quantize.ollama.modelfile.writing import Chosen, modelfile
+from quantize.ollama.modelfile.writing import Chosen, chosen_of, modelfile
+from quantize.options.modelfile import ModelfileOptions
 from quantize.vocab import end_tokens
 
 # GGUF key -> the name that generation_config.json has for the same.
@@ -24,7 +25,7 @@ SAMPLING_KEYS = {
 }
 
 
-def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
+def modelfile_beside(path: Path, folder: Path, options: ModelfileOptions) -> str:
     """The text of a Modelfile in `folder` for the GGUF file `path`, or the model it is a shard of.
 
     Renders the chat template: takes a second or two. Raises what reading the file raises, and
@@ -40,12 +41,19 @@ def modelfile_beside(path: Path, folder: Path, chosen: Chosen) -> str:
             reason=f"general.type is {file.value('general.type')}, the architecture {file.arch}",
             hint="name it in the Modelfile of its model: ADAPTER, or a second FROM line",
         )
-    source = None if file.is_embedder else file.source
-    prompt = None if source is None else prompt_of(file.arch, source, special_tokens(file.kvs))
+    prompt = prompt_in(file.kvs, options)
     names = [os.path.relpath(one.resolve(), folder.resolve()) for one in paths]
     return modelfile_of_gguf(
-        [name.replace(os.sep, "/") for name in names], file.kvs, prompt, chosen
+        [name.replace(os.sep, "/") for name in names], file.kvs, prompt, chosen_of(options)
     )
+
+
+def prompt_in(kvs: KeyValues, options: ModelfileOptions) -> Prompt | None:
+    """How prompts are made; None for a model without a chat template, or one that makes no text."""
+    source = source_of(kvs)
+    if source is None or kvs.is_embedder:
+        return None
+    return prompt_of(kvs.arch, source, special_tokens(kvs), is_exact=options.exact_template)
 
 
 def modelfile_of_gguf(

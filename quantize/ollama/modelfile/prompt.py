@@ -9,6 +9,7 @@ from quantize.formats.kv import KeyValues
 from quantize.ollama.quoting import is_representable, quoted
 from quantize.ollama.templates import capabilities
 from quantize.ollama.templates.confined import translate_confined
+from quantize.ollama.templates.go_trim import with_exact_trims
 from quantize.ollama.templates.hijack import may_be_taken_for
 from quantize.ollama.templates.translate import ChatTemplate, Translation
 from quantize.ollama.templates.turns import NO_TURNS, Turns, turns_of
@@ -49,6 +50,8 @@ class Prompt:
             lines.append(f"TEMPLATE {quoted(self.template)}")
         return lines
 
+
+_SHORT_TRIM = "It trims spaces, tabs and line breaks; --exact-template trims other white space too."
 
 # llama.cpp puts BOS before a prompt for these tokenizer models, and for these pre-tokenizers,
 # unless the file says otherwise.
@@ -95,12 +98,19 @@ def special_tokens(kvs: KeyValues) -> frozenset[str]:
     )
 
 
-def prompt_of(arch: str, source: ChatTemplate, specials: frozenset[str] = frozenset()) -> Prompt:
+def prompt_of(
+    arch: str,
+    source: ChatTemplate,
+    specials: frozenset[str] = frozenset(),
+    *,
+    is_exact: bool = False,
+) -> Prompt:
     """What to say for a model of a GGUF architecture with this chat template.
 
-    `specials` are the tokens of the vocabulary that are not ordinary text.
+    `specials` are the tokens of the vocabulary that are not ordinary text. `is_exact`: a TEMPLATE
+    trims every kind of white space.
     """
-    translation = translate_confined(source)
+    translation = translate_confined(source, is_exact=is_exact)
     turns = turns_of(translation.glues, specials, source.bos)
     return replace(_prompt(arch, source, translation), turns=turns)
 
@@ -115,11 +125,12 @@ def _prompt(arch: str, source: ChatTemplate, translation: Translation) -> Prompt
         return _untranslated(source, translation)
     jinja, go = capabilities.of_jinja(source.jinja), capabilities.of_go(template)
     proven = f"TEMPLATE is proven to write what the model's own Jinja writes: {level}."
+    trims = (_SHORT_TRIM,) if with_exact_trims(template) != template else ()
     if jinja.number <= go.number:
-        return Prompt((proven,), template)
+        return Prompt((proven, *trims), template)
     if arch not in HARMONY and capabilities.prefers_jinja(jinja, go):
         more = "The Jinja can do more, so Ollama uses it and leaves TEMPLATE to older versions."
-        return Prompt((proven, more), template)
+        return Prompt((proven, more, *trims), template)
     return Prompt(
         (
             "No TEMPLATE: Ollama uses the chat template inside the GGUF file.",

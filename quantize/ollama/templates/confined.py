@@ -29,10 +29,13 @@ class _GivenUpError(Exception):
     """Too much time or memory; the text says which."""
 
 
-def translate_confined(source: ChatTemplate, seconds: float = MAX_SECONDS) -> Translation:
+def translate_confined(
+    source: ChatTemplate, seconds: float = MAX_SECONDS, *, is_exact: bool = False
+) -> Translation:
     """As `translate`; a template that needs too much time or memory has no translation."""
+    request = {"source": asdict(source), "exact": is_exact}
     try:
-        template, level, reason, glues = _ask({"source": asdict(source)}, seconds)
+        template, level, reason, glues = _ask(request, seconds)
     except _GivenUpError as error:
         return Translation(None, None, str(error), is_given_up=True)
     return Translation(
@@ -95,7 +98,7 @@ def answer() -> None:
     if "template" in request:
         json.dump(asdict(compare(source, request["template"])), sys.stdout)
         return
-    found = translate(source)
+    found = translate(source, is_exact=request["exact"])
     level = found.level and (found.level.tools, found.level.thinking)
     json.dump([found.template, level, found.reason, found.glues], sys.stdout)
 

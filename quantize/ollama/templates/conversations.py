@@ -39,10 +39,17 @@ class Conversation:
     tools: tuple[Tool, ...] = ()
     think: bool | None = None
 
+    @property
+    def begins_answer(self) -> bool:
+        """Whether its last message is the beginning of an answer, for the model to go on with."""
+        last = self.messages[-1]
+        return last.role == "assistant" and not last.calls
+
 
 def described(conversation: Conversation) -> str:
     """Its turns, for a person: "empty system, user, assistant, user and tools, thinking off"."""
     turns = ", ".join(map(_described, conversation.messages))
+    turns += " to go on with" if conversation.begins_answer else ""
     extras = " and tools" if conversation.tools else ""
     think = {None: "", True: ", thinking on", False: ", thinking off"}[conversation.think]
     return f"{turns}{extras}{think}"

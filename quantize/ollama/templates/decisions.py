@@ -7,14 +7,16 @@ the Go template. Whether it is right for conversations that were not probed is f
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
 from quantize.ollama.templates.features import FEATURES, Features, Test
 
 T = TypeVar("T", bound=Hashable)
 _MAX_DEPTH = 5
+# Characters that a text must have to be written apart from what differs.
+_WORTH_SHARING = 12
 
 
 @dataclass(frozen=True)
@@ -107,3 +109,19 @@ def common_prefix(texts: Sequence[str]) -> str:
     first, last = min(texts), max(texts)
     differs = (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
     return first[: next(differs, len(first))]
+
+
+def mapped(tree: Tree[str], change: Callable[[str], str]) -> Tree[str]:
+    if isinstance(tree, Leaf):
+        return Leaf(change(tree.value))
+    return replace(tree, yes=mapped(tree.yes, change), no=mapped(tree.no, change))
+
+
+def shared_text(tree: Tree[str]) -> tuple[str, str]:
+    """What all leaves begin or end with, if that is long or leaves one of them empty."""
+    leaves = leaves_of(tree)
+    suffix = common_suffix(tree)
+    if suffix in leaves or len(suffix) >= _WORTH_SHARING:
+        return "", suffix
+    prefix = common_prefix(leaves)
+    return (prefix, "") if prefix in leaves or len(prefix) >= _WORTH_SHARING else ("", "")

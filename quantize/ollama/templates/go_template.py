@@ -30,16 +30,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 from quantize.ollama.templates.decisions import (
     Branch,
     Leaf,
     T,
     Tree,
-    common_prefix,
     common_suffix,
     leaves_of,
+    mapped,
+    shared_text,
     tests_of,
 )
 from quantize.ollama.templates.features import FIRST_IS_SYSTEM, Test, go_condition
@@ -73,7 +73,6 @@ _PARTS: Mapping[tuple[str, Part, Form], str] = {
     ("result", "id", "raw"): ".ToolCallID",
     ("result", "content", "json"): "json .Content",
 }
-_WORTH_SHARING = 12
 _FIRST_USER = '(or (eq $i 0) (and (eq $i 1) (eq (index $.Messages 0).Role "system")))'
 # The tag that opens reasoning, at the end of the text before it.
 OPENING = re.compile(r"(<[^<>\s]+>|\[[^\[\]\s]+\])\s*\Z")
@@ -108,6 +107,9 @@ class _Emitter:
             and all(isinstance(tree, Leaf) for tree in grammar.shown.values())
             and grammar.shown.get("system", Leaf(value=True)) == Leaf(value=True)
         )
+        # A begun answer is left open, and there is no generation prompt after it.
+        self._prompts = grammar.before[END] != Leaf("")
+        self._ends = self._prompts or bool(grammar.after.get("text"))
         values = {value for name, value in self._tests if name == "previous"}
         self._tracks = bool(values - {""}) or ("" in values and not self._first_is_zero)
 
@@ -126,7 +128,7 @@ class _Emitter:
         if grammar.places.tools == "start":
             self._tools("$.Tools")
         writer.line("range $i, $_ := .Messages")
-        if names & {"last", "next"}:
+        if names & {"last", "next"} or self._ends:
             writer.line("$last := eq (len (slice $.Messages $i)) 1")
         if "next" in names:
             writer.line('$next := ""')
@@ -142,8 +144,11 @@ class _Emitter:
                 word = "else if"
         if word != "if":
             writer.line("end")
+        if self._prompts:
+            writer.line('if and $last (ne .Role "assistant")')
+            self._text(grammar.before[END])
+            writer.code("end")
         writer.line("end")
-        self._text(grammar.before[END])
         return writer.source()
 
     def _before_users(self) -> None:
@@ -211,8 +216,18 @@ class _Emitter:
                     self._content(kind, value)
                 else:
                     self._writer.code(_PARTS[kind, part, form])
-            self._writer.text(self._grammar.after.get(kind, ""))
+            self._after(kind)
         self._track(kind)
+
+    def _after(self, kind: str) -> None:
+        """What closes a node; the beginning of an answer is not closed."""
+        text = self._grammar.after.get(kind, "")
+        if text and kind == "text":
+            self._writer.code("if not $last")
+            self._writer.text(text)
+            self._writer.code("end")
+        else:
+            self._writer.text(text)
 
     def _refused_system(self) -> None:
         """The Jinja raises an exception for a system text; llama.cpp then does this, too."""
@@ -237,7 +252,7 @@ class _Emitter:
         before = self._grammar.before["thinking"]
         opening = OPENING.search(common_suffix(before))
         tag = opening[0] if opening else ""
-        self._text(_map(before, lambda text: text.removesuffix(tag)))
+        self._text(mapped(before, lambda text: text.removesuffix(tag)))
         self._writer.code(f"if {value}")
         self._writer.text(tag)
         self._content("thinking", value)
@@ -250,7 +265,7 @@ class _Emitter:
         common = common_suffix(before)
         header = _header(common, leaves_of(self._grammar.before[END]))
         tag = common.removeprefix(header)
-        rest = _map(before, lambda text: text.removesuffix(tag))
+        rest = mapped(before, lambda text: text.removesuffix(tag))
         if rest != Leaf(""):
             self._writer.line("with .ToolCalls")
             self._text(rest)
@@ -299,10 +314,10 @@ class _Emitter:
         if isinstance(tree, Leaf):
             self._writer.text(tree.value)
             return
-        prefix, suffix = _shared(tree)
+        prefix, suffix = shared_text(tree)
         if prefix:
             self._writer.text(prefix)
-        rest = _map(tree, lambda text: text[len(prefix) : len(text) - len(suffix)])
+        rest = mapped(tree, lambda text: text[len(prefix) : len(text) - len(suffix)])
         self._branch(rest, self._text, "")
         if suffix:
             self._writer.text(suffix)
@@ -359,12 +374,6 @@ def _go(condition: Condition) -> str:
     return condition.go
 
 
-def _map(tree: Tree[str], change: Callable[[str], str]) -> Tree[str]:
-    if isinstance(tree, Leaf):
-        return Leaf(change(tree.value))
-    return replace(tree, yes=_map(tree.yes, change), no=_map(tree.no, change))
-
-
 def _header(text: str, generation_prompts: list[str]) -> str:
     """The start of `text` with which a generation prompt ends: a model's answer comes after it."""
     return max(
@@ -376,13 +385,3 @@ def _header(text: str, generation_prompts: list[str]) -> str:
         ),
         key=len,
     )
-
-
-def _shared(tree: Tree[str]) -> tuple[str, str]:
-    """What all leaves begin or end with, if that is long or leaves one of them empty."""
-    leaves = leaves_of(tree)
-    suffix = common_suffix(tree)
-    if suffix in leaves or len(suffix) >= _WORTH_SHARING:
-        return "", suffix
-    prefix = common_prefix(leaves)
-    return (prefix, "") if prefix in leaves or len(prefix) >= _WORTH_SHARING else ("", "")

@@ -165,7 +165,8 @@ class Derivation:
     ) -> None:
         present, end = nodes(reading)
         glues: dict[tuple[str, int], str] = {(n.kind, n.owner): n.before for n in present}
-        glues[END, END_OWNER] = end
+        if not conversation.begins_answer:
+            glues[END, END_OWNER] = end
         previous, empty = "", None
         for name, owner in (*expected(conversation, self._places), (END, END_OWNER)):
             if name == kind:
@@ -185,6 +186,11 @@ class Derivation:
                     known = _known(conversation, name, owner, previous, self._places)
                     self._rows.before[name].append((known, glue))
             previous, empty = name, None
+        if empty is not None:
+            # An answer that is begun without a text: what is there is before it.
+            self._rows.shown[kind].append((empty, bool(end)))
+            if end:
+                self._rows.before[kind].append((empty, end))
 
 
 def _decided(rows: Sequence[Row[T]], what: str) -> Tree[T]:
@@ -282,7 +288,8 @@ def _collect(
             if slot.part == "content":
                 rows.trim[kind].append((known, trimmed[slot]))
         previous = kind
-    rows.before[END].append((_known(conversation, END, END_OWNER, previous, places), end))
+    if not conversation.begins_answer:
+        rows.before[END].append((_known(conversation, END, END_OWNER, previous, places), end))
 
 
 def _after(before: Mapping[str, Sequence[Row[str]]]) -> dict[str, str]:

@@ -45,8 +45,9 @@ class JinjaTemplate:
         now: datetime,
         tools: Sequence[Mapping[str, Any]] | None = None,
         flags: Mapping[str, object] | None = None,
+        is_begun: bool = False,
     ) -> str:
-        """The prompt, with the generation prompt at its end.
+        """The prompt; if the answer is not yet begun, with the generation prompt at its end.
 
         `flags` are variables such as enable_thinking. Raises RenderError when the template raises
         an exception of its own, fails, or writes more than MAX_OUTPUT characters.
@@ -57,7 +58,7 @@ class JinjaTemplate:
             "messages": [dict(message) for message in messages],
             "tools": tools or None,
             "documents": None,
-            "add_generation_prompt": True,
+            "add_generation_prompt": not is_begun,
             "strftime_now": now.strftime,
             **self._tokens,
             **(flags or {}),

@@ -8,7 +8,7 @@ and spacing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,14 +32,22 @@ _TEXTS = (
     '{"name": "value", "list": [1, 2.5, null, true]}',
     "  spaces before and after   ",
     "\n\nline breaks around\n",
-    "\ta tab, then\u3000an ideographic space\u00a0",
+    "\ta tab, an\u3000ideographic space and Windows' line end\r\n",
     "0",
 )
+# What a short TEMPLATE leaves: white space that is not ASCII, at a text's edge.
+_WIDE = (*_TEXTS, "\u3000An ideographic space before, a no-break space after\u00a0", "\x0b\u2028")
 _EMPTY = ("system", "user", "text")
 
 
-def held_out(level: Level, *, later_system: bool = False) -> Iterator[Conversation]:
-    """Conversations with every text in every place, empty ones, and longer ones than the probes."""
+def held_out(
+    level: Level, *, later_system: bool = False, is_exact: bool = False
+) -> Iterator[Conversation]:
+    """Conversations with every text in every place, empty ones, and longer ones than the probes.
+
+    Around the texts is ASCII white space, and every other kind if `is_exact`.
+    """
+    texts = _WIDE if is_exact else _TEXTS
     for with_tools in (False, True) if level.tools else (False,):
         more = ("UAUBTAUCTCTAU", "SUCTAUAUDTTAU") if with_tools else ()
         chosen = (
@@ -50,27 +58,28 @@ def held_out(level: Level, *, later_system: bool = False) -> Iterator[Conversati
         tools = TOOLS if with_tools else ()
         for think in (None, True, False) if level.thinking else (None,):
             for shift, pattern in enumerate(chosen):
-                yield conversation(pattern, _texts(shift), tools=tools, think=think)
-                yield conversation(pattern, _texts(3 * shift + 5), tools=tools[:1], think=think)
+                one, other = _said(texts, shift), _said(texts, 3 * shift + 5)
+                yield conversation(pattern, one, tools=tools, think=think)
+                yield conversation(pattern, other, tools=tools[:1], think=think)
             for kind in _EMPTY:
                 for pattern in ("U", "SU", "UAU", "SUAUAU"):
-                    yield conversation(pattern, _texts(1, kind), tools=tools, think=think)
+                    yield conversation(pattern, _said(texts, 1, kind), tools=tools, think=think)
 
 
 def with_later_systems() -> Iterator[Conversation]:
     """Conversations in which a system text comes after the first message."""
     for shift, pattern in enumerate(("UASU", "SUASU", "UASUAU", "SUASUAUASU")):
-        yield conversation(pattern, _texts(shift))
+        yield conversation(pattern, _said(_TEXTS, shift))
 
 
-def _texts(shift: int, empty: str = "") -> Callable[[str, int], str]:
+def _said(texts: Sequence[str], shift: int, empty: str = "") -> Callable[[str, int], str]:
     def text(kind: str, place: int) -> str:
         if kind == "call":
             return str(TOOLS[place % len(TOOLS)]["function"]["name"])
         if kind in ("name", empty):
             return ""
         # Reasoning is what the engine cut out of an answer: no white space around it.
-        chosen = _TEXTS[(7 * place + shift + len(kind)) % len(_TEXTS)]
+        chosen = texts[(7 * place + shift + len(kind)) % len(texts)]
         return f"{kind.title()}: {chosen.strip()}." if kind == "thinking" else chosen
 
     return text

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from quantize.ollama.templates import capabilities
+from quantize.ollama.templates.beginnings import cut, marked
 from quantize.ollama.templates.conversations import (
     Conversation,
     Message,
@@ -20,6 +21,7 @@ from quantize.ollama.templates.decisions import common_suffix
 from quantize.ollama.templates.go_interpreter import GoTemplate
 from quantize.ollama.templates.go_syntax import GoTemplateError
 from quantize.ollama.templates.go_template import OPENING, go_template
+from quantize.ollama.templates.go_trim import with_exact_trims
 from quantize.ollama.templates.go_writer import NOW
 from quantize.ollama.templates.grammar import (
     CLOSING,
@@ -67,14 +69,17 @@ class ChatTemplate:
     adds_bos: bool = True
 
 
-def translate(source: ChatTemplate) -> Translation:
-    """The translation with the most that can be proven."""
+def translate(source: ChatTemplate, *, is_exact: bool = False) -> Translation:
+    """The translation with the most that can be proven.
+
+    Where the chat template trims texts, it trims ASCII white space, and every kind if `is_exact`.
+    """
     try:
         template = JinjaTemplate(source.jinja, bos=source.bos, eos=source.eos)
     except RenderError as error:
         return Translation(None, None, str(error))
     glues = glues_of(
-        lambda one: renderer(template, source)(one, NOW),
+        lambda one: renderer(template, source, goes_on=False)(one, NOW),
         tools=capabilities.of_jinja(source.jinja).tools,
     )
     reasons: list[str] = []
@@ -82,7 +87,9 @@ def translate(source: ChatTemplate) -> Translation:
         for as_text in (False, True) if level.tools else (False,):
             render = renderer(template, source, as_text=as_text)
             try:
-                return Translation(_proven(render, level), level, "; ".join(reasons), glues)
+                written = _proven(render, level)
+                written = _exact(written, render, level) if is_exact else written
+                return Translation(written, level, "; ".join(reasons), glues)
             except (NotDerivableError, GoTemplateError) as error:
                 reasons.append(f"{level}: {error}")
     return Translation(None, None, "; ".join(reasons), glues)
@@ -95,17 +102,26 @@ def _levels(jinja: str) -> Iterator[Level]:
     )
 
 
-def renderer(template: JinjaTemplate, source: ChatTemplate, *, as_text: bool = False) -> Render:
-    """How a chat template writes a conversation's prompt, without the tokenizer's BOS."""
+def renderer(
+    template: JinjaTemplate, source: ChatTemplate, *, as_text: bool = False, goes_on: bool = True
+) -> Render:
+    """How a chat template writes a conversation's prompt, without the tokenizer's BOS.
+
+    `goes_on`: an assistant's last message is the beginning of an answer, and not all of it.
+    """
 
     def render(conversation: Conversation, now: datetime) -> str:
+        is_begun = goes_on and conversation.begins_answer
+        said = marked(conversation) if is_begun else conversation
         prompt = template.render(
-            jinja_messages(conversation, arguments_as_text=as_text),
+            jinja_messages(said, arguments_as_text=as_text),
             now=now,
             tools=conversation.tools,
             flags=jinja_flags(conversation),
+            is_begun=is_begun,
         )
-        return prompt.removeprefix(source.bos) if source.adds_bos else prompt
+        prompt = prompt.removeprefix(source.bos) if source.adds_bos else prompt
+        return cut(prompt, conversation) if is_begun else prompt
 
     return render
 
@@ -126,6 +142,14 @@ def _proven(render: Render, level: Level) -> str:
     return source
 
 
+def _exact(source: str, render: Render, level: Level) -> str:
+    """The template with exact trims. Raises NotDerivableError."""
+    exact = with_exact_trims(source)
+    if exact != source:
+        _check(exact, render, held_out(level, is_exact=True))
+    return exact
+
+
 def _attempt(render: Render, level: Level, *, later_system: bool) -> str:
     probed = list(probes(level, later_system=later_system))
     derivation = Derivation(list(_observations(render, level, probed)))
@@ -135,10 +159,14 @@ def _attempt(render: Render, level: Level, *, later_system: bool) -> str:
     for role in ("system", "user", "assistant"):
         skipped |= _empty(render, derivation, probed, role)
     source = go_template(derivation.grammar(), skipped)
-    found = difference(render, _go(source), held_out(level, later_system=later_system))
+    _check(source, render, held_out(level, later_system=later_system))
+    return source
+
+
+def _check(source: str, render: Render, conversations: Iterable[Conversation]) -> None:
+    found = difference(render, _go(source), conversations)
     if found is not None:
         raise NotDerivableError(f"the prompts of {described(found.conversation)} differ")
-    return source
 
 
 def _go(source: str) -> Render:

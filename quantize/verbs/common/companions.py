@@ -7,11 +7,10 @@ from pathlib import Path
 
 from quantize.execution import Written
 from quantize.ollama.modelfile.adapter import adapter_modelfile
-from quantize.ollama.modelfile.existing import license_named, modelfile_of_gguf
-from quantize.ollama.modelfile.prompt import Prompt, prompt_of, source_of, special_tokens
+from quantize.ollama.modelfile.existing import license_named, modelfile_of_gguf, prompt_in
+from quantize.ollama.modelfile.prompt import Prompt
 from quantize.ollama.modelfile.writing import Chosen, chosen_of, license_file, modelfile
 from quantize.options import Options
-from quantize.planning.plan import Plan
 from quantize.progress import Progress
 from quantize.publish.manifest import manifest
 from quantize.publish.manifest_merge import with_earlier
@@ -30,7 +29,7 @@ def write_modelfiles(
 
     One that says something else, for somebody may have edited it, is set aside.
     """
-    prompt = _prompt(prepared.plans[0])
+    prompt = prompt_in(prepared.plans[0].kvs, options)
     texts = [_modelfile(prepared, file, prompt, chosen_of(options)) for file in files]
     named = {"Modelfile": texts[0]}
     if len(files) > 1:
@@ -42,14 +41,6 @@ def write_modelfiles(
             progress.note(f"{name} was another one, which is now {earlier.name}")
         write_text(path, text)
     return tuple(options.folder / name for name in named)
-
-
-def _prompt(plan: Plan) -> Prompt | None:
-    """None for a model without a chat template, or one that makes no text."""
-    source = source_of(plan.kvs)
-    if source is None or plan.kvs.is_embedder:
-        return None
-    return prompt_of(plan.arch, source, special_tokens(plan.kvs))
 
 
 def _modelfile(prepared: Prepared, file: OutputFile, prompt: Prompt | None, chosen: Chosen) -> str:
