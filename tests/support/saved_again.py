@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+# A tensor of any dtype: its dtype, its shape, its bytes.
+Stored = tuple[str, list[int], bytes]
 
 
 def copied(checkpoint: Path, parent: Path) -> Path:
@@ -23,17 +26,29 @@ def edit_json(file: Path, change: Callable[[Any], object]) -> None:
 def rename_tensors(folder: Path, new_name: Callable[[str], str | None]) -> None:
     """Save the one weight file again under other names; a tensor whose new name is None goes."""
     file = folder / "model.safetensors"
+    renamed = ((new_name(old), tensor) for old, tensor in read_tensors(file).items())
+    write_tensors(file, {name: tensor for name, tensor in renamed if name is not None})
+
+
+def read_tensors(file: Path) -> dict[str, Stored]:
     raw = file.read_bytes()
     start = 8 + int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8:start])
-    written: dict[str, Any] = {}
-    data = b""
-    for old, entry in header.items():
-        name = None if old == "__metadata__" else new_name(old)
-        if name is None:
-            continue
-        first, end = (start + offset for offset in entry["data_offsets"])
-        written[name] = {**entry, "data_offsets": [len(data), len(data) + end - first]}
-        data += raw[first:end]
-    text = json.dumps(written).encode()
-    file.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    header.pop("__metadata__", None)
+    body = memoryview(raw)[start:]
+    return {
+        name: (entry["dtype"], entry["shape"], bytes(body[slice(*entry["data_offsets"])]))
+        for name, entry in header.items()
+    }
+
+
+def write_tensors(file: Path, tensors: Mapping[str, Stored]) -> None:
+    header: dict[str, Any] = {}
+    end = 0
+    for name, (dtype, shape, data) in tensors.items():
+        offsets = [end, end + len(data)]
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+        end += len(data)
+    text = json.dumps(header).encode()
+    body = b"".join(data for _, _, data in tensors.values())
+    file.write_bytes(len(text).to_bytes(8, "little") + text + body)

@@ -27,6 +27,7 @@ ENCODINGS: Registry[Callable[[Mapping[str, Any]], Encoding]] = Registry(
         "fbgemm_fp8": "fp8:FBGEMM",
         "fp8": "fp8:FP8",
         "gptq": "gptq:GPTQ",
+        "mlx": "mlx:MLX",
         "modelopt": "modelopt:ModelOpt",
         "mxfp4": "mxfp4:MXFP4",
         "torchao": "torchao:TorchAO",
@@ -76,6 +77,9 @@ def _declared(config: Mapping[str, Any], read_json: Callable[[str], Any]) -> Map
         for key in ("quantization_config", "compression_config"):
             if key in place and place[key] is not None:
                 return _checked(place[key], "config.json: " + key)
+    # MLX's own key, which older versions wrote alone. Other programs mean other things by it.
+    if _is_mlx(config.get("quantization")):
+        return _checked(config["quantization"], "config.json: quantization")
     for file, method in _OTHER_FILES.items():
         found = read_json(file)
         if found is not None:
@@ -95,11 +99,20 @@ def _checked(found: Any, where: str) -> Mapping[str, Any]:
     )
 
 
+def _is_mlx(declared: Any) -> bool:
+    """MLX is the one program that names no method."""
+    return (
+        isinstance(declared, Mapping)
+        and {"group_size", "bits"} <= declared.keys()
+        and "quant_method" not in declared
+    )
+
+
 def _method(declared: Mapping[str, Any]) -> str:
     method = declared.get("quant_method")
     if method is None:
-        if {"group_size", "bits"} <= declared.keys():
-            return "mlx"  # the one program that names no method
+        if _is_mlx(declared):
+            return "mlx"
         flags = [name for key, name in _OTHER_KEYS.items() if declared.get(key)]
         return flags[0] if flags else "" if not declared else "(none)"
     return str(method)

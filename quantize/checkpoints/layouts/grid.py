@@ -45,9 +45,9 @@ class OnGrid(Affine):
     def repack_rows(self, weight: Weight, lo: int, hi: int, read: Reader) -> U8Array:
         cols = weight.shape[-1]
         if self.zero is not None and (self.zero.rows(lo, hi, read) != self.middle).any():
-            raise _off_grid(weight, "there are zero points that are not in the middle")
+            raise off_grid(weight, "not all zero points are in the middle, as they are said to be")
         if self.index(weight, read) is not None:
-            raise _off_grid(weight, "its columns are not in order of their groups")
+            raise off_grid(weight, "its columns are not in order of their groups, as is said")
         levels = self.codes.rows(lo, hi, read).astype(np.int16) - np.int16(self.middle)
         scales = np.broadcast_to(self.scale.rows(lo, hi, read), (hi - lo, self.count))
         group = min(self.group, cols)
@@ -63,7 +63,7 @@ def _as_f16(weight: Weight, scales: F32Array, blocks: NDArray[Any]) -> NDArray[n
     # The scale of a block of zeros does not matter.
     off = (half.astype(np.float32) != scales) & blocks.any(axis=1)
     if off.any():
-        raise _off_grid(weight, f"F16 does not hold a scale of {scales[off][0]:.4g}")
+        raise off_grid(weight, f"F16 does not hold a scale of {scales[off][0]:.4g}")
     half[~np.isfinite(half)] = 0
     return half
 
@@ -84,11 +84,12 @@ def _q8_0(levels: NDArray[Any], scales: NDArray[np.float16]) -> U8Array:
 _BLOCKS = {"Q4_0": _q4_0, "Q8_0": _q8_0}
 
 
-def _off_grid(weight: Weight, reason: str) -> CheckpointError:
+def off_grid(weight: Weight, reason: str) -> CheckpointError:
+    """The error for values that `exact_type` was promised for and does not hold."""
     return CheckpointError(
         "off-grid",
         f"the values are not those of {weight.exact_type} blocks",
         where=weight.name,
-        reason=f"{reason}, though quantization_config tells otherwise",
+        reason=reason,
         hint="leave out --keep-quantized, and give a --type",
     )
