@@ -12,6 +12,7 @@ from quantize import __version__
 from quantize.errors import NetworkError, QuantizeError, UsageError
 from quantize.progress import Progress
 from quantize.storage.hub.errors import explained, hub_failures, is_offline, offline
+from quantize.storage.hub.guard import LIBRARY, checked_commit, guard, strange_answer
 from quantize.storage.hub.repository import quiet
 from quantize.storage.hub.retry import with_retries
 from quantize.storage.local import sha256_of
@@ -53,9 +54,10 @@ class Target:
         if is_offline():
             raise offline(repo)
         quiet()
+        guard()
         self.repo = repo
         self._token = token
-        self._api = HfApi(token=token, library_name="quantize", library_version=__version__)
+        self._api = HfApi(token=token, library_name=LIBRARY, library_version=__version__)
 
     def create(self, *, private: bool) -> None:
         """Make the repository unless it is there. An early test, too, whether the token may."""
@@ -93,7 +95,7 @@ class Target:
         from huggingface_hub.hf_api import RepoFile
 
         def ask() -> tuple[str, Mapping[str, Any]]:
-            commit = str(self._api.model_info(self.repo).sha)
+            commit = checked_commit(self.repo, self._api.model_info(self.repo).sha)
             tree = self._api.list_repo_tree(self.repo, revision=commit, recursive=True)
             return commit, {one.path: one for one in tree if isinstance(one, RepoFile)}
 
@@ -122,7 +124,7 @@ class Target:
             tries=1,
         )
         progress.finish()
-        return str(done.oid)
+        return checked_commit(self.repo, done.oid)
 
     def _ask(self, action: Any, tries: int = 7) -> Any:
         try:
@@ -131,6 +133,8 @@ class Target:
             raise explained(error, self.repo, None, self._token) from error
         except (RuntimeError, ValueError) as error:
             raise self._failed(error) from error
+        except (LookupError, TypeError, AttributeError) as error:
+            raise strange_answer(self.repo, f"{type(error).__name__}: {error}"[:200]) from error
 
     def _failed(self, error: Exception) -> QuantizeError:
         """Uploads wrap their trouble once more."""

@@ -24,6 +24,7 @@ class Fault:
     cut: float | None = None  # this share of the body is sent, then the connection closes
     short: int = 0  # bytes that the body lacks, with a Content-Length that agrees
     whole: bool = False  # Range is ignored, as some proxies do
+    body: bytes | None = None  # answered with status 200 in place of the real body
     delay: float = 0.0
     times: int | None = 1
     probability: float = 1.0

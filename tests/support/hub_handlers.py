@@ -83,6 +83,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif self.fault.status is not None:
             self.send_error_page(self.fault.status, "", "in trouble")
+        elif self.fault.body is not None:
+            self.send_body(200, self.fault.body, {})
         else:
             self.answer()
 

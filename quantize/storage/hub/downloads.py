@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from quantize import __version__
 from quantize.storage.background import Background
-from quantize.storage.hub.errors import changed, explained, hub_failures
+from quantize.storage.hub.errors import asking, changed
+from quantize.storage.hub.guard import LIBRARY
 from quantize.storage.hub.repository import Repository, Snapshot, pin_or_cached
 from quantize.storage.hub.retry import with_retries
 from quantize.storage.local import sha256_of
@@ -84,7 +86,7 @@ def fetch(
     """
     from huggingface_hub import hf_hub_download
 
-    try:
+    with asking(repository.repo, repository.commit, repository.token):
         path = with_retries(
             lambda: hf_hub_download(
                 repository.repo,
@@ -93,10 +95,10 @@ def fetch(
                 token=repository.token,
                 force_download=again,
                 tqdm_class=None if coming is None else _meter(coming),
+                library_name=LIBRARY,
+                library_version=__version__,
             )
         )
-    except hub_failures() as error:
-        raise explained(error, repository.repo, repository.commit, repository.token) from error
     return Path(path)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from quantize.errors import AuthError, CheckpointError, NetworkError, QuantizeError, UsageError
+from quantize.storage.hub.guard import guard, strange_answer
 from quantize.storage.sink import disk_error
 
 # Statuses that another try may not meet.
@@ -25,6 +28,19 @@ def hub_failures() -> tuple[type[Exception], ...]:
     from huggingface_hub.errors import HFValidationError
 
     return (OSError, HFValidationError, cast(type[Exception], http_library().HTTPError))
+
+
+@contextlib.contextmanager
+def asking(repo: str, revision: str | None, token: str | None) -> Iterator[None]:
+    """Calls of huggingface_hub, whose failures become errors for a person."""
+    guard()
+    try:
+        yield
+    except hub_failures() as error:
+        raise explained(error, repo, revision, token) from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        # It takes answers apart without looking: a login page is no JSON, other JSON has no keys.
+        raise strange_answer(repo, f"{type(error).__name__}: {error}"[:200]) from error
 
 
 def is_transient(error: Exception) -> bool:

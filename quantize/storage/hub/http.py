@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from quantize import __version__
 from quantize.errors import NetworkError
 from quantize.storage.hub.connections import Answer, Connections
 from quantize.storage.hub.errors import (
     PASSING,
+    asking,
     changed,
-    explained,
-    hub_failures,
     refused,
     trouble,
 )
+from quantize.storage.hub.guard import LIBRARY, is_hub
 from quantize.storage.hub.repository import Repository
 from quantize.storage.hub.retry import Backoff, TransientError, wait_asked_for, with_retries
 
@@ -82,7 +82,7 @@ class RangeReader:
         if status in PASSING:
             raise TransientError(f"HTTP {status}", wait_asked_for(answer.headers))
         if status in _EXPIRED:
-            if self._is_hub(place):
+            if is_hub(place):
                 token = self.repository.token
                 raise (
                     refused(status, self.repository.repo, token)
@@ -136,10 +136,15 @@ class RangeReader:
 
         repository = self.repository
         url = hf_hub_url(repository.repo, name, revision=repository.commit)
-        try:
-            found = with_retries(lambda: get_hf_file_metadata(url, token=repository.token))
-        except hub_failures() as error:
-            raise explained(error, repository.repo, repository.commit, repository.token) from error
+        with asking(repository.repo, repository.commit, repository.token):
+            found = with_retries(
+                lambda: get_hf_file_metadata(
+                    url,
+                    token=repository.token,
+                    library_name=LIBRARY,
+                    library_version=__version__,
+                )
+            )
         expected = repository.files[name]
         if found.size not in {None, expected.size}:
             raise self._changed(name, f"{found.size} bytes, where {expected.size} are listed")
@@ -153,17 +158,11 @@ class RangeReader:
             build_hf_headers,
         )
 
-        token = self.repository.token if self._is_hub(place) else False
+        token = self.repository.token if is_hub(place) else False
         headers: dict[str, str] = build_hf_headers(
-            token=token, library_name="quantize", library_version=__version__
+            token=token, library_name=LIBRARY, library_version=__version__
         )
         return headers
-
-    def _is_hub(self, place: str) -> bool:
-        from huggingface_hub import constants
-
-        here, hub = urlsplit(place), urlsplit(constants.ENDPOINT)
-        return (here.scheme, here.netloc) == (hub.scheme, hub.netloc)
 
     def _changed(self, name: str, reason: str) -> Exception:
         return changed(self.repository.repo, name, reason)

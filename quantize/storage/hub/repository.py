@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from quantize import __version__
 from quantize.errors import NetworkError
-from quantize.storage.hub.errors import explained, hub_failures, is_offline, offline
+from quantize.storage.hub.errors import asking, is_offline, offline
+from quantize.storage.hub.guard import LIBRARY, check_file, check_revision, checked_commit
 from quantize.storage.hub.retry import with_retries
 
 # What a conversion may read. A star also matches slashes.
@@ -113,24 +114,24 @@ def pin(repo: str, revision: str | None, token: str | None = None) -> Repository
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
+    check_revision(repo, revision or "main")
     if is_offline():
         raise offline(repo)
     quiet()
-    api = HfApi(token=token, library_name="quantize", library_version=__version__)
+    api = HfApi(token=token, library_name=LIBRARY, library_version=__version__)
 
     def ask() -> Repository:
-        commit = str(api.model_info(repo, revision=revision or "main").sha)
+        commit = checked_commit(repo, api.model_info(repo, revision=revision or "main").sha)
         files = {}
         for entry in api.list_repo_tree(repo, revision=commit, recursive=True):
             if isinstance(entry, RepoFile) and _is_wanted(entry.path):
                 sha256 = entry.lfs.sha256 if entry.lfs else None
+                check_file(repo, entry.path, entry.size, entry.blob_id, sha256)
                 files[entry.path] = RemoteFile(entry.size, sha256 or entry.blob_id, sha256)
         return Repository(repo, commit, files, token)
 
-    try:
+    with asking(repo, revision, token):
         found = with_retries(ask, tries=5)
-    except hub_failures() as error:
-        raise explained(error, repo, revision, token) from error
     _remember(repo, revision or "main", found.commit)
     return found
 
