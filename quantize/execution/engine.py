@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from quantize.checkpoints.source import RowSource
@@ -33,6 +33,7 @@ def run(
     *,
     identity: str = "",
     by_source: bool = False,
+    before_commit: Callable[[], object] = lambda: None,
 ) -> tuple[Written, ...]:
     """Write each plan to its path, reading the source once.
 
@@ -40,10 +41,11 @@ def run(
 
     The plans are of one model: the same tensors in the same order, with other types. `identity`
     is a text that changes when the source's bytes do: an interrupted run is continued only on the
-    same source. `by_source` takes the weights in the order of its files. Raises CheckpointError
-    for weights that cannot be written, DiskError, UsageError; KeyboardInterrupt passes through
-    after a clean stop. After an error that another try may not meet, the partial files and their
-    journals stay, and the same call continues.
+    same source. `by_source` takes the weights in the order of its files. `before_commit` is called
+    when everything is written, before it gets its names. Raises CheckpointError for weights that
+    cannot be written, DiskError, UsageError; KeyboardInterrupt passes through after a clean stop.
+    After an error that another try may not meet, the partial files and their journals stay, and
+    the same call continues.
     """
     kernels = choose_kernels(settings.kernels)
     limits = limits_of(settings, plans[0].n_params)
@@ -57,6 +59,7 @@ def run(
     try:
         job = _Job(plans, source, outputs, limits, kernels, progress, measures=measures)
         digests = job.run(cut)
+        before_commit()
         outputs.commit()
     except CheckpointError:
         outputs.abandon(keep=False)  # the same weights would be refused again

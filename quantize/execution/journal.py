@@ -23,7 +23,7 @@ from quantize.execution.error_sums import TensorQuality
 from quantize.execution.ranges import Done
 from quantize.planning.plan import Task
 from quantize.storage.durable import sync_file, sync_folder
-from quantize.storage.sink import disk_error, partial_path
+from quantize.storage.sink import disk_error, open_own, partial_path
 
 # What the bytes depend on -> what is reported when it differs.
 _REASONS = {
@@ -167,7 +167,7 @@ def _on_disk(path: Path) -> Iterator[None]:
 def _open_locked(path: Path) -> int:
     """Open, and lock until closed. Raises OSError with an errno of _LOCKED if it is locked."""
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        fd = open_own(path)
         try:
             _lock(fd)
             with contextlib.suppress(FileNotFoundError):

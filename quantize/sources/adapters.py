@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from quantize.checkpoints.adapters import settings
 from quantize.checkpoints.adapters.merged import MergedCheckpoint
 from quantize.checkpoints.adapters.peft import Adapter, read_adapter
 from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KV, KeyValues, string, u32
 from quantize.planning.model import Model
-from quantize.sources.opening import Opened, OpenedModel, folder_identity, folder_name
+from quantize.sources.opening import Opened, OpenedModel, folder_name
+from quantize.sources.stamps import Stamp, stamp_of
 from quantize.storage.hub.downloads import fetch_snapshot
 from quantize.storage.hub.repository import parse_hub_id
 from quantize.storage.local import LocalFolder
@@ -32,6 +34,7 @@ class OpenedAdapter:
     identity: str
     repo: str | None = None
     commit: str | None = None
+    stamps: tuple[Stamp, ...] = ()
 
 
 def open_adapter(text: str, token: str | None = None) -> OpenedAdapter:
@@ -40,7 +43,8 @@ def open_adapter(text: str, token: str | None = None) -> OpenedAdapter:
     path = Path(text).expanduser()
     if text and path.is_dir():
         adapter = read_adapter(LocalFolder(path), folder_name(path), factor)
-        return OpenedAdapter(adapter, str(path), f"{folder_identity(path)}*{factor}")
+        stamp = stamp_of(path, {settings.FILE, *(tensor.file for tensor in adapter.tensors)})
+        return OpenedAdapter(adapter, str(path), f"{stamp.identity}*{factor}", stamps=(stamp,))
     repository = parse_hub_id(text)
     if repository is None:
         raise UsageError(
@@ -76,7 +80,8 @@ def merge_into(opened: OpenedModel, adapters: Sequence[OpenedAdapter]) -> Opened
     merged = MergedCheckpoint(opened.source, [one.adapter for one in adapters])
     merged.name = "-".join([opened.source.name, *(one.adapter.name for one in adapters)])
     identity = " ".join([opened.identity, *(one.identity for one in adapters)])
-    return replace(opened, source=merged, identity=identity)
+    stamps = (*opened.stamps, *(stamp for one in adapters for stamp in one.stamps))
+    return replace(opened, source=merged, identity=identity, stamps=stamps)
 
 
 def notes_of(opened: Opened, adapters: Sequence[OpenedAdapter]) -> Iterator[str]:

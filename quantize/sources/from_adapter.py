@@ -47,7 +47,14 @@ def open_alone(opened: OpenedAdapter, base: str | None, token: str | None = None
 
 def opened_alone(opened: OpenedAdapter, source: LoneAdapter) -> OpenedAs[LoneAdapter]:
     """The same with where it came from."""
-    return OpenedAs(source, opened.location, opened.identity, opened.repo, opened.commit)
+    return OpenedAs(
+        source,
+        opened.location,
+        opened.identity,
+        opened.repo,
+        opened.commit,
+        stamps=opened.stamps,
+    )
 
 
 def model_of_adapter(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
@@ -13,8 +11,10 @@ from quantize.checkpoints.adapters.peft import is_adapter
 from quantize.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.checkpoints.kinds import AnySource
+from quantize.checkpoints.source import RowSource
 from quantize.errors import UsageError
 from quantize.formats.gguf_split import parts_of, stem_of
+from quantize.sources.stamps import Stamp, stamp_of
 from quantize.storage.hub.files import HubFiles
 from quantize.storage.hub.repository import Snapshot, parse_hub_id, pin_or_cached
 from quantize.storage.local import LocalFolder
@@ -33,8 +33,9 @@ class OpenedAs(Generic[Found_co]):
 
     `repo` and `commit` are None unless it came from the Hub.
 
-    `identity` changes when the source's bytes do, as far as that can be known without reading them.
-    `remote` are files of which only headers are here so far.
+    `identity` changes when the source's weights do, as far as that can be known without reading
+    them; `stamps` say how their files on the disk looked. `remote` are files of which only headers
+    are here so far.
     """
 
     source: Found_co
@@ -43,6 +44,12 @@ class OpenedAs(Generic[Found_co]):
     repo: str | None = None
     commit: str | None = None
     remote: HubFiles | None = None
+    stamps: tuple[Stamp, ...] = ()
+
+    def check_unchanged(self) -> None:
+        """Raise CheckpointError if a file of weights was changed since it was opened."""
+        for stamp in self.stamps:
+            stamp.check()
 
 
 Opened: TypeAlias = OpenedAs[AnySource]
@@ -60,7 +67,8 @@ def open_source(text: str, token: str | None = None) -> OpenedModel:
         return _open_file(path)
     if path.is_dir():
         checkpoint = _checkpoint(LocalFolder(path), folder_name(path), text)
-        return OpenedAs(checkpoint, str(path), _stamp(path, checkpoint.names()))
+        stamp = stamp_of(path, weight_names(checkpoint))
+        return OpenedAs(checkpoint, str(path), stamp.identity, stamps=(stamp,))
     repository = parse_hub_id(text)
     if repository is None:
         raise UsageError(
@@ -77,7 +85,8 @@ def _open_repository(repo: str, revision: str | None, token: str | None) -> Open
     identity = f"{repo}@{found.commit}"
     if isinstance(found, Snapshot):
         checkpoint = _checkpoint(LocalFolder(found.path), name, repo)
-        return OpenedAs(checkpoint, repo, identity, repo, found.commit)
+        stamp = stamp_of(found.path, weight_names(checkpoint))
+        return OpenedAs(checkpoint, repo, identity, repo, found.commit, stamps=(stamp,))
     remote = HubFiles(found)
     return OpenedAs(_checkpoint(remote, name, repo), repo, identity, repo, found.commit, remote)
 
@@ -122,24 +131,16 @@ def folder_name(path: Path) -> str:
     return "model"
 
 
-def folder_identity(path: Path) -> str:
-    """Changes when a file of the folder does."""
-    return _stamp(path, LocalFolder(path).files())
-
-
-def _stamp(folder: Path, names: Iterable[str]) -> str:
-    """Names, sizes and times of the last change, as a digest."""
-    sha = hashlib.sha256()
-    for name in sorted(names):
-        status = (folder / name).stat()
-        sha.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return sha.hexdigest()
+def weight_names(source: RowSource) -> set[str]:
+    """The files that hold weights. What else a folder has may change meanwhile: we write there."""
+    return {part.file for weight in source.weights.values() for part in weight.parts}
 
 
 def _open_file(path: Path) -> OpenedAs[GGUFFile]:
     if path.suffix == ".gguf":
         source = open_gguf(path)
-        return OpenedAs(source, str(path), _stamp(path.parent, source.names()))
+        stamp = stamp_of(path.parent, source.names())
+        return OpenedAs(source, str(path), stamp.identity, stamps=(stamp,))
     hint = "give the folder that holds it" if path.suffix in (".safetensors", ".json") else None
     raise UsageError(
         "no-such-source",

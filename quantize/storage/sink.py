@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from pathlib import Path
@@ -44,6 +46,47 @@ def partial_path(final: Path) -> Path:
     return final.with_name(final.name + ".partial")
 
 
+def open_own(path: Path) -> int:
+    """Open a file of ours for reading and writing, made if it is not there.
+
+    A downloaded folder may hold anything under our names: a link to another file of the person, a
+    second name of one, a pipe. Raises DiskError for all but a plain file of one name, and OSError.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        _check_plain(path, path.lstat())
+    flags = os.O_RDWR | os.O_CREAT
+    for name in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    try:
+        fd = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_plain(path) from error
+        raise
+    try:
+        # What was looked at may have been replaced before it was opened.
+        _check_plain(path, os.fstat(fd))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_plain(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise _not_plain(path)
+
+
+def _not_plain(path: Path) -> DiskError:
+    return DiskError(
+        "not-a-plain-file",
+        "a link, or something else that is not a plain file",
+        where=str(path),
+        reason="writing to it could change another file",
+        hint="remove it if it is not needed, or give another folder with --output",
+    )
+
+
 def check_folder(folder: Path, needed: int) -> None:
     """Raise DiskError unless `folder` can be written to and has `needed` bytes free."""
     try:
@@ -79,9 +122,10 @@ class PartialFile:
         kept = self.partial.stat() if resume and self.partial.is_file() else None
         self.resumed = kept is not None and kept.st_size == size
         check_folder(final.parent, 0 if self.resumed else size)
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         try:
-            self._fd = os.open(self.partial, flags if self.resumed else flags | os.O_TRUNC, 0o666)
+            self._fd = open_own(self.partial)
+            if not self.resumed:
+                os.ftruncate(self._fd, 0)
         except OSError as error:
             raise disk_error(self.partial, error) from error
         try:

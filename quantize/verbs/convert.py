@@ -11,6 +11,7 @@ from quantize.progress import NullProgress, Progress
 from quantize.sources.fetching import LocalDigests, download, note_unchecked, stream
 from quantize.storage.sink import make_folder
 from quantize.verbs.common.companions import write_manifest, write_modelfiles
+from quantize.verbs.common.outputs import check_outputs
 from quantize.verbs.common.preparing import Prepared, open_sources, plan_sources
 from quantize.verbs.common.report import reports
 from quantize.verbs.common.results import Converted, OutputFile
@@ -31,7 +32,8 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
     progress = progress or NullProgress()
     with LocalDigests(sources.opened) as digests:
         prepared = plan_sources(sources, options, progress)
-        written = _write(prepared, options, progress)
+        check_outputs(prepared, options)
+        written = _write(prepared, options, progress, digests)
         files = tuple(
             OutputFile(
                 one.path, plan.recipe_name, one.size, plan.bits_per_weight, one.sha256, one.shards
@@ -49,7 +51,14 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
         )
 
 
-def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Written, ...]:
+def _write(
+    prepared: Prepared, options: Options, progress: Progress, digests: LocalDigests
+) -> tuple[Written, ...]:
+    def check_source() -> None:
+        # The digests in the manifest must be those of the weights that were read.
+        digests.wait()
+        prepared.opened.check_unchanged()
+
     for note in prepared.notes:
         progress.note(note)
     plans, origin = prepared.plans, prepared.opened.source
@@ -69,6 +78,7 @@ def _write(prepared: Prepared, options: Options, progress: Progress) -> tuple[Wr
             progress,
             identity=prepared.opened.identity,
             by_source=prepared.opened.remote is not None,
+            before_commit=check_source,
         )
         note_unchecked(prepared.opened, plans[0], progress)
         return written

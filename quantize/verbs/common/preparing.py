@@ -13,6 +13,7 @@ from quantize.options.run import RunOptions
 from quantize.planning.automatic import choose_automatically, notes_on_encodings
 from quantize.planning.editing import edited
 from quantize.planning.edits import UNEDITED
+from quantize.planning.file_names import check_file_name
 from quantize.planning.from_checkpoint import model_of
 from quantize.planning.from_gguf import model_of_gguf, not_split
 from quantize.planning.importance import notes_on_imatrix
@@ -149,6 +150,7 @@ def plan_sources(sources: OpenedInputs, options: PlanOptions, progress: Progress
     for recipe in recipes:
         check_rules(model, recipe)
     plans = make_plans(model, recipes)
+    _check_names(opened, plans)
     for recipe, plan in zip(recipes, plans, strict=True):
         notes += notes_on_recipe(model, recipe, plan)
     if imatrix is not None:
@@ -162,8 +164,16 @@ def _plan_adapter(sources: OpenedInputs, options: PlanOptions) -> Prepared:
     opened, recipes = sources.opened, sources.wanted.recipes or (plain("F32"),)
     model = _model(opened, options, sources.wanted)
     plans = plan_adapter(model, recipes)
+    _check_names(opened, plans)
     facts = _facts(opened, model, plans)
     return Prepared(opened, facts, sources.wanted, recipes, plans, (), sources.adapters, model)
+
+
+def _check_names(opened: Opened, plans: tuple[Plan, ...]) -> None:
+    """A name may come of the source: its folder's, or the GGUF file's."""
+    for plan in plans:
+        for name in plan.file_names:
+            check_file_name(name, opened.location)
 
 
 def _facts(opened: Opened, model: Model, plans: tuple[Plan, ...]) -> SourceFacts:

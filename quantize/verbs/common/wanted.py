@@ -9,6 +9,7 @@ from quantize.errors import UsageError
 from quantize.options import PlanOptions
 from quantize.planning.automatic import is_automatic
 from quantize.planning.edits import UNEDITED, Edits, edits_of
+from quantize.planning.file_names import check_file_name
 from quantize.planning.parts import WHOLE, Split, split_of
 from quantize.recipes import UNSTEERED, Recipe, Steering
 from quantize.recipes.budget import Budget, budget_of
@@ -35,6 +36,8 @@ class Wanted:
 
 def wanted(options: PlanOptions) -> Wanted:
     """What the options say. Raises UnsupportedError, UsageError and DiskError."""
+    if options.name is not None:
+        check_file_name(options.name, "--name")
     if options.keep_quantized and options.allow_requantize:
         raise UsageError(
             "keep-or-requantize",
