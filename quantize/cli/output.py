@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console, RenderableType
 
+from quantize.cli.console import SafeConsole
 from quantize.cli.events.base import ErrorEvent, Event, InterruptedEvent, json_line
 from quantize.cli.progress import BarProgress, EventProgress, LineProgress
 from quantize.cli.views.failure import failure_view
@@ -112,7 +113,7 @@ def _print(console: Console, renderable: RenderableType) -> None:
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console = SafeConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _UNWRAPPED
     return console

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quantize.cli import options as opt
 from quantize.cli.command import command
+from quantize.cli.console import shown
 from quantize.cli.output import Printer
 from quantize.errors import UsageError
 from quantize.options.modelfile import ModelfileOptions
@@ -42,5 +43,6 @@ def modelfile(
     if path is not None:
         write_text(path, text)
     elif not out.json:
-        sys.stdout.write(text)
+        # Another program gets it as it is; a person may look.
+        sys.stdout.write(shown(text) if sys.stdout.isatty() else text)
     out.show(modelfile_view(path), modelfile_events(path, text))
