@@ -104,7 +104,15 @@ GRIDS = """
 Some stored values are exactly those of a ggml type: symmetric integers of 4 or 8 bits in groups of
 32, 64 or more columns with F16 or BF16 scales are Q4_0 or Q8_0, MLX's codes of 2 to 5 bits with F16
 or BF16 scales and biases Q4_1 or Q5_1, and MXFP4 is MXFP4. Without `--type`, and with
-`--keep-quantized`, such weights are moved into that type without loss, and `plan` says so. gpt-oss keeps its MXFP4 in any case, as with llama.cpp.
+`--keep-quantized`, such weights are moved into that type without loss, and `plan` says so. gpt-oss
+keeps its MXFP4 in any case, as with llama.cpp.
+
+## Embedding models
+
+modules.json of sentence-transformers says how vectors are pooled; where no file does, `--pooling`
+is asked for. Of the modules behind the pooling llama.cpp has a place for EmbeddingGemma's two
+projections (2_Dense and 3_Dense, without bias or activation), which are written as its converter
+writes them with --sentence-transformers-dense-modules. Others are named in a note.
 
 """
 

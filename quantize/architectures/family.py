@@ -27,8 +27,12 @@ PREFIXES = (
 # What tools put in front of every name that they save: torch.compile, data parallel training, PEFT.
 TOOL_PREFIXES = ("_orig_mod.", "module.", "base_model.model.")
 
-# Buffers and heads that no GGUF of any family holds (globs on names without their wrapper).
-UNUSED = ("*.rotary_emb.inv_freq", "*.attention.masked_bias", "*.attention.bias")
+# What no GGUF of any family holds (globs on names without their wrapper): buffers, heads, and the
+# modules of sentence-transformers that llama.cpp has no place for.
+UNUSED = (
+    "*.rotary_emb.inv_freq", "*.attention.masked_bias", "*.attention.bias",
+    "[0-9]_Dense.linear.*",
+)  # fmt: skip
 
 # What sees, hears and speaks in a multimodal checkpoint, where a family takes the text part.
 OTHER_MODALITIES = (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import u32
-from quantize.errors import CheckpointError
+from quantize.architectures.sentence_modules import modules_of
+from quantize.errors import CheckpointError, UsageError
+from quantize.formats.kv import KV
 
 # llama.h, enum llama_pooling_type.
 MEAN, CLS, LAST = 1, 2, 3
@@ -21,21 +23,18 @@ _MODES = {"mean": MEAN, "cls": CLS, "lasttoken": LAST}
 
 def _pooling_type(hp: Hparams) -> int | None:
     """From the first Pooling module that modules.json lists; None if there is none."""
-    modules = hp.read_json("modules.json") or ()
-    folder = next((m["path"] for m in modules if str(m["type"]).endswith("Pooling")), None)
-    if folder is None:
+    module = next((one for one in modules_of(hp) if one.kind == "Pooling"), None)
+    if module is None:
         return None
-    where = f"{folder}/config.json"
-    config = hp.read_json(where) or {}
     for switch, kind in _SWITCHES:
-        if config.get(switch):
+        if module.config.get(switch):
             return kind
-    if config.get("pooling_mode") in _MODES:
-        return _MODES[config["pooling_mode"]]
+    if module.config.get("pooling_mode") in _MODES:
+        return _MODES[module.config["pooling_mode"]]
     raise CheckpointError(
         "unknown-pooling",
         "no pooling that llama.cpp knows is switched on",
-        where=where,
+        where=f"{module.folder}/config.json",
         reason="llama.cpp pools by mean, by the first (cls) or by the last token",
     )
 
@@ -55,22 +54,47 @@ def _classifier_pooling(hp: Hparams) -> int | None:
     return _MODES[mode]
 
 
-# Modules of sentence-transformers that a GGUF file or llama.cpp itself does the work of.
-_IN_LLAMA_CPP = ("Transformer", "Pooling", "Normalize")
-
-
-def notes_on_modules(hp: Hparams) -> list[str]:
-    """A line for each module of an embedding model that the file does not hold."""
-    modules = hp.read_json("modules.json")
-    return [
-        f"{module.get('path')}: a module {str(module.get('type')).rpartition('.')[2]} follows the "
-        "model; it is not in the file, whose vectors are those before it"
-        for module in (modules if isinstance(modules, list) else ())
-        if isinstance(module, Mapping) and not str(module.get("type")).endswith(_IN_LLAMA_CPP)
-    ]
-
-
 POOLING = (
     u32("pooling_type", _pooling_type),
     u32("classifier.pooling_type", _classifier_pooling),
 )
+
+# What --pooling takes: llama.h, enum llama_pooling_type.
+KINDS = {"none": 0, "mean": MEAN, "cls": CLS, "last": LAST, "rank": 4}
+
+# Architectures that are there for vectors: without pooling_type Ollama takes them for chat models,
+# and llama.cpp gives a vector for each token.
+_EMBEDDERS = frozenset({
+    "bert", "eurobert", "gemma-embedding", "jina-bert-v2", "modern-bert", "neo-bert", "nomic-bert",
+    "nomic-bert-moe",
+})  # fmt: skip
+
+
+def with_pooling(kvs: list[KV], arch: str, wanted: str | None) -> list[KV]:
+    """The key-values with the pooling that `--pooling` asks for, if it asks for any.
+
+    Raises UsageError for one that llama.cpp does not know.
+    """
+    if wanted is None:
+        return kvs
+    if wanted not in KINDS:
+        raise UsageError(
+            "unknown-pooling-option",
+            f"{wanted!r} is no kind of pooling",
+            where="--pooling",
+            hint=f"one of {', '.join(KINDS)}",
+        )
+    key = f"{arch}.pooling_type"
+    return [*(kv for kv in kvs if kv.key != key), KV(key, "UINT32", KINDS[wanted])]
+
+
+def notes_on_pooling(kvs: Iterable[KV], arch: str, tensors: Iterable[str]) -> tuple[str, ...]:
+    """A question, where an embedding model's files name no pooling. A classifier needs none."""
+    named = any(kv.key == f"{arch}.pooling_type" for kv in kvs)
+    if named or arch not in _EMBEDDERS or any(name.startswith("cls.") for name in tensors):
+        return ()
+    question = (
+        "no file says how the vectors of tokens become one: give --pooling mean, cls or last, "
+        "as the model's page says; llama.cpp gives a vector for each token otherwise"
+    )
+    return (question,)

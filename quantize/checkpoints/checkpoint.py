@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from quantize.checkpoints.base import (
 )
 from quantize.checkpoints.described import SMALL_FILE, DescribedWeights
 from quantize.checkpoints.encodings import encoding_of, understanding
+from quantize.checkpoints.layouts.plain import plain_weight
 from quantize.errors import CheckpointError
 from quantize.formats.json_file import parse_json
 from quantize.formats.safetensors import Header, read_header
@@ -28,6 +30,8 @@ INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 # In the order of preference. A name like model.fp16.safetensors is the same weights once more.
 _UNLISTED = (re.compile(r"model-\d+-of-\d+\.safetensors"), re.compile(r"model[^/]*\.safetensors"))
+# A module of sentence-transformers, in a folder of its own.
+_MODULE = re.compile(r"\d_Dense/model\.safetensors")
 _HEADERS_AT_ONCE = 8
 
 
@@ -67,7 +71,7 @@ def open_checkpoint(files: ByteSource, name: str) -> Checkpoint:
 
     with understanding():
         encoding = encoding_of(config, read_json)
-        weights = encoding.resolve(stored, partial(read_stored, files))
+        weights = encoding.resolve(stored, partial(read_stored, files)) | _of_modules(files)
     return Checkpoint(files, name, config, encoding, weights)
 
 
@@ -112,6 +116,17 @@ def stored_tensors(files: ByteSource) -> dict[str, StoredTensor]:
                 )
             stored[name] = tensor
     return stored
+
+
+def _of_modules(files: ByteSource) -> dict[str, Weight]:
+    """Weights of what sentence-transformers puts behind a model: "2_Dense.linear.weight"."""
+    found = {}
+    for file, size in files.files().items():
+        if _MODULE.fullmatch(file):
+            folder = file.partition("/")[0]
+            for name, tensor in _header(files, file, size).tensors.items():
+                found[f"{folder}.{name}"] = replace(plain_weight(tensor), name=f"{folder}.{name}")
+    return found
 
 
 def _header(files: ByteSource, shard: str, size: int) -> Header:

@@ -60,6 +60,14 @@ class ModelOptions(Group):
         help="llama.cpp's name of its pre-tokenizer, if that is not recognized.",
         panel=_PANEL,
     )
+    pooling: str | None = option(
+        None,
+        "--pooling",
+        metavar="KIND",
+        help="How an embedding model makes one vector of its tokens': mean, cls, last, rank or "
+        "none; in place of what its files say.",
+        panel=_PANEL,
+    )
     strict_parity: bool = switch(
         "--strict-parity",
         help="Write what llama.cpp's converter writes where that is known to be wrong, too "

@@ -16,7 +16,8 @@ from quantize.architectures.family import Family, VocabOptions
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
 from quantize.architectures.mapping import Mapped, announced_predictors, map_tensors, tool_prefix
-from quantize.architectures.pooling import notes_on_modules
+from quantize.architectures.pooling import notes_on_pooling, with_pooling
+from quantize.architectures.sentence_modules import notes_on_modules
 from quantize.checkpoints.checkpoint import Checkpoint
 from quantize.checkpoints.described import DescribedWeights
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
@@ -37,15 +38,16 @@ def model_of(
     pre: str | None = None,
     name: str | None = None,
     keep_quantized: bool = False,
+    pooling: str | None = None,
     strict_parity: bool = False,
 ) -> Model:
     """Everything about the output but the types of its tensors.
 
     `model_class` is a class name of config.json's `architectures`, in place of the checkpoint's
-    own; `pre` overrides the pre-tokenizer, `name` the model's name. `keep_quantized`: weights
-    whose stored values some ggml type holds exactly shall be of that type. `strict_parity`: the
-    file is llama.cpp's converter's where that is wrong, too. Reads JSON files
-    only, and of the weights the single numbers that a family writes as key-values.
+    own; `pre` overrides the pre-tokenizer, `name` the model's name, `pooling` what modules.json
+    says. `keep_quantized`: weights whose stored values some ggml type holds exactly shall be of
+    that type. `strict_parity`: the file is llama.cpp's converter's where that is wrong, too. Reads
+    JSON files only, and of the weights the single numbers that a family writes as key-values.
     """
     with _reading_config():
         family = family_of(checkpoint, model_class)
@@ -53,8 +55,9 @@ def model_of(
         mapped = map_tensors(family, hp)
         generated = list(family.generated(hp))
         early = key_values(family.early, family.arch, hp)
-        keys = key_values(family.keys, family.arch, hp)
+        keys = with_pooling(key_values(family.keys, family.arch, hp), family.arch, pooling)
         notes = _notes(family, hp, mapped)
+        notes += notes_on_pooling(keys, family.arch, [tensor.name for tensor in mapped])
     outputs = [_output(checkpoint, tensor, keep_quantized=keep_quantized) for tensor in mapped]
     outputs += [
         OutputTensor(made.name, made.values.shape, values=made.values.astype("<f4").tobytes())
@@ -91,7 +94,7 @@ def _notes(family: Family, hp: Hparams, mapped: Sequence[Mapped]) -> tuple[str, 
         f"{prefix} is taken off the names of the tensors"
         for prefix in sorted({tool_prefix(name) for name in hp.shapes} - {""})
     ]
-    notes += notes_on_modules(hp)
+    notes += notes_on_modules(hp, [name for tensor in mapped for name in tensor.sources])
     written = {block_of(tensor.name) for tensor in mapped}
     if absent := sorted(announced_predictors(family, hp) - written):
         blocks = ", ".join(map(str, absent))

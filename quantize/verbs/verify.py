@@ -117,6 +117,7 @@ def _as_made(options: VerifyOptions, opened: GGUFFile, record: Recorded | None) 
         keep_quantized=bool(made.get("keep_quantized")),
         model_class=made.get("model_class"),
         pre=made.get("pre"),
+        pooling=made.get("pooling"),
         strict_parity=bool(made.get("strict_parity")),
         name=made.get("name"),
         token=options.token,

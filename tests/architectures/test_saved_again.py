@@ -102,14 +102,3 @@ def test_a_null_in_place_of_lfm2s_older_key_is_no_value(
     folder = copied(whole, tmp_path)
     edit_json(folder / "config.json", lambda config: config.update(full_attn_idxs=None))
     assert data_of(folder, tmp_path / "a") == data_of(whole, tmp_path / "b")
-
-
-def test_a_module_that_the_file_cannot_hold_is_named(
-    checkpoint: Callable[[str], Path], tmp_path: Path
-) -> None:
-    folder = copied(checkpoint("bert"), tmp_path)
-    dense = {"idx": 2, "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
-    edit_json(folder / "modules.json", lambda modules: modules.append(dense))
-    before = api.plan(str(checkpoint("bert")), F16).notes
-    assert not any("Dense" in note for note in before)
-    assert any("2_Dense" in note for note in api.plan(str(folder), F16).notes)

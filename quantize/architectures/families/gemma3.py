@@ -11,6 +11,7 @@ from quantize.architectures.family import OTHER_MODALITIES, Family, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, f32, u32
 from quantize.architectures.pooling import POOLING
+from quantize.architectures.sentence_modules import EMBEDDING_GEMMA_KEYS, embedding_gemma_rules
 from quantize.transforms import FirstRows
 
 # Gemma3TextConfig; the multimodal checkpoints leave out most of it.
@@ -37,6 +38,10 @@ def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     return (embedding(hp), *HEAD, *plus_one((*OUTPUT_NORM, *blocks)))
 
 
+def _embedding_rules(hp: Hparams) -> tuple[TensorRule, ...]:
+    return (*_rules(hp), *embedding_gemma_rules(hp))
+
+
 def _sliding_window(hp: Hparams) -> int | None:
     """None when the pattern says that each layer sees everything."""
     return None if hp.get("sliding_window_pattern") == 1 else hp["sliding_window"]
@@ -55,8 +60,14 @@ GEMMA3 = Family(
 )
 GEMMA_EMBEDDING = Family(
     arch="gemma-embedding",
-    keys=(*COMMON, _SOFTCAP, u32("attention.sliding_window", "sliding_window"), *POOLING),
-    rules=_rules,
+    keys=(
+        *COMMON,
+        _SOFTCAP,
+        u32("attention.sliding_window", "sliding_window"),
+        *EMBEDDING_GEMMA_KEYS,
+        *POOLING,
+    ),
+    rules=_embedding_rules,
     defaults=lambda config: _CLASS,
     vocab=("spm", "spm-json"),
     vocab_options={"after": (NO_SPACE_PREFIX,)},

@@ -82,6 +82,7 @@ def write_manifest(
             "keep_quantized": options.keep_quantized or None,
             "model_class": options.model_class,
             "pre": options.pre,
+            "pooling": options.pooling,
             "strict_parity": options.strict_parity or None,
             "name": options.name,
         },

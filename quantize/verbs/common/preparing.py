@@ -211,5 +211,6 @@ def _model(opened: Opened, options: PlanOptions, asked: Wanted) -> Model:
         pre=options.pre,
         name=options.name,
         keep_quantized=keep,
+        pooling=options.pooling,
         strict_parity=options.strict_parity,
     )
