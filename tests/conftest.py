@@ -94,6 +94,12 @@ def encodings(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
+def resaved(pytestconfig: pytest.Config) -> Path:
+    """Folders of tokenizer files, named like the kit's models, as transformers 5 saved them."""
+    return unpacked(pytestconfig, "resaved") / "resaved"
+
+
+@pytest.fixture(scope="session")
 def models(pytestconfig: pytest.Config) -> Path:
     """tinyrust/ (checkpoint/, expected.json, imatrix.*) and minilm/reference_embeddings.json."""
     return unpacked(pytestconfig, "models") / "models"

@@ -26,6 +26,8 @@ PREFIXES = (
 
 # What tools put in front of every name that they save: torch.compile, data parallel training, PEFT.
 TOOL_PREFIXES = ("_orig_mod.", "module.", "base_model.model.")
+# And in the middle of names, where single blocks were compiled, sharded or checkpointed.
+TOOL_WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 
 # What no GGUF of any family holds (globs on names without their wrapper): buffers, heads, and the
 # modules of sentence-transformers that llama.cpp has no place for.

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from quantize.architectures.family import TOOL_PREFIXES, UNUSED, Family, TensorRule
+from quantize.architectures.family import TOOL_PREFIXES, TOOL_WRAPPERS, UNUSED, Family, TensorRule
 from quantize.architectures.hparams import Hparams
 from quantize.errors import CheckpointError
 from quantize.tensors import Shape, block_of
@@ -107,10 +107,19 @@ def announced_predictors(family: Family, hp: Hparams) -> frozenset[int]:
 def strip_wrapper(family: Family, name: str) -> str:
     """A source name without what tools put in front, and without the model class's wrapper."""
     name = name.removeprefix(tool_prefix(name))
+    for wrapper in TOOL_WRAPPERS:
+        name = name.replace(wrapper, "")
     for prefix in family.prefixes:
         if name.startswith(prefix):
             return name[len(prefix) :]
     return name
+
+
+def tool_marks(name: str) -> set[str]:
+    """All that tools put into a name, in front or in the middle."""
+    prefix = tool_prefix(name)
+    inside = {wrapper for wrapper in TOOL_WRAPPERS if wrapper in name.removeprefix(prefix)}
+    return {prefix, *inside} - {""}
 
 
 def tool_prefix(name: str) -> str:

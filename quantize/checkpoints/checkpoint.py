@@ -80,14 +80,25 @@ def _config(files: ByteSource) -> Mapping[str, Any]:
     config = parse_json(files.read_all("config.json", SMALL_FILE), "config.json") if found else None
     if not isinstance(config, dict):
         problem = "there is no config.json" if config is None else "not a JSON object"
+        inside = _checkpoints_inside(files.files())
         raise CheckpointError(
             "no-config",
             problem,
             where="config.json",
             reason="a Hugging Face checkpoint describes its architecture there",
-            hint="give the folder that holds config.json and the .safetensors files",
+            hint=inside or "give the folder that holds config.json and the .safetensors files",
         )
     return config
+
+
+def _checkpoints_inside(files: Collection[str]) -> str | None:
+    """A hint at what trainers write into their output folder: checkpoint-500, checkpoint-1000."""
+    configs = {name.partition("/")[0] for name in files if name.endswith("/config.json")}
+    weights = {name.partition("/")[0] for name in files if name.endswith(".safetensors")}
+    found = sorted(configs & weights, key=lambda name: (len(name), name), reverse=True)
+    return (
+        f"there are checkpoints inside, give one of them: {', '.join(found[:5])}" if found else None
+    )
 
 
 def stored_tensors(files: ByteSource) -> dict[str, StoredTensor]:
@@ -158,5 +169,5 @@ def _no_weights(listed: Mapping[str, int]) -> CheckpointError:
         "no-weights",
         "no .safetensors file",
         reason="neither model*.safetensors nor an index is there",
-        hint="give the folder that holds the weights",
+        hint=_checkpoints_inside(listed) or "give the folder that holds the weights",
     )

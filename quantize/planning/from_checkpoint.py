@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -15,7 +16,7 @@ from quantize.architectures import ARCHITECTURES
 from quantize.architectures.family import Family, VocabOptions
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
-from quantize.architectures.mapping import Mapped, announced_predictors, map_tensors, tool_prefix
+from quantize.architectures.mapping import Mapped, announced_predictors, map_tensors, tool_marks
 from quantize.architectures.pooling import notes_on_pooling, with_pooling
 from quantize.architectures.sentence_modules import notes_on_modules
 from quantize.checkpoints.checkpoint import Checkpoint
@@ -91,8 +92,8 @@ def model_of(
 def _notes(family: Family, hp: Hparams, mapped: Sequence[Mapped]) -> tuple[str, ...]:
     """What a person should know of the weights that were found."""
     notes = [
-        f"{prefix} is taken off the names of the tensors"
-        for prefix in sorted({tool_prefix(name) for name in hp.shapes} - {""})
+        f"{mark} is taken off the names of the tensors"
+        for mark in sorted(set().union(*map(tool_marks, hp.shapes)))
     ]
     notes += notes_on_modules(hp, [name for tensor in mapped for name in tensor.sources])
     written = {block_of(tensor.name) for tensor in mapped}
@@ -130,15 +131,16 @@ def family_of(checkpoint: DescribedWeights, model_class: str | None) -> Family:
     for name in names:
         if name in ARCHITECTURES:
             return ARCHITECTURES[name].for_config(lift_text_part(checkpoint.config))
-    wanted = names[0] if names else "no architecture"
+    wanted = names[0] if names else str(lift_text_part(checkpoint.config).get("model_type", ""))
     fits = [] if model_class else _fitting(checkpoint)
     reason = names_like(wanted, ARCHITECTURES)
     if fits:
         reason = f"its tensors and hparams fit {', '.join(fits)}"
     likely = fits or ARCHITECTURES.nearest(wanted) or ["NAME"]
+    known = f"{wanted!r} is not an architecture that can be converted"
     raise UnsupportedError(
         "unknown-architecture",
-        f"{wanted!r} is not an architecture that can be converted",
+        known if names else "the checkpoint names no architecture",
         where="--arch" if model_class else "config.json: architectures",
         reason=reason,
         hint=f"--arch {likely[0]} if the model is one of that kind; "
@@ -175,9 +177,13 @@ def _declared(checkpoint: DescribedWeights) -> list[str]:
 
 
 def _fitting(checkpoint: DescribedWeights) -> list[str]:
-    """One architecture name of each family whose rules take every tensor of the checkpoint."""
+    """One architecture name of each family whose rules take every tensor of the checkpoint.
+
+    Those that are called like config.json's model_type come first.
+    """
+    model_type = str(lift_text_part(checkpoint.config).get("model_type"))
     found: dict[str, str] = {}
-    for name in ARCHITECTURES:
+    for name in sorted(ARCHITECTURES, key=lambda name: _unlikeness(name, model_type)):
         family = ARCHITECTURES[name].for_config(lift_text_part(checkpoint.config))
         if family.arch in found:
             continue
@@ -190,6 +196,13 @@ def _fitting(checkpoint: DescribedWeights) -> list[str]:
             continue
         found[family.arch] = name
     return list(found.values())
+
+
+def _unlikeness(name: str, model_type: str) -> int:
+    """0: the class of a model_type (Qwen2ForCausalLM of qwen2), 1: it begins alike, 2: neither."""
+    wanted = re.sub(r"[^a-z0-9]", "", model_type.casefold())
+    begins, rest = name.casefold().startswith(wanted), name.casefold().removeprefix(wanted)
+    return 0 if begins and rest.startswith(("for", "model")) else 1 if begins else 2
 
 
 def _hints(family: Family, hp: Hparams, pre: str | None, *, strict_parity: bool) -> VocabHints:

@@ -7,6 +7,9 @@ architectures are looked at.
 
 from __future__ import annotations
 
+import itertools
+import re
+
 from quantize.errors import CheckpointError
 from quantize.formats.kv import KeyValues
 from quantize.planning.model import Model, OutputTensor
@@ -33,6 +36,10 @@ _ROWS = {
 }
 
 
+# What tokens are called that no tokenizer file names.
+_PADDING = re.compile(r"\[PAD\d+\]")
+
+
 def check_shapes(model: Model) -> None:
     """Raise CheckpointError("shape-mismatch") where a tensor contradicts the key-values."""
     values = model.kvs.hparams
@@ -56,14 +63,26 @@ def _check_heads(output: OutputTensor, expected: int) -> None:
 
 def _check_vocabulary(rows: int, kvs: KeyValues) -> None:
     tokens = kvs.value("tokenizer.ggml.tokens")
-    if tokens is not None and len(tokens) != rows:
-        raise CheckpointError(
-            "vocabulary-mismatch",
-            f"{rows} embedding rows for {len(tokens)} tokens",
-            where="token_embd.weight",
-            reason="llama.cpp needs one row for each token of the vocabulary",
-            hint="take the tokenizer files of this very checkpoint",
-        )
+    if tokens is None or len(tokens) == rows:
+        return
+    padding = itertools.takewhile(_PADDING.fullmatch, map(_text, reversed(tokens)))
+    named = len(tokens) - sum(1 for _ in padding)
+    hint = (
+        f"take the tokenizer files of this very checkpoint: they name {named} tokens"
+        if named > rows
+        else f"the tokenizer names {named} tokens: correct vocab_size in config.json to {rows}"
+    )
+    raise CheckpointError(
+        "vocabulary-mismatch",
+        f"{rows} embedding rows for {len(tokens)} tokens",
+        where="token_embd.weight",
+        reason="llama.cpp needs one row for each token of the vocabulary",
+        hint=hint,
+    )
+
+
+def _text(token: str | bytes) -> str:
+    return token.decode("utf-8", "replace") if isinstance(token, bytes) else token
 
 
 def _mismatch(name: str, got: int, hparam: str, expected: int) -> CheckpointError:

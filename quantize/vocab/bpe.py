@@ -11,6 +11,7 @@ from quantize.vocab.build import VocabHints
 from quantize.vocab.decoding import decode
 from quantize.vocab.files import TokenizerFiles, section
 from quantize.vocab.legacy import bpe_json
+from quantize.vocab.pipeline import is_sentencepiece_bpe
 from quantize.vocab.pre import chosen_name, pre_name
 from quantize.vocab.special import Special, read_special
 from quantize.vocab.tokens import NORMAL, Tokens, by_id, duplicate_id, out_of_range, token_table
@@ -24,7 +25,7 @@ _WITH_TOKEN_TYPES = frozenset({"bert", "jina-bert-v2", "jina-bert-v3"})
 def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     tokenizer = bpe_json(files) or {}
     model = section(tokenizer, "model")
-    if model.get("type") != "BPE":
+    if model.get("type") != "BPE" or (is_sentencepiece_bpe(tokenizer) and not hints.pre):
         return None
     tokens = model_tokens(files, model.get("vocab"), size, section(tokenizer, "decoder"))
     special = read_special(files, merges=True)

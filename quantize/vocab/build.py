@@ -91,7 +91,9 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> KeyVa
     """
     cached = TokenizerFiles(files)
     size = vocab_size and -(-vocab_size // hints.pad_multiple) * hints.pad_multiple
-    for name in hints.loaders:
+    # A SentencePiece vocabulary is the same whatever the architecture is.
+    any_pieces = ["spm-json"] if "bpe" in hints.loaders else []
+    for name in (*hints.loaders, *any_pieces):
         kvs = LOADERS[name](cached, size, hints)
         if kvs is not None:
             break
@@ -121,6 +123,25 @@ def _space_prefix(files: TokenizerFiles) -> list[KV]:
     return [boolean("tokenizer.ggml.add_space_prefix", wanted)]
 
 
+# What the loaders read, by the beginning of their names.
+_FILES = {
+    "bpe": ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"),
+    "gemma4": ("tokenizer.json", "tokenizer_config.json"),
+    "rwkv": ("rwkv_vocab_v20230424.txt",),
+    "spm": ("tokenizer.model", "tokenizer_config.json", "added_tokens.json"),
+    "t5": ("tokenizer.json", "spiece.model", "tokenizer_config.json"),
+    "tekken": ("tekken.json",),
+    "unigram": ("tokenizer.json", "sentencepiece.bpe.model", "tokenizer_config.json"),
+    "wordpiece": ("tokenizer.json", "vocab.txt", "tokenizer_config.json"),
+}
+
+
+def _files_of(hints: VocabHints) -> list[str]:
+    """The files that the loaders would read."""
+    kinds = (loader.partition("-")[0] for loader in hints.loaders)
+    return list(dict.fromkeys(name for kind in kinds for name in _FILES[kind]))
+
+
 def _unknown(files: TokenizerFiles, hints: VocabHints) -> UnsupportedError:
     known = ("tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json", "tekken.json")
     there = [name for name in known if files.read(name) is not None]
@@ -129,5 +150,6 @@ def _unknown(files: TokenizerFiles, hints: VocabHints) -> UnsupportedError:
         "the checkpoint has no tokenizer that this architecture can use",
         where=", ".join(there) or "no tokenizer file",
         reason=f"looked for: {', '.join(hints.loaders)}",
-        hint="add the tokenizer files of the original model to the checkpoint",
+        hint="add the original model's tokenizer files, those of these that it has: "
+        f"{', '.join(_files_of(hints))}",
     )

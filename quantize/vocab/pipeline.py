@@ -1,4 +1,4 @@
-"""What the normalizer and the pre-tokenizer of tokenizer.json do to spaces."""
+"""What kind of tokenizer a tokenizer.json is, and what its pipeline does to spaces."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from quantize.vocab.files import entries, section
+
+
+def is_sentencepiece_bpe(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether it was a SentencePiece BPE: merges of pieces, and bytes for what no piece has."""
+    model, decoder = section(tokenizer, "model"), section(tokenizer, "decoder")
+    falls_back = model.get("type") == "BPE" and bool(model.get("byte_fallback"))
+    return falls_back and decoder.get("type") == "Sequence"
 
 
 def prepends_space(tokenizer: Mapping[str, Any]) -> bool:

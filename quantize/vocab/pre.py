@@ -175,7 +175,10 @@ def _unknown(steps: tuple[str, ...]) -> UnsupportedError:
         "llama.cpp has no name for the way this tokenizer cuts text",
         where="tokenizer.json",
         reason="\n".join(lines),
-        hint=f"if the difference does not matter to you: --pre {nearest[0].names[0]}",
+        hint=f"if the difference does not matter to you: --pre {nearest[0].names[0]}"
+        if BYTES in steps
+        else "the tokenizer is not byte-level, so no --pre fits it; if it was made with "
+        "SentencePiece, add the original model's tokenizer.model",
     )
 
 

@@ -16,7 +16,7 @@ from quantize.formats.kv import KV, boolean
 from quantize.vocab.added import added_tokens, special_texts
 from quantize.vocab.build import VocabHints
 from quantize.vocab.files import TokenizerFiles, bad_file, section
-from quantize.vocab.pipeline import prepends_space
+from quantize.vocab.pipeline import is_sentencepiece_bpe, prepends_space
 from quantize.vocab.special import read_special
 from quantize.vocab.spm import spm_kvs
 from quantize.vocab.tokens import (
@@ -73,8 +73,7 @@ def json_tokens(files: TokenizerFiles, size: int | None) -> Tokens | None:
     """
     tokenizer = files.json(_FILE) or {}
     model = section(tokenizer, "model")
-    falls_back = model.get("type") == "BPE" and model.get("byte_fallback")
-    if not falls_back or section(tokenizer, "decoder").get("type") != "Sequence":
+    if not is_sentencepiece_bpe(tokenizer):
         return None
     texts = by_id(model.get("vocab"), _FILE)
     added = added_tokens(files, token_table(model.get("vocab"), _FILE))

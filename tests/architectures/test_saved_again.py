@@ -79,6 +79,18 @@ def test_prefixes_of_tools_are_taken_off(
     assert data_of(folder, tmp_path / "a") == data_of(whole, tmp_path / "b")
 
 
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "_fsdp_wrapped_module."])
+def test_wrappers_of_single_blocks_are_taken_off(
+    wrapper: str, checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    whole = checkpoint("qwen2-tied")
+    folder = copied(whole, tmp_path)
+    rename_tensors(folder, lambda old: old.replace("layers.1.", f"layers.1.{wrapper}"))
+    planned = api.plan(str(folder), F16)
+    assert f"{wrapper} is taken off the names of the tensors" in planned.notes
+    assert data_of(folder, tmp_path / "a") == data_of(whole, tmp_path / "b")
+
+
 def test_a_wrapper_may_come_twice(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     whole = checkpoint("gemma3-mm")
     folder = copied(whole, tmp_path)

@@ -211,3 +211,11 @@ def test_vocab_json_of_an_unknown_tokenizer_class_is_refused() -> None:
         build(Made(files), 1, BPE_HINTS)
     assert caught.value.where == "tokenizer_config.json"
     assert 'tokenizer_class "MyTokenizer"' in (caught.value.reason or "")
+
+
+def test_pieces_are_read_whatever_the_architecture_expects() -> None:
+    """A SentencePiece tokenizer.json where byte-level BPE was looked for, unless told otherwise."""
+    made = Made({"tokenizer.json": pieces(merges=[["a", "b"]])})
+    assert build(made, 3, BPE_HINTS).value("tokenizer.ggml.model") == "llama"
+    chosen = build(made, 3, VocabHints(loaders=("bpe",), pre="gpt-2"))
+    assert chosen.value("tokenizer.ggml.model") == "gpt2"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,12 @@ import pytest
 
 from tests.support.cousins import Cousin, cousin
 from tests.support.saved_again import copied, edit_json
-from tests.vocab.test_token_parity import MODEL_FILES, differing, saved_by_transformers_5
+from tests.vocab.test_token_parity import (
+    MODEL_FILES,
+    NEWER_LIMITS,
+    differing,
+    saved_by_transformers_5,
+)
 
 __all__ = ["cousin"]
 
@@ -58,6 +64,21 @@ def test_t5_with_tokenizer_json_alone(t5: Path, tmp_path: Path) -> None:
 
 def test_t5_with_pieces_beside_newer_json(t5: Path, tmp_path: Path) -> None:
     assert differing("t5", t5, tmp_path / "out") == set()
+
+
+@pytest.mark.parametrize("name", ["mistral-spm", "gemma2", "ernie4_5", "phi3-longrope"])
+@pytest.mark.parametrize("dropped", [(), MODEL_FILES], ids=["beside pieces", "alone"])
+def test_files_that_transformers_5_saved(
+    name: str,
+    dropped: tuple[str, ...],
+    checkpoint: Callable[[str], Path],
+    resaved: Path,
+    tmp_path: Path,
+) -> None:
+    folder = saved_by_transformers_5(checkpoint(name), tmp_path, dropped)
+    for file in (resaved / name).iterdir():
+        shutil.copy(file, folder / file.name)
+    assert differing(name, folder, tmp_path / "out") == {*NEWER_LIMITS.get(name, {})}
 
 
 def test_xverse(cousin: Callable[[str], Cousin], tmp_path: Path) -> None:
