@@ -53,11 +53,12 @@ spaces, tabs and line breaks. `--exact-template` writes a longer one for every k
 The tests run the same templates on Go's real engine.
 
 Not covered by the proof: messages that Ollama changes before any template sees them (neighbours of
-one role are joined), conversations that do not begin with a user after the system text, texts of
-nothing but white space, pictures, and texts that hold the tags of reasoning, which some Jinja cuts
-out of the history and Ollama out of the answers. System texts after the first message are
-translated where that can be proven. Where the Jinja refuses a system text, the Go template writes
-it before the first user's text, as llama.cpp does.
+one role are joined), calls of tools without results at the end, texts of nothing but white space,
+pictures, and texts that hold the tags of reasoning, which some Jinja cuts out of the history and
+Ollama out of the answers. A chat that begins with a greeting of the assistant, without tools, is
+translated where that can be proven. So are system texts after the first message, which are left out
+otherwise. Where the Jinja refuses a system text, the Go template writes it before the first user's
+text, as llama.cpp does.
 
 *System text*: shown, ignored, or refused by the Jinja. *Not more because*: why it is not proven for
 tools or thinking, where Ollama would look for them.

@@ -214,6 +214,47 @@ def test_a_later_system_text_stands_where_the_jinja_puts_it(go_engine: Engine) -
     )
 
 
+def test_a_later_system_text_that_is_not_proven_is_left_out(go_engine: Engine) -> None:
+    """As templates of DeepSeek do, this one writes the last system text before all else."""
+    jinja = (
+        "{% set at = namespace(system='') %}{% for m in messages %}{% if m.role == 'system' %}"
+        "{% set at.system = m.content %}{% endif %}{% endfor %}{{ at.system }}"
+        "{% for m in messages if m.role != 'system' %}<|{{ m.role }}|>{{ m.content }}<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    template, _ = proven(jinja)
+    roles = ("system", "user", "assistant", "system", "user")
+    chat = Conversation(tuple(map(Message, roles, "ABCDE")))
+    [prompt] = go_engine.render(template, on(DAY, [chat]))
+    assert prompt == "A<|user|>B<|end|><|assistant|>C<|end|><|user|>E<|end|><|assistant|>"
+
+
+def test_a_default_system_text_stands_before_a_greeting_too(go_engine: Engine) -> None:
+    template, _ = proven(
+        "{% if messages[0].role != 'system' %}<|im_start|>system\nHelp.<|im_end|>\n{% endif %}"
+        + chat_templates.CHATML.jinja
+    )
+    greeted = (Message("assistant", "Welcome."), Message("user", "Hi"))
+    named = (Message("system", "Sing."), *greeted)
+    prompts = go_engine.render(template, on(DAY, [Conversation(greeted), Conversation(named)]))
+    rest = (
+        "<|im_start|>assistant\nWelcome.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    assert prompts == [
+        f"<|im_start|>system\nHelp.<|im_end|>\n{rest}",
+        f"<|im_start|>system\nSing.<|im_end|>\n{rest}",
+    ]
+    assert template.count("Help.") == 1
+
+
+def test_turns_that_are_alike_are_written_once() -> None:
+    """A person writes this template on six lines."""
+    template, _ = proven(chat_templates.CHATML.jinja)
+    assert template.count("<|im_start|>") == 2
+    assert len(template.splitlines()) <= 7
+
+
 def test_the_date_is_that_of_the_request(go_engine: Engine) -> None:
     template, _ = proven(chat_templates.DATED)
     [prompt] = go_engine.render(template, on(DAY, [talk("Hi")]))

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from quantize.ollama.templates.comparison import compare
-from quantize.ollama.templates.conversations import Conversation, go_data
+from quantize.ollama.templates.conversations import Conversation, Message, go_data
 from quantize.ollama.templates.go_interpreter import GoTemplate
 from quantize.ollama.templates.go_styles import go_renderer
 from quantize.ollama.templates.go_syntax import GoTemplateError
@@ -52,6 +52,37 @@ def test_most_are_proven(translations: dict[str, tuple[str, Translation]]) -> No
     assert len(levels) == 115
     assert sum(level is not None for level in levels) >= 85
     assert sum(level is not None and level.tools for level in levels) >= 15
+
+
+def test_none_without_tools_is_much_longer_than_its_jinja(
+    translations: dict[str, tuple[str, Translation]],
+) -> None:
+    """People read and edit them."""
+    for name, (jinja, found) in translations.items():
+        if found.template is not None and found.level is not None and not found.level.tools:
+            assert len(found.template) <= 2 * len(jinja), name
+
+
+def test_greetings_are_written_as_the_jinja_writes_them(
+    translations: dict[str, tuple[str, Translation]],
+) -> None:
+    """With a system text and without: a default one depends on the first message alone."""
+    greeted = (Message("assistant", "Hello!"), Message("user", "Hi"))
+    chats = [Conversation(greeted), Conversation((Message("system", "Be brief."), *greeted))]
+    accepted = 0
+    for name, (jinja, found) in translations.items():
+        if found.template is None:
+            continue
+        render = renderer(JinjaTemplate(jinja, bos=BOS, eos=EOS), ChatTemplate(jinja, BOS, EOS))
+        own = GoTemplate(found.template)
+        for chat in chats:
+            try:
+                wanted = render(chat, DAYS[0])
+            except RenderError:
+                continue
+            accepted += 1
+            assert own.render(go_data(chat), DAYS[0]) == wanted, name
+    assert accepted > 150
 
 
 def conversations(found: Translation) -> Iterator[tuple[Conversation, datetime]]:

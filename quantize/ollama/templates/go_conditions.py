@@ -52,7 +52,8 @@ def any_of(conditions: Iterable[Condition]) -> Condition:
 
 def negated(condition: Condition) -> Condition:
     if isinstance(condition, When):
-        return When(f"not ({condition.go})")
+        is_equality = condition.go.startswith("eq ")
+        return When(f"ne{condition.go[2:]}" if is_equality else f"not ({condition.go})")
     return Never() if isinstance(condition, Always) else Always()
 
 

@@ -16,30 +16,28 @@ Its grammar, as probing finds it:
 And the template of it (a line break before an action is not text, one after it is):
 
     {{ range $i, $_ := .Messages }}
-    {{- if eq .Role "system" }}<|im_start|>system
-    {{ .Content }}<|im_end|>
-    {{ else if eq .Role "user" }}<|im_start|>user
-    {{ .Content }}<|im_end|>
-    {{ else if eq .Role "assistant" }}<|im_start|>assistant
-    {{ .Content }}<|im_end|>
+    {{- $last := eq (len (slice $.Messages $i)) 1 }}<|im_start|>{{ .Role }}
+    {{ .Content }}{{ if or (ne .Role "assistant") (not $last) }}<|im_end|>
     {{ end }}
-    {{- end }}<|im_start|>assistant
+    {{- if and $last (ne .Role "assistant") }}<|im_start|>assistant
+    {{ end }}
+    {{- end }}
+
+A last message of the assistant is the beginning of an answer, which nothing closes. Turns that
+differ in more than the name of the role have a branch for each role.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
+from quantize.ollama.templates.alike import Turn, turn_of_all
 from quantize.ollama.templates.decisions import (
-    Branch,
     Leaf,
-    T,
-    Tree,
     common_suffix,
     leaves_of,
     mapped,
-    shared_text,
     tests_of,
 )
 from quantize.ollama.templates.features import FIRST_IS_SYSTEM, Test, go_condition
@@ -48,10 +46,9 @@ from quantize.ollama.templates.go_conditions import (
     Never,
     When,
     all_of,
-    any_of,
-    negated,
     when,
 )
+from quantize.ollama.templates.go_trees import TreeWriter
 from quantize.ollama.templates.go_trim import trim_template
 from quantize.ollama.templates.go_writer import Writer
 from quantize.ollama.templates.grammar import END, Grammar, Pattern
@@ -78,15 +75,26 @@ _FIRST_USER = '(or (eq $i 0) (and (eq $i 1) (eq (index $.Messages 0).Role "syste
 OPENING = re.compile(r"(<[^<>\s]+>|\[[^\[\]\s]+\])\s*\Z")
 
 
-def go_template(grammar: Grammar, skipped: frozenset[str] = frozenset()) -> str:
-    """Source of the template. A message of a `skipped` kind counts only if it has a text."""
-    return _Emitter(grammar, skipped).source()
+def go_template(
+    grammar: Grammar, skipped: frozenset[str] = frozenset(), *, first_system_only: bool = False
+) -> str:
+    """Source of the template. A message of a `skipped` kind counts only if it has a text.
+
+    `first_system_only`: system texts after the first message are left out.
+    """
+    return _Emitter(grammar, skipped, first_system_only).source()
 
 
 class _Emitter:
-    def __init__(self, grammar: Grammar, skipped: frozenset[str]) -> None:
+    def __init__(
+        self,
+        grammar: Grammar,
+        skipped: frozenset[str],
+        first_system_only: bool,  # noqa: FBT001 (as `go_template` has it)
+    ) -> None:
         self._grammar = grammar
         self._skipped = skipped
+        self._first_system_only = first_system_only
         self._writer = Writer()
         # Where an empty system text counts, it takes the message to see that there is one.
         self._has_system = "$.System" if "system" in skipped else FIRST_IS_SYSTEM
@@ -110,6 +118,7 @@ class _Emitter:
         # A begun answer is left open, and there is no generation prompt after it.
         self._prompts = grammar.before[END] != Leaf("")
         self._ends = self._prompts or bool(grammar.after.get("text"))
+        self._trees = TreeWriter(self._writer, self._condition)
         values = {value for name, value in self._tests if name == "previous"}
         self._tracks = bool(values - {""}) or ("" in values and not self._first_is_zero)
 
@@ -125,6 +134,7 @@ class _Emitter:
             writer.code("$final = $i")
             writer.code("end")
             writer.code("end")
+        self._trees.text(grammar.start)
         if grammar.places.tools == "start":
             self._tools("$.Tools")
         writer.line("range $i, $_ := .Messages")
@@ -135,6 +145,23 @@ class _Emitter:
             writer.code("if not $last")
             writer.code("$next = (index (slice $.Messages $i) 1).Role")
             writer.code("end")
+        turn = None
+        if not (self._skipped or self._tracks or self._first_system_only):
+            turn = turn_of_all(grammar)
+        if turn is None:
+            self._turns()
+        else:
+            self._alike(turn)
+        if self._prompts:
+            writer.line('if and $last (ne .Role "assistant")')
+            self._trees.text(grammar.before[END])
+            writer.code("end")
+        writer.line("end")
+        return writer.source()
+
+    def _turns(self) -> None:
+        """What is written for a message, by its role."""
+        writer = self._writer
         self._before_users()
         word = "if"
         for role, kind in _ROLES:
@@ -144,12 +171,17 @@ class _Emitter:
                 word = "else if"
         if word != "if":
             writer.line("end")
-        if self._prompts:
-            writer.line('if and $last (ne .Role "assistant")')
-            self._text(grammar.before[END])
-            writer.code("end")
-        writer.line("end")
-        return writer.source()
+
+    def _alike(self, turn: Turn) -> None:
+        """The same for a message of any role."""
+        self._writer.text(turn.before)
+        self._writer.code(".Role")
+        self._writer.text(turn.between)
+        self._content("user", ".Content")
+        if turn.after:
+            self._writer.code('if or (ne .Role "assistant") (not $last)')
+            self._writer.text(turn.after)
+            self._writer.code("end")
 
     def _before_users(self) -> None:
         """What is moved to before the first or the final user's text."""
@@ -173,22 +205,25 @@ class _Emitter:
         moved = kind == "system" and self._grammar.places.system == "final user"
         if moved or kind not in self._grammar.before:
             return None
-        return lambda: self._guarded(kind, ".Content" if kind in self._skipped else "")
+        conditions = [when(".Content" if kind in self._skipped else "")]
+        if kind == "system" and self._first_system_only:
+            conditions.append(when("eq $i 0"))
+        return lambda: self._guarded(kind, all_of(conditions))
 
     def _assistant(self) -> None:
         if "thinking" in self._grammar.before:
-            self._guarded("thinking", ".Thinking")
+            self._guarded("thinking", when(".Thinking"))
         if "text" in self._grammar.before:
             has_calls = "calls" in self._grammar.before
             keeps = "or .Content (not .ToolCalls)" if has_calls else ""
-            self._guarded("text", ".Content" if "text" in self._skipped else keeps)
+            self._guarded("text", when(".Content" if "text" in self._skipped else keeps))
         if "calls" in self._grammar.before:
             self._calls()
 
-    def _guarded(self, kind: str, condition: str) -> None:
+    def _guarded(self, kind: str, condition: Condition) -> None:
         """A node that is there under a condition, and shown where the grammar shows it."""
         value = ".Thinking" if kind == "thinking" else ".Content"
-        shown = all_of([when(condition), self._shown(kind)])
+        shown = all_of([condition, self._shown(kind)])
         self._if(shown, lambda: self._node(kind, value))
 
     def _if(self, condition: Condition, body: Callable[[], None]) -> None:
@@ -205,7 +240,7 @@ class _Emitter:
         if kind == "thinking":
             self._thinking(value)
         else:
-            self._text(self._grammar.before[kind])
+            self._trees.text(self._grammar.before[kind])
             pattern = self._grammar.patterns[kind]
             for number, (part, form) in enumerate(pattern.parts):
                 if number:
@@ -245,14 +280,14 @@ class _Emitter:
                 self._writer.define(*template)
                 self._writer.code(f'template "{template[0]}" {value}')
 
-        self._choice(self._grammar.trim[kind], write)
+        self._trees.choice(self._grammar.trim[kind], write)
 
     def _thinking(self, value: str) -> None:
         """Ollama takes the first and last text around .Thinking for the tags of reasoning."""
         before = self._grammar.before["thinking"]
         opening = OPENING.search(common_suffix(before))
         tag = opening[0] if opening else ""
-        self._text(mapped(before, lambda text: text.removesuffix(tag)))
+        self._trees.text(mapped(before, lambda text: text.removesuffix(tag)))
         self._writer.code(f"if {value}")
         self._writer.text(tag)
         self._content("thinking", value)
@@ -268,7 +303,7 @@ class _Emitter:
         rest = mapped(before, lambda text: text.removesuffix(tag))
         if rest != Leaf(""):
             self._writer.line("with .ToolCalls")
-            self._text(rest)
+            self._trees.text(rest)
             self._writer.code("end")
         self._writer.line("if .ToolCalls")
         self._writer.text(tag)
@@ -284,7 +319,7 @@ class _Emitter:
         if isinstance(shown, When):
             condition = f"and ({condition}) ({shown.go})"
         self._writer.line(f"if {condition}")
-        self._text(self._grammar.before["tools"])
+        self._trees.text(self._grammar.before["tools"])
         self._elements("tools", "$.Tools")
         self._writer.text(self._grammar.after.get("tools", ""))
         self._track("tools")
@@ -309,46 +344,6 @@ class _Emitter:
         if self._tracks:
             self._writer.code(f'$previous = "{kind}"')
 
-    def _text(self, tree: Tree[str]) -> None:
-        """One of the tree's texts; what many of them share is written once."""
-        if isinstance(tree, Leaf):
-            self._writer.text(tree.value)
-            return
-        prefix, suffix = shared_text(tree)
-        if prefix:
-            self._writer.text(prefix)
-        rest = mapped(tree, lambda text: text[len(prefix) : len(text) - len(suffix)])
-        self._branch(rest, self._text, "")
-        if suffix:
-            self._writer.text(suffix)
-
-    def _choice(self, tree: Tree[T], write: Callable[[T], None]) -> None:
-        """What one leaf says, chosen where the template runs."""
-        if isinstance(tree, Leaf):
-            write(tree.value)
-        else:
-            self._branch(tree, lambda some: self._choice(some, write))
-
-    def _branch(
-        self, tree: Tree[T], write: Callable[[Tree[T]], None], empty: T | None = None
-    ) -> None:
-        """A chain of if and else. Of a leaf that is `empty` nothing is written."""
-        word = "if"
-        while isinstance(tree, Branch):
-            condition, yes, no = self._condition(tree.test), tree.yes, tree.no
-            if yes == Leaf(empty):
-                condition, yes, no = negated(condition), no, yes
-                if isinstance(yes, Branch) and yes.no == no:
-                    condition = all_of([condition, self._condition(yes.test)])
-                    yes = yes.yes
-            self._writer.code(f"{word} {_go(condition)}")
-            write(yes)
-            tree, word = no, "else if"
-        if tree != Leaf(empty):
-            self._writer.code("else")
-            write(tree)
-        self._writer.code("end")
-
     def _condition(self, test: Test) -> Condition:
         if test == ("previous", "") and self._first_is_zero:
             return When("eq $i 0")
@@ -356,22 +351,7 @@ class _Emitter:
 
     def _shown(self, kind: str) -> Condition:
         """Where the grammar shows nodes of a kind."""
-        return any_of(all_of(path) for path in self._paths(self._grammar.shown[kind], []))
-
-    def _paths(self, tree: Tree[bool], so_far: list[Condition]) -> Iterator[list[Condition]]:
-        """The conditions on the way to each leaf that is True."""
-        if isinstance(tree, Branch):
-            condition = self._condition(tree.test)
-            yield from self._paths(tree.yes, [*so_far, condition])
-            yield from self._paths(tree.no, [*so_far, negated(condition)])
-        elif tree.value:
-            yield so_far
-
-
-def _go(condition: Condition) -> str:
-    if not isinstance(condition, When):
-        raise TypeError(f"{condition} needs no if")
-    return condition.go
+        return self._trees.where(self._grammar.shown[kind])
 
 
 def _header(text: str, generation_prompts: list[str]) -> str:

@@ -30,6 +30,7 @@ from quantize.ollama.templates.slots import (
     read,
     trims,
 )
+from quantize.ollama.templates.starts import start_of
 
 END = "end"
 # The tag that closes reasoning, with the white space around it.
@@ -77,8 +78,12 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """By kind of node. `after` is the part of the following glue that is always the same."""
+    """By kind of node. `after` is the part of the following glue that is always the same.
 
+    `start` is what the prompt begins with, whatever comes first.
+    """
+
+    start: Tree[str]
     before: Mapping[str, Tree[str]]
     after: Mapping[str, str]
     trim: Mapping[str, Tree[Trim]]
@@ -126,14 +131,15 @@ class Derivation:
         """Raises NotDerivableError."""
         rows = self._rows
         after = _after(rows.before)
-        return Grammar(
-            before={
-                kind: _decided(
-                    [(one, text.removeprefix(after[one["previous"]])) for one, text in some],
-                    f"the text before {kind}",
-                )
+        start, before = start_of(
+            {
+                kind: [(one, text.removeprefix(after[one["previous"]])) for one, text in some]
                 for kind, some in rows.before.items()
-            },
+            }
+        )
+        return Grammar(
+            start=start,
+            before={k: _decided(some, f"the text before {k}") for k, some in before.items()},
             after=after,
             trim={k: _decided(some, f"what is trimmed of {k}") for k, some in rows.trim.items()},
             shown={k: _decided(some, f"where {k} is shown") for k, some in rows.shown.items()},

@@ -28,11 +28,26 @@ class Level:
         return " with ".join(["chat", " and ".join(extras)]) if extras else "chat"
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is no part of a level, since many chat templates refuse or lose it.
+
+    A `greeting` is an assistant's text at the beginning, a `later_system` text one after an answer.
+    """
+
+    greeting: bool = False
+    later_system: bool = False
+
+
+NO_EXTRAS = Extras()
+
 # From the most that can be proven to the least.
 LEVELS = (Level(True, True), Level(True, False), Level(False, True), Level(False, False))  # noqa: FBT003
 
 _CHAT = ("U", "UA", "UAU", "UAUA", "UAUAU")
 _LATER_SYSTEM = ("UASU", "UASUA", "UASUAU")
+# Without tools: chat templates differ in where those are then.
+_GREETED = ("AU", "AUAU")
 _CALLS = ("UCT", "UCTA", "UCTAU", "UCTCT", "UAUCT", "UCTAUCT", "UBT", "UBTAU", "UDTT", "UDTTAU")
 _REASONED = ("UR", "URU", "URURU", "UAURU")
 _REASONED_CALLS = ("UQT", "UQTR", "UQTA", "UQTQT", "UQTRU", "URUQT")
@@ -40,9 +55,10 @@ _REASONED_CALLS = ("UQT", "UQTR", "UQTA", "UQTQT", "UQTRU", "URUQT")
 NEEDED = {False: ("U", "UAU"), True: ("U", "UAU", "UCT")}
 
 
-def patterns(level: Level, *, with_tools: bool, later_system: bool) -> Iterator[str]:
+def patterns(level: Level, extras: Extras, *, with_tools: bool) -> Iterator[str]:
     found = [*_CHAT]
-    found += _LATER_SYSTEM if later_system else ()
+    found += _GREETED if extras.greeting and not with_tools else ()
+    found += _LATER_SYSTEM if extras.later_system else ()
     found += _CALLS if with_tools else ()
     found += _REASONED if level.thinking else ()
     found += _REASONED_CALLS if with_tools and level.thinking else ()
@@ -51,11 +67,11 @@ def patterns(level: Level, *, with_tools: bool, later_system: bool) -> Iterator[
         yield f"S{pattern}"
 
 
-def probes(level: Level, *, later_system: bool = False) -> Iterator[tuple[str, Conversation]]:
+def probes(level: Level, extras: Extras = NO_EXTRAS) -> Iterator[tuple[str, Conversation]]:
     """Patterns and their conversations, every text of which is a mark."""
     for with_tools in (False, True) if level.tools else (False,):
         for think in (None, True, False) if level.thinking else (None,):
-            for pattern in patterns(level, with_tools=with_tools, later_system=later_system):
+            for pattern in patterns(level, extras, with_tools=with_tools):
                 yield (
                     pattern,
                     conversation(pattern, _mark, tools=TOOLS if with_tools else (), think=think),

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from quantize.ollama.templates.conversations import Conversation, Tool, function_tool
 from quantize.ollama.templates.jinja_render import RenderError
-from quantize.ollama.templates.probes import Level, conversation, patterns
+from quantize.ollama.templates.probes import NO_EXTRAS, Extras, Level, conversation, patterns
 from quantize.ollama.templates.slots import canonical
 
 # Two days whose parts are of different lengths and months, neither that of the probes.
@@ -41,7 +41,7 @@ _EMPTY = ("system", "user", "text")
 
 
 def held_out(
-    level: Level, *, later_system: bool = False, is_exact: bool = False
+    level: Level, extras: Extras = NO_EXTRAS, *, is_exact: bool = False
 ) -> Iterator[Conversation]:
     """Conversations with every text in every place, empty ones, and longer ones than the probes.
 
@@ -51,7 +51,7 @@ def held_out(
     for with_tools in (False, True) if level.tools else (False,):
         more = ("UAUBTAUCTCTAU", "SUCTAUAUDTTAU") if with_tools else ()
         chosen = (
-            *patterns(level, with_tools=with_tools, later_system=later_system),
+            *patterns(level, extras, with_tools=with_tools),
             *("UAUAUAUAU", "SUAUAUAUAU"),
             *more,
         )

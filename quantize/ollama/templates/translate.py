@@ -32,7 +32,7 @@ from quantize.ollama.templates.grammar import (
     observe,
 )
 from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
-from quantize.ollama.templates.probes import LEVELS, NEEDED, Level, emptied, padded, probes
+from quantize.ollama.templates.probes import LEVELS, NEEDED, Extras, Level, emptied, padded, probes
 from quantize.ollama.templates.proof import Render, difference, held_out, with_later_systems
 from quantize.ollama.templates.slots import KINDS, read
 from quantize.ollama.templates.turns import Glue, glues_of
@@ -129,16 +129,30 @@ def renderer(
 def _proven(render: Render, level: Level) -> str:
     """Source of a proven template. Raises NotDerivableError with the reason if there is none.
 
-    System texts after the first message are not part of a level: many chat templates refuse them or
-    lose them. Where they can be translated as well, they are.
+    What is no part of a level is translated as well where that can be proven. System texts after
+    the first message are left out otherwise.
     """
-    source = _attempt(render, level, later_system=False)
+    try:
+        return _with_systems(render, level, greeting=True)
+    except NotDerivableError:
+        return _with_systems(render, level, greeting=False)
+
+
+def _with_systems(render: Render, level: Level, *, greeting: bool) -> str:
+    plain, whole = Extras(greeting), Extras(greeting, later_system=True)
+    grammar, skipped = _derived(render, level, plain)
+    source = go_template(grammar, skipped)
+    _check(source, render, held_out(level, plain))
     if difference(render, _go(source), with_later_systems()) is None:
         return source
     # A template that refuses a first system text has no idea of system texts.
     with suppress(NotDerivableError, GoTemplateError, RenderError):
         render(Conversation((Message("system", "S"), Message("user", "U"))), NOW)
-        return _attempt(render, level, later_system=True)
+        source = go_template(*_derived(render, level, whole))
+        _check(source, render, held_out(level, whole))
+        return source
+    source = go_template(grammar, skipped, first_system_only=True)
+    _check(source, render, held_out(level, plain))
     return source
 
 
@@ -150,17 +164,16 @@ def _exact(source: str, render: Render, level: Level) -> str:
     return exact
 
 
-def _attempt(render: Render, level: Level, *, later_system: bool) -> str:
-    probed = list(probes(level, later_system=later_system))
+def _derived(render: Render, level: Level, extras: Extras) -> tuple[Grammar, frozenset[str]]:
+    """The grammar, and the kinds of messages that count only if they have a text."""
+    probed = list(probes(level, extras))
     derivation = Derivation(list(_observations(render, level, probed)))
     _require(derivation, level)
     _require_tags(derivation.grammar(), level)
     skipped: frozenset[str] = frozenset()
     for role in ("system", "user", "assistant"):
         skipped |= _empty(render, derivation, probed, role)
-    source = go_template(derivation.grammar(), skipped)
-    _check(source, render, held_out(level, later_system=later_system))
-    return source
+    return derivation.grammar(), skipped
 
 
 def _check(source: str, render: Render, conversations: Iterable[Conversation]) -> None:
