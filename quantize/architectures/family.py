@@ -14,6 +14,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.architectures.config_classes import class_fields
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import Key
 from quantize.formats.kv import KV
@@ -71,6 +72,10 @@ class Generated:
     values: NDArray[np.float32]
 
 
+# An explicit null means what the class works out; for others (sliding_window) it means "none".
+_NULL_IS_DEFAULT = ("num_key_value_heads", "head_dim")
+
+
 def _no_tensors(hp: Hparams) -> Iterable[Generated]:
     return ()
 
@@ -102,7 +107,8 @@ class Family:
     `arch`: llama.cpp's name. `keys`: hparams to key-values, `early` ones before general.*
     (llama.cpp writes them while it makes tensors). `rules`: source tensors to GGUF tensors.
     `unused`: globs of source names that are known and left out; a function where they depend on the
-    hparams. `defaults`: what the model's config class fills in when config.json is silent. `vocab`:
+    hparams. `defaults`: what the model's config class fills in when config.json is silent, where
+    config_classes.json does not know the class, or the class works it out. `vocab`:
     the tokenizer models to try, in order, and `vocab_options` further fixed facts about the
     tokenizer (see vocab.VocabHints). `variant` gives another family for some configs, where
     llama.cpp has several architectures for one name of config.json.
@@ -122,7 +128,17 @@ class Family:
 
     def for_config(self, config: Mapping[str, Any]) -> Family:
         """The family of this config.json, after `lift_text_part`."""
-        return self.variant(config) or self
+        return self.variant({**class_fields(config), **config}) or self
+
+    def filled(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """config.json, after `lift_text_part`, with what its class has where it says nothing."""
+        said = {
+            key: value
+            for key, value in config.items()
+            if value is not None or key not in _NULL_IS_DEFAULT
+        }
+        known = {**class_fields(config), **said}
+        return {**self.defaults(known), **known}
 
 
 def tensor(

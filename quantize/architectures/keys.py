@@ -78,9 +78,14 @@ def key_values(rows: Iterable[Key], arch: str, hp: Hparams) -> list[KV]:
         value = row.value(hp) if callable(row.value) else hp.optional(*row.value)
         if value is None:
             continue
-        key = row.name if row.name.startswith(_ABSOLUTE) else f"{arch}.{row.name}"
+        key = full_name(arch, row.name)
         found[key] = _typed(key, row.type, value)
     return list(found.values())
+
+
+def full_name(arch: str, name: str) -> str:
+    """A row's name as the file has it."""
+    return name if name.startswith(_ABSOLUTE) else f"{arch}.{name}"
 
 
 def _typed(key: str, kind: str, value: Any) -> KV:

@@ -17,6 +17,7 @@ from quantize.architectures.family import Family, VocabOptions
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
 from quantize.architectures.mapping import Mapped, announced_predictors, map_tensors, tool_marks
+from quantize.architectures.needed import check_needed
 from quantize.architectures.pooling import notes_on_pooling, with_pooling
 from quantize.architectures.sentence_modules import notes_on_modules
 from quantize.checkpoints.checkpoint import Checkpoint
@@ -57,6 +58,7 @@ def model_of(
         generated = list(family.generated(hp))
         early = key_values(family.early, family.arch, hp)
         keys = with_pooling(key_values(family.keys, family.arch, hp), family.arch, pooling)
+        check_needed(family.arch, (*family.early, *family.keys), (*early, *keys))
         notes = _notes(family, hp, mapped)
         notes += notes_on_pooling(keys, family.arch, [tensor.name for tensor in mapped])
     outputs = [_output(checkpoint, tensor, keep_quantized=keep_quantized) for tensor in mapped]
@@ -148,19 +150,12 @@ def family_of(checkpoint: DescribedWeights, model_class: str | None) -> Family:
     )
 
 
-# An explicit null means the default for these; for others (sliding_window) it means "none".
-_NULL_IS_DEFAULT = ("num_key_value_heads", "head_dim")
-
-
 def hparams_of(checkpoint: DescribedWeights, family: Family) -> Hparams:
     """config.json with the class defaults of `family` laid under it."""
     config = lift_text_part(checkpoint.config)
-    for key in _NULL_IS_DEFAULT:
-        if key in config and config[key] is None:
-            del config[key]
     shapes = {name: weight.shape for name, weight in checkpoint.weights.items()}
-    filled = {**family.defaults(config), **config}
-    return Hparams(filled, shapes, checkpoint.read_json, partial(_values, checkpoint))
+    values = partial(_values, checkpoint)
+    return Hparams(family.filled(config), shapes, checkpoint.read_json, values)
 
 
 def _values(checkpoint: DescribedWeights, name: str) -> NDArray[np.float32]:

@@ -62,8 +62,8 @@ def model_of_adapter(
 ) -> Model:
     """Everything about the GGUF adapter but the types of its tensors."""
     family = family_of(source, model_class)
-    config = lift_text_part(source.config)
-    hp = Hparams({**family.defaults(config), **config}, source.shapes, source.read_json)
+    config = family.filled(lift_text_part(source.config))
+    hp = Hparams(config, source.shapes, source.read_json)
     mapped = map_tensors(family, hp, partial=True)
     outputs = [output for tensor in mapped for output in _outputs(tensor, source)]
     outputs.sort(key=lambda output: file_order(output.name))

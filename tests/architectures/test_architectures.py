@@ -42,7 +42,7 @@ class Model:
         self.family: Family = ARCHITECTURES[self.checkpoint.config["architectures"][0]]
         config = lift_text_part(self.checkpoint.config)
         shapes = {name: weight.shape for name, weight in self.checkpoint.weights.items()}
-        filled = {**self.family.defaults(config), **config}
+        filled = self.family.filled(config)
         self.hparams = Hparams(filled, shapes, self.checkpoint.read_json)
         text = (kit / "expected" / f"{name}.json").read_text("utf-8")
         self.expected: dict[str, Any] = json.loads(text)

@@ -35,7 +35,7 @@ class Variant:
 
     def hparams(self) -> Hparams:
         config = lift_text_part(self.config)
-        return Hparams({**self.family.defaults(config), **config}, self.shapes)
+        return Hparams(self.family.filled(config), self.shapes)
 
     def tensors(self) -> dict[str, Mapped]:
         return {tensor.name: tensor for tensor in map_tensors(self.family, self.hparams())}

@@ -7,7 +7,7 @@ converter multiplies the weights before each place instead.
 from __future__ import annotations
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, TensorRule, tensor
+from quantize.architectures.family import Family, TensorRule, class_defaults, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import f32, u32
 from quantize.architectures.ssm import mamba2_mixer
@@ -56,7 +56,6 @@ def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
     )
 
 
-# No defaults: llama.cpp's converter reads config.json as it is here.
 FALCON_H1 = Family(
     arch="falcon-h1",
     keys=(
@@ -78,4 +77,7 @@ FALCON_H1 = Family(
         f32("rope.freq_base", lambda hp: hp.rope["rope_theta"]),
     ),
     rules=_rules,
+    defaults=class_defaults(
+        mamba_d_head=lambda config: config["mamba_d_ssm"] // config["mamba_n_heads"]
+    ),
 )
