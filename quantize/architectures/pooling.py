@@ -11,7 +11,7 @@ from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KV
 
 # llama.h, enum llama_pooling_type.
-MEAN, CLS, LAST = 1, 2, 3
+NO_POOLING, MEAN, CLS, LAST = 0, 1, 2, 3
 # Switches of the Pooling module's config.json, in the order in which they count.
 _SWITCHES = (
     ("pooling_mode_mean_tokens", MEAN),
@@ -60,11 +60,11 @@ POOLING = (
 )
 
 # What --pooling takes: llama.h, enum llama_pooling_type.
-KINDS = {"none": 0, "mean": MEAN, "cls": CLS, "last": LAST, "rank": 4}
+KINDS = {"none": NO_POOLING, "mean": MEAN, "cls": CLS, "last": LAST, "rank": 4}
 
 # Architectures that are there for vectors: without pooling_type Ollama takes them for chat models,
 # and llama.cpp gives a vector for each token.
-_EMBEDDERS = frozenset({
+EMBEDDERS = frozenset({
     "bert", "eurobert", "gemma-embedding", "jina-bert-v2", "modern-bert", "neo-bert", "nomic-bert",
     "nomic-bert-moe",
 })  # fmt: skip
@@ -91,7 +91,7 @@ def with_pooling(kvs: list[KV], arch: str, wanted: str | None) -> list[KV]:
 def notes_on_pooling(kvs: Iterable[KV], arch: str, tensors: Iterable[str]) -> tuple[str, ...]:
     """A question, where an embedding model's files name no pooling. A classifier needs none."""
     named = any(kv.key == f"{arch}.pooling_type" for kv in kvs)
-    if named or arch not in _EMBEDDERS or any(name.startswith("cls.") for name in tensors):
+    if named or arch not in EMBEDDERS or any(name.startswith("cls.") for name in tensors):
         return ()
     question = (
         "no file says how the vectors of tokens become one: give --pooling mean, cls or last, "

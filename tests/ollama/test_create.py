@@ -42,7 +42,7 @@ def honest(folder: Path) -> dict[str, Any]:
     return {
         "capabilities": ["completion"] + ["tools"] * can.tools + ["thinking"] * can.thinking,
         "details": {"quantization_level": "Q8_0"},
-        "model_info": {"llama.context_length": kvs["llama.context_length"]},
+        "model_info": {key: kvs[key] for key in kvs if key.endswith(".context_length")},
     }
 
 
@@ -76,6 +76,19 @@ def test_everything_of_the_modelfile_is_sent(folder: Path, monkeypatch: pytest.M
     assert sent["parameters"]["temperature"] == 0.6
     assert created.differences == ()
     assert created.context_length == facts(folder)["llama.context_length"]
+
+
+def test_an_embedder_keeps_the_tools_of_its_chat_template(
+    checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Qwen3-Embedding does: Ollama reports what the Jinja can do beside embedding."""
+    options = api.Options(types=("Q8_0",), output=tmp_path, pooling="last")
+    api.convert(str(checkpoint("qwen3-tied")), options)
+    said = honest(tmp_path)
+    said["capabilities"] = ["embedding", *said["capabilities"][1:]]
+    assert "tools" in said["capabilities"]
+    with OllamaServer(shows=said) as server:
+        assert create(tmp_path, monkeypatch, server).differences == ()
 
 
 def test_texts_and_messages_are_sent(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:

@@ -80,6 +80,7 @@ FEWER = array("tokenizer.ggml.token_type", "INT32", [3])
 LENGTH = "llama.context_length"
 OWN_END = CHAT.replace("<|im_end|>", "<|over|>")
 TOOL_USE = string("tokenizer.chat_template.tool_use", WITH_TOOLS)
+ARCH = "general.architecture"
 EOS = "tokenizer.ggml.eos_token_id"
 
 CASES = {
@@ -160,7 +161,8 @@ CASES = {
         modelfile=GOOD_MODELFILE.replace("m.gguf", PLACEHOLDER),
     ),
     "vision inside": Case("vision", "warning", "inside the file", tensors=EMBEDDED),
-    "pooling": Case("pooling", "error", "embedding model", changed(u32("llama.pooling_type", 1))),
+    "no pooling": Case("pooling", "error", "is missing", changed(string(ARCH, "bert"))),
+    "pooling 0": Case("pooling", "error", "is 0", changed(u32("llama.pooling_type", 0))),
     "no vocabulary": Case("vocabulary", "error", "loading fails", {"tokenizer.ggml.model": None}),
     "no merges": Case("vocabulary", "error", "without merges", {"tokenizer.ggml.merges": None}),
     "another vocabulary": Case(
@@ -328,6 +330,14 @@ def test_what_is_fine_but_worth_a_word(tmp_path: Path) -> None:
     assert "`ollama run NAME TEXT`" in said["capabilities"]
     said = notes(*Case("", "", "", changed(TOOL_USE)).write(tmp_path))
     assert "tool_use" in said["chat template"]
+
+
+def test_an_embedder_with_a_chat_template_is_fine(tmp_path: Path) -> None:
+    """Qwen3-Embedding is one: without its pooling type it would be a chat model, and a bad one."""
+    kvs = changed(u32("llama.pooling_type", 3), f32("general.sampling.temp", 0.5))
+    path, modelfile = Case("", "", "", kvs, modelfile="FROM ./m.gguf\n").write(tmp_path)
+    assert found(path, modelfile) == []
+    assert "makes embeddings" in notes(path, modelfile)["pooling"]
 
 
 def test_a_template_that_somebody_wrote_is_proven(tmp_path: Path) -> None:

@@ -63,10 +63,10 @@ def uses_jinja(model: Facts, modelfile: Modelfile) -> bool:
 
 def expected_capabilities(model: Facts, modelfile: Modelfile) -> set[str]:
     """What /api/show is to report, of text alone."""
-    if model.is_embedder:
-        return {"embedding"}
     able = _template_capabilities(model, modelfile)
-    found = {"completion"} | PARSERS.get(modelfile.last("parser") or "", set())
+    # An embedder takes no part in chats, but keeps what its template can do.
+    found = {"embedding" if model.is_embedder else "completion"}
+    found |= PARSERS.get(modelfile.last("parser") or "", set())
     found |= {"tools"} if able.tools else set()
     found |= {"thinking"} if able.thinking or model.arch in HARMONY else set()
     return found

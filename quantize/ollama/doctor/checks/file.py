@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 
 from quantize.architectures import ARCHITECTURES
+from quantize.architectures.pooling import EMBEDDERS, NO_POOLING
 from quantize.formats.gguf_split import NAME
 from quantize.formats.tensor_names import is_known
-from quantize.ollama.doctor.checks.base import Pair, Problem, error, warning
+from quantize.ollama.doctor.checks.base import Pair, Problem, error, note, warning
 from quantize.tensors import GGML_TYPES
 
 _AGAIN = "convert it again with a current converter"
@@ -41,6 +42,8 @@ _EPSILONS = (
 )
 # llama.cpp's converter writes minus infinity for layers of Gemma 3n without sparsity.
 _MAY_BE_INFINITE = ".activation_sparsity_scale"
+_NO_VECTORS = "neither embeddings nor chats work"
+_POOL = "convert it again with --pooling mean, cls or last, as the model's page says"
 # Factors are written with few digits.
 _ROUNDED = 1.01
 # GGUF architectures of Ollama's own converter, and what llama.cpp has for the same models.
@@ -156,12 +159,15 @@ def finite_values(pair: Pair) -> Iterator[Problem]:
 
 
 def pooling(pair: Pair) -> Iterator[Problem]:
-    if pair.file.is_embedder and pair.file.jinja:
-        yield error(
-            "the file has both pooling_type and a chat template; "
-            "Ollama will treat it as an embedding model",
-            f"leave {pair.file.arch}.pooling_type out",
-        )
+    """Ollama makes vectors of texts with a model that has a pooling type, and text with others."""
+    file, kind = pair.file, pair.file.hparam("pooling_type")
+    is_classifier = any(name.startswith("cls.") for name in file.tensors)
+    if kind is None and file.arch in EMBEDDERS and not is_classifier:
+        yield error(f"{file.arch}.pooling_type is missing: {_NO_VECTORS}", _POOL)
+    elif kind == NO_POOLING:
+        yield error(f"{file.arch}.pooling_type is 0, a vector for each token: {_NO_VECTORS}", _POOL)
+    elif kind is not None and file.jinja:
+        yield note("there is a pooling type: Ollama makes embeddings with the model, and no text")
 
 
 def split(pair: Pair) -> Iterator[Problem]:

@@ -109,7 +109,7 @@ def stops(pair: Pair) -> Iterator[Problem]:
 
 def sampling(pair: Pair) -> Iterator[Problem]:
     """Ollama does not read the sampling values inside the file."""
-    if pair.modelfile is None:
+    if pair.modelfile is None or pair.file.is_embedder:
         return
     written = pair.modelfile.parameters()
     lost = [name for name in sampling_of(pair.file.kvs) if _PARAMETERS[name] not in written]

@@ -79,7 +79,7 @@ def hijack(pair: Pair) -> Iterator[Problem]:
 
 def tools_lost(pair: Pair) -> Iterator[Problem]:
     """A TEMPLATE that does less than the Jinja: not used, or used and poorer."""
-    if pair.modelfile is None or not pair.file.jinja:
+    if pair.modelfile is None or not pair.file.jinja or pair.file.is_embedder:
         return
     if _reasons_by_jinja(pair.file, pair.modelfile):
         yield note("chats tell reasoning from the answer, but `ollama run NAME TEXT` does not")
