@@ -107,6 +107,13 @@ or BF16 scales and biases Q4_1 or Q5_1, and MXFP4 is MXFP4. Without `--type`, an
 `--keep-quantized`, such weights are moved into that type without loss, and `plan` says so. gpt-oss
 keeps its MXFP4 in any case, as with llama.cpp.
 
+## Mistral's own format
+
+A folder with params.json and consolidated.safetensors (and tekken.json, or tokenizer.model with or
+without a version behind its name) is read as llama.cpp's converter does with --mistral-format:
+dense models, Mixtral's experts and Ministral 3. Mistral Large 3 is not. Where config.json and
+model*.safetensors are there too, they are taken.
+
 ## Embedding models
 
 modules.json of sentence-transformers says how vectors are pooled; where no file does, `--pooling`

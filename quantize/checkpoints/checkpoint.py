@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
+from quantize.checkpoints import mistral_format
 from quantize.checkpoints.base import (
     Encoding,
     Weight,
@@ -29,7 +30,11 @@ from quantize.tensors import (
 INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
 # In the order of preference. A name like model.fp16.safetensors is the same weights once more.
-_UNLISTED = (re.compile(r"model-\d+-of-\d+\.safetensors"), re.compile(r"model[^/]*\.safetensors"))
+_UNLISTED = (
+    re.compile(r"model-\d+-of-\d+\.safetensors"),
+    re.compile(r"model[^/]*\.safetensors"),
+    mistral_format.SHARD,
+)
 # A module of sentence-transformers, in a folder of its own.
 _MODULE = re.compile(r"\d_Dense/model\.safetensors")
 _HEADERS_AT_ONCE = 8
@@ -62,25 +67,29 @@ def open_checkpoint(files: ByteSource, name: str) -> Checkpoint:
 
     Raises CheckpointError and UnsupportedError.
     """
-    config = _config(files)
-    stored = stored_tensors(files)
+    listed = files.files()
 
     def read_json(name: str) -> Any:
-        listed = name in files.files()
-        return parse_json(files.read_all(name, SMALL_FILE), name) if listed else None
+        return parse_json(files.read_all(name, SMALL_FILE), name) if name in listed else None
 
+    config = read_json("config.json")
+    if mistral_format.PARAMS not in listed:
+        _check_config(config, listed)
+    stored = stored_tensors(files)
+    if mistral_format.is_mistral_format(listed, stored):
+        config = mistral_format.config_of(read_json(mistral_format.PARAMS))
+        stored = mistral_format.renamed(stored)
+    _check_config(config, listed)
     with understanding():
         encoding = encoding_of(config, read_json)
         weights = encoding.resolve(stored, partial(read_stored, files)) | _of_modules(files)
     return Checkpoint(files, name, config, encoding, weights)
 
 
-def _config(files: ByteSource) -> Mapping[str, Any]:
-    found = "config.json" in files.files()
-    config = parse_json(files.read_all("config.json", SMALL_FILE), "config.json") if found else None
+def _check_config(config: Any, files: Collection[str]) -> None:
     if not isinstance(config, dict):
         problem = "there is no config.json" if config is None else "not a JSON object"
-        inside = _checkpoints_inside(files.files())
+        inside = _checkpoints_inside(files)
         raise CheckpointError(
             "no-config",
             problem,
@@ -88,7 +97,6 @@ def _config(files: ByteSource) -> Mapping[str, Any]:
             reason="a Hugging Face checkpoint describes its architecture there",
             hint=inside or "give the folder that holds config.json and the .safetensors files",
         )
-    return config
 
 
 def _checkpoints_inside(files: Collection[str]) -> str | None:
@@ -104,8 +112,9 @@ def _checkpoints_inside(files: Collection[str]) -> str | None:
 def stored_tensors(files: ByteSource) -> dict[str, StoredTensor]:
     """The tensors of all shards, by name. Raises CheckpointError."""
     listed = files.files()
-    weight_map = read_index(files.read_all(INDEX, SMALL_FILE), INDEX) if INDEX in listed else {}
-    check_files(weight_map, listed, INDEX)
+    index = next((name for name in (INDEX, mistral_format.INDEX) if name in listed), None)
+    weight_map = read_index(files.read_all(index, SMALL_FILE), index) if index else {}
+    check_files(weight_map, listed, index or INDEX)
     shards = sorted(set(weight_map.values()) or _without_index(listed))
     if not shards:
         raise _no_weights(listed)
@@ -114,7 +123,7 @@ def stored_tensors(files: ByteSource) -> dict[str, StoredTensor]:
         found = pool.map(lambda shard: _header(files, shard, listed[shard]), shards)
         headers = dict(zip(shards, found, strict=True))
     if weight_map:
-        return join_shards(weight_map, headers, INDEX)
+        return join_shards(weight_map, headers, index or INDEX)
     stored: dict[str, StoredTensor] = {}
     for shard, header in headers.items():
         for name, tensor in header.tensors.items():

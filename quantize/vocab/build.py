@@ -43,7 +43,7 @@ class VocabHints:
 
 
 # SentencePiece models, which hold the scores of their pieces.
-PIECE_FILES = frozenset({"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"})
+PIECE_FILES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 
 _MERGES_NOTE = (
     "there is no tokenizer.model: the scores of tokens are made from the merges of "
@@ -72,6 +72,7 @@ LOADERS: Registry[Loader] = Registry(
         "spm-internlm3": "internlm:load3",
         "spm-json": "spm_json:load",
         "spm-json-unscored": "spm_json:load_unscored",
+        "spm-mistral": "mistral:load",
         "spm-phi": "spm:load_phi",
         "tekken": "tekken:load",
         "t5": "unigram:load_t5",
@@ -109,7 +110,7 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> KeyVa
 def notes_on_tokenizer(files: VocabFiles, kvs: KeyValues) -> tuple[str, ...]:
     """A line where the vocabulary is not the one that llama.cpp's converter would write."""
     pieces = kvs.find("tokenizer.ggml.scores") is not None
-    if pieces and any(name in PIECE_FILES for name in files.names()):
+    if pieces and any(name.startswith(PIECE_FILES) for name in files.names()):
         return (_NEWER_NOTE,) if is_newer_json(TokenizerFiles(files)) else ()
     # Unigram's scores stand in tokenizer.json.
     merged = pieces and kvs.value("tokenizer.ggml.model") == "llama"

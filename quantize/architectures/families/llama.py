@@ -23,13 +23,18 @@ MIXTRAL_MOE = (
 )
 
 
+# In the config of a checkpoint in Mistral's own format, which has the rows of q and k as llama.cpp.
+_INTERLEAVED = "mistral_interleaved_rope"
+
+
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
+    permute = () if hp.get(_INTERLEAVED) else (PermuteRope(hp.n_head), PermuteRope(hp.n_head_kv))
     return (
         *decoder.EMBEDDING,
         *decoder.OUTPUT_NORM,
         *decoder.HEAD,
         *decoder.NORMS,
-        *decoder.attention(PermuteRope(hp.n_head), PermuteRope(hp.n_head_kv)),
+        *decoder.attention(*permute),
         *(MIXTRAL_MOE if hp.n_expert else decoder.MLP),
     )
 
@@ -54,7 +59,7 @@ LLAMA = Family(
     unused=OTHER_MODALITIES,
     defaults=_defaults,
     generated=decoder.llama3_rope_freqs,
-    vocab=("tekken", "spm", "spm-json", "bpe"),
+    vocab=("tekken", "spm-mistral", "spm", "spm-json", "bpe"),
     vocab_options={
         "space_prefix": "first",
         # Told by their size alone: CodeLlama's end of an infill, and small Granite's missing BOS.
