@@ -63,7 +63,8 @@ class Hparams(Mapping[str, Any]):
     `config` is config.json after `lift_text_part` and the family's defaults; `shapes` are those of
     the source tensors by name; `read_json` gives another JSON file of the checkpoint by its
     relative name, or None; `read_values` gives a source tensor's values as float32, for the few
-    models that have key-values made of weights.
+    models that have key-values made of weights; `read_names` what folder and card call the model,
+    in lower case, for those that differ from others by their name alone.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class Hparams(Mapping[str, Any]):
         shapes: Mapping[str, Shape],
         read_json: Callable[[str], Any] = lambda name: None,
         read_values: Callable[[str], NDArray[np.float32]] | None = None,
+        read_names: Callable[[], str] = lambda: "",
     ) -> None:
         self._config = dict(config)
         self.shapes = shapes
         self.read_json = read_json
         self._read_values = read_values
+        self.read_names = read_names
         self.rope = _rope_parameters(self._config)
 
     def __getitem__(self, key: str) -> Any:

@@ -17,7 +17,7 @@ from quantize.formats.kv import KV
 
 Value = tuple[str, ...] | Callable[[Hparams], Any]
 
-_ABSOLUTE = ("general.", "diffusion.", "xielu.")
+_ABSOLUTE = ("general.", "diffusion.", "xielu.", "tokenizer.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,13 @@ def hparams_of(checkpoint: DescribedWeights, family: Family) -> Hparams:
     config = lift_text_part(checkpoint.config)
     shapes = {name: weight.shape for name, weight in checkpoint.weights.items()}
     values = partial(_values, checkpoint)
-    return Hparams(family.filled(config), shapes, checkpoint.read_json, values)
+    names = partial(_names, checkpoint)
+    return Hparams(family.filled(config), shapes, checkpoint.read_json, values, names)
+
+
+def _names(checkpoint: DescribedWeights) -> str:
+    card = checkpoint.read("README.md") or b""
+    return f"{checkpoint.name}\n{card.decode('utf-8', 'replace')}".lower()
 
 
 def _values(checkpoint: DescribedWeights, name: str) -> NDArray[np.float32]:

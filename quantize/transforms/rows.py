@@ -236,6 +236,22 @@ class FirstRows(RowTransform):
 
 
 @dataclass(frozen=True, slots=True)
+class PickRows(RowTransform):
+    """These rows of a table, in this order: what a classifier needs of an output matrix."""
+
+    indices: tuple[int, ...]
+
+    def shape(self, shapes: Sequence[Shape]) -> Shape:
+        (shape,) = shapes
+        if len(shape) != 2 or not all(0 <= index < shape[0] for index in self.indices):
+            raise ValueError(f"{shape} has no rows {self.indices}")
+        return (len(self.indices), shape[1])
+
+    def rows(self, shapes: Sequence[Shape], lo: int, hi: int) -> list[Piece]:
+        return [(0, np.asarray(self.indices)[lo:hi])]
+
+
+@dataclass(frozen=True, slots=True)
 class PadRows(RowTransform):
     """At least `count` indices of the first dimension, the added ones with zeros."""
 

@@ -31,6 +31,7 @@ from quantize.transforms import (
     Part,
     PermuteBlocks,
     PermuteRope,
+    PickRows,
     Refold,
     Reshape,
     RoundToF16,
@@ -129,6 +130,7 @@ CASES = {
     ),
     "blocks of a bias": Case(PermuteBlocks((1, 0)), ((6,),), lambda a: a[[3, 4, 5, 0, 1, 2]]),
     "blocks of tables": Case(PermuteBlocks((1, 0)), ((4, 3, 2),), lambda a: a[[2, 3, 0, 1]]),
+    "picked rows": Case(PickRows((4, 0, 4)), ((5, 2),), lambda a: a[[4, 0, 4]]),
     "first rows": Case(FirstRows(3), ((5, 2),), lambda a: a[:3]),
     "fewer than the first rows": Case(FirstRows(9), ((5, 2),), lambda a: a),
     "padded with rows": Case(

@@ -11,6 +11,7 @@ from quantize.architectures.decoder import (
     QK_NORMS,
     attention,
 )
+from quantize.architectures.families.qwen3_reranker import RERANK, rerank_head
 from quantize.architectures.family import Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON
@@ -18,12 +19,13 @@ from quantize.architectures.pooling import POOLING
 
 
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
-    return (*EMBEDDING, *OUTPUT_NORM, *HEAD, *NORMS, *attention(), *QK_NORMS, *MLP)
+    head = rerank_head(hp) or HEAD
+    return (*EMBEDDING, *OUTPUT_NORM, *head, *NORMS, *attention(), *QK_NORMS, *MLP)
 
 
 QWEN3 = Family(
     arch="qwen3",
-    keys=(*COMMON, *POOLING),
+    keys=(*COMMON, *POOLING, *RERANK),
     rules=_rules,
     defaults=class_defaults(rope_theta=10000.0, head_dim=128),
     vocab=("spm", "spm-json", "bpe"),
