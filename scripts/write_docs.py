@@ -169,16 +169,23 @@ fine-tune's own class, can be converted as one of these with `--arch NAME`. To a
 
 | what | decides | test |
 |---|---|---|
-| folder, `_name_or_path` or heading of the card: Qwen3-Reranker | pooling, classifier and prompt of a reranker | tests/architectures/test_reranker.py |
-| modules.json of sentence-transformers | pooling and dense layers of embedding models | tests/architectures/test_sentence_modules.py |
+| folder, `_name_or_path` or heading of the card: Qwen3-Reranker | \
+pooling, classifier and prompt of a reranker | tests/architectures/test_reranker.py |
+| modules.json of sentence-transformers | pooling and dense layers of embedding models | \
+tests/architectures/test_sentence_modules.py |
 | `moe_every_n_layers` of NomicBertModel | nomic-bert or nomic-bert-moe | cousin nomic-bert-moe |
-| `num_experts_per_tok` of NemotronHForCausalLM | nemotron_h or nemotron_h_moe | cousin nemotron-h-moe |
+| `num_experts_per_tok` of NemotronHForCausalLM | nemotron_h or nemotron_h_moe | \
+cousin nemotron-h-moe |
 | `layer_types` of GraniteMoeHybridForCausalLM | granite or granitehybrid | cousin granite4-dense |
-| number of tokens of Llama's layout: 32016, 49152 | end of an infill (CodeLlama), missing BOS (small Granite) | tests/vocab |
-| tokenizer.model, tokenizer.json or both | which of them the vocabulary is made from | tests/vocab/test_token_parity.py |
-| what tokenizer.json's pipeline does to a text | the pre-tokenizer (`tokenizer.ggml.pre`) | tests/vocab/test_pre.py |
+| number of tokens of Llama's layout: 32016, 49152 | \
+end of an infill (CodeLlama), missing BOS (small Granite) | tests/vocab |
+| tokenizer.model, tokenizer.json or both | which of them the vocabulary is made from | \
+tests/vocab/test_token_parity.py |
+| what tokenizer.json's pipeline does to a text | the pre-tokenizer (`tokenizer.ggml.pre`) | \
+tests/vocab/test_pre.py |
 
-llama.cpp's converter also looks for the name THUDM/chatglm3-6b, whose tokenizer has no tokenizer.json
+llama.cpp's converter also looks for the name THUDM/chatglm3-6b, whose tokenizer has no \
+tokenizer.json
 and is not read here.
 
 ## Names
