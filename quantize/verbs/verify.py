@@ -26,19 +26,22 @@ from quantize.verbs.common.preparing import prepare
 from quantize.verbs.common.wanted import Wanted
 from quantize.verifying.reproduction import compare_header, compare_with_source
 from quantize.verifying.structure import check_structure, open_gguf
+from quantize.vocab.doubts import doubts
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What was checked: the structure always, `compared` tensors with the source if one was given.
 
-    `by_manifest` is False where there is no manifest next to the file.
+    `by_manifest` is False where there is no manifest next to the file. `doubts`: what loads, and
+    will not do what the model was made for.
     """
 
     path: Path
     tensors: int
     by_manifest: bool
     compared: int | None
+    doubts: tuple[str, ...] = ()
 
 
 def verify(
@@ -69,7 +72,7 @@ def verify(
     compared = None
     if source is not None:
         compared = _compare(opened, record, source, options, progress, sample)
-    return Verified(file, len(opened.weights), record is not None, compared)
+    return Verified(file, len(opened.weights), record is not None, compared, doubts(opened.kvs))
 
 
 def _compare(

@@ -83,6 +83,14 @@ TOOL_USE = string("tokenizer.chat_template.tool_use", WITH_TOOLS)
 ARCH = "general.architecture"
 EOS = "tokenizer.ggml.eos_token_id"
 
+PIECES: dict[str, KV | None] = changed(
+    string("tokenizer.ggml.model", "llama"),
+    array("tokenizer.ggml.tokens", "STRING", ["<s>", "ab", "abc", "<|im_start|>", "<|im_end|>"]),
+    array("tokenizer.ggml.token_type", "INT32", [3, 1, 1, 3, 3]),
+)
+EQUAL = array("tokenizer.ggml.scores", "FLOAT32", [-1000.0] * 5)
+INST = array("tokenizer.ggml.tokens", "STRING", ["<s>", "</s>", "[INST]", *TOKENS[3:]])
+
 CASES = {
     "alignment": Case("alignment", "error", "is 64", changed(u32(ALIGNMENT_KEY, 64))),
     "u64": Case("scalar types", "error", "is UINT64", changed(KV(LENGTH, "UINT64", 128))),
@@ -184,6 +192,11 @@ CASES = {
         "end of text", "warning", "</s>", template(OWN_END) | changed(u32(EOS, 1))
     ),
     "normal special": Case("token types", "warning", "<|im_start|>", changed(NORMAL)),
+    "normal mark of a turn": Case(
+        "token types", "warning", "[INST]", template("[INST]" + CHAT) | changed(INST)
+    ),
+    "equal scores": Case("scores", "error", "are equal", PIECES | changed(EQUAL)),
+    "no scores": Case("scores", "error", "are equal", PIECES),
     "normal end": Case("token types", "warning", "the eos token", changed(NORMAL_END)),
     "types missing": Case("token types", "error", "1 token types for 5", changed(FEWER)),
     "no chat template": Case(

@@ -21,6 +21,7 @@ from quantize.progress import NullProgress
 from quantize.publish.manifest_check import check_digests, recorded
 from quantize.verbs.verify import verify
 from tests.support.cli_runner import Cli
+from tests.support.saved_again import copied, edit_json
 
 Folder = Callable[[str], Path]
 MODEL = "llama2-spm"
@@ -71,6 +72,29 @@ def test_a_file_that_is_fine(cli: Cli, file: Path, source: Path) -> None:
     assert found["by_manifest"]
     assert found["compared"] == found["tensors"] > 10
     assert "is fine" in cli("verify", str(file)).out
+
+
+def test_a_vocabulary_that_cuts_texts_wrongly_is_told(
+    cli: Cli, checkpoint: Folder, tmp_path: Path
+) -> None:
+    """As llama.cpp's converter writes it: one score for all, and [INST] an ordinary text."""
+    folder = copied(checkpoint("mistral-spm"), tmp_path)
+    (folder / "tokenizer.model").unlink()
+    template = "{{ bos_token }}[INST] {{ messages[0].content }} [/INST]"
+    edit_json(folder / "tokenizer_config.json", lambda it: it.update(chat_template=template))
+    doubts = {}
+    for strict in (True, False):
+        options = api.Options(
+            types=("F16",), output=tmp_path / f"{strict}", jobs=1, strict_parity=strict
+        )
+        file = api.convert(str(folder), options).files[0].path
+        doubts[strict] = verify(file).doubts
+        assert ("is whole" if strict else "is fine") in cli("verify", str(file)).out
+        assert cli("verify", str(file), "--json").event("verified")["doubts"] == [*doubts[strict]]
+    assert doubts[False] == ()
+    scores, marks = doubts[True]
+    assert scores.startswith("all scores of the vocabulary are equal")
+    assert "typed as normal text: [INST], [/INST];" in marks
 
 
 def test_every_one_of_200_flipped_bits_is_found_and_its_tensor_named(

@@ -162,6 +162,7 @@ class VerifiedEvent(TypedDict):
     tensors: int
     by_manifest: Annotated[bool, "whether a manifest is next to the file"]
     compared: Annotated[int | None, "tensors that were made again from the source"]
+    doubts: Annotated[list[str], "what loads, and will not do what the model was made for"]
 
 
 class PushedEvent(TypedDict):

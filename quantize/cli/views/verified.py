@@ -13,7 +13,7 @@ from quantize.verbs.verify import Verified
 
 
 def verified_view(found: Verified) -> Iterator[RenderableType]:
-    yield Text.assemble((found.path.name, "bold"), "  is fine")
+    yield Text.assemble((found.path.name, "bold"), "  is whole" if found.doubts else "  is fine")
     manifest = "every digest is right" if found.by_manifest else "there is none next to the file"
     source = "not given" if found.compared is None else f"{found.compared} tensors made again"
     yield facts(
@@ -21,6 +21,7 @@ def verified_view(found: Verified) -> Iterator[RenderableType]:
             ("structure", f"{found.tensors} tensors, whole and finite"),
             ("manifest", manifest),
             ("source", source),
+            *(("but", doubt) for doubt in found.doubts),
         ]
     )
 
@@ -32,4 +33,5 @@ def verified_events(found: Verified) -> Iterator[Event]:
         tensors=found.tensors,
         by_manifest=found.by_manifest,
         compared=found.compared,
+        doubts=list(found.doubts),
     )

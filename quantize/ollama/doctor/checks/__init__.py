@@ -28,6 +28,7 @@ CHECKS: Mapping[str, Check] = {
     "pre-tokenizer": vocabulary.pre_tokenizer,
     "end of text": vocabulary.end_ids,
     "token types": vocabulary.token_types,
+    "scores": vocabulary.scores,
     "chat template": prompts.chat_template,
     "Jinja": prompts.jinja,
     "known templates": prompts.hijack,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from quantize.ollama.doctor.checks.base import Pair, Problem, error, warning
 from quantize.ollama.modelfile.facts import Facts
+from quantize.vocab.doubts import has_equal_scores, normal_in_template
 from quantize.vocab.ends import END_TEXTS
 from quantize.vocab.pre_table import OUT_OF_REACH, ROWS
 
@@ -17,7 +17,6 @@ _MODELS = frozenset({
     "plamo2", "gemma4",
 })  # fmt: skip
 _END_KINDS = ("eos", "eot", "eom")
-_FRAMED = re.compile(r"<\|[^<>|\s]+\|>")
 _AGAIN = "convert it again with a current converter"
 
 
@@ -89,6 +88,15 @@ def _holds_control(file: Facts) -> bool:
     )
 
 
+def scores(pair: Pair) -> Iterator[Problem]:
+    if has_equal_scores(pair.file.kvs):
+        yield error(
+            "all scores of the vocabulary are equal: texts are cut into other tokens than the "
+            "model was trained on",
+            "convert it again, without --strict-parity, or with tokenizer.model in its folder",
+        )
+
+
 def token_types(pair: Pair) -> Iterator[Problem]:
     file = pair.file
     tokens = _tokens(file)
@@ -104,13 +112,8 @@ def token_types(pair: Pair) -> Iterator[Problem]:
                 f"{_shown(tokens[token_id])}, the {kind} token, is typed as normal text",
                 "type it as control: answers would show it, prompts would not hold it",
             )
-    ends = set(_ends(file).values())
-    framed = set(_FRAMED.findall(file.jinja))
-    normal = [
-        str(tokens[token_id])
-        for token_id, kind in enumerate(types)
-        if kind == _NORMAL and tokens[token_id] in framed and token_id not in ends
-    ]
+    ends = {_shown(tokens[token_id]) for token_id in _ends(file).values() if token_id < len(tokens)}
+    normal = [text for text in normal_in_template(file.kvs) if text not in ends]
     if normal:
         yield warning(
             f"tokens of the chat template are typed as normal text: {', '.join(normal)}",
