@@ -7,7 +7,8 @@
     ├── AuthError          exit 5    the Hub wants a token, or another one
     ├── NetworkError       exit 6    the Hub or Ollama cannot be reached or breaks off
     ├── DiskError          exit 7    no room, no permission, no such folder
-    └── VerificationError  exit 8    a file is not what its manifest or source says
+    ├── VerificationError  exit 8    a file is not what its manifest or source says
+    └── InternalError      exit 70   a mistake in this program
 
 Every error says what is wrong (`message`), where (`where`: file, tensor or key), why it cannot go
 on (`reason`), and the next thing to try (`hint`). `code` is a stable kebab-case name that
@@ -27,7 +28,10 @@ EXIT_AUTH = 5
 EXIT_NETWORK = 6
 EXIT_DISK = 7
 EXIT_VERIFICATION = 8
+EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
+# What a shell reports of a program whose output nobody reads any more.
+EXIT_CLOSED_PIPE = 141
 
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -100,6 +104,10 @@ class DiskError(QuantizeError):
 
 class VerificationError(QuantizeError):
     exit_code = EXIT_VERIFICATION
+
+
+class InternalError(QuantizeError):
+    exit_code = EXIT_INTERNAL
 
 
 def unreadable(where: str, error: OSError) -> DiskError:

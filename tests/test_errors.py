@@ -18,6 +18,7 @@ EXIT_CODES = {
     "NetworkError": 6,
     "DiskError": 7,
     "VerificationError": 8,
+    "InternalError": 70,
 }
 KINDS = QuantizeError.__subclasses__()
 

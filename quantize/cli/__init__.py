@@ -13,6 +13,8 @@ import typer
 
 from quantize import __version__
 from quantize.cli.help import Command, Program
+from quantize.cli.net import flush_output, keep_standard_files
+from quantize.cli.output import failed_outside, finish
 from quantize.errors import EXIT_INTERRUPTED
 from quantize.registry import Registry
 
@@ -38,7 +40,7 @@ COMMANDS: Registry[Callable[..., None]] = Registry(
 
 
 def build_app() -> typer.Typer:
-    """The program with all its commands. A bug shows Python's own traceback, not a Rich one."""
+    """The program with all its commands. Errors are shown by `output.session`, not by Typer."""
     app = typer.Typer(
         cls=Program,
         no_args_is_help=True,
@@ -54,7 +56,8 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command of sys.argv. Ends in SystemExit, or in the traceback of a bug."""
+    """Run the command of sys.argv. Ends in SystemExit."""
+    keep_standard_files()
     # A vocabulary is a million objects that stay: looking for garbage among them takes a while.
     gc.set_threshold(100_000, 50, 50)
     # Planning holds the interpreter lock while another thread computes the source's digests: at
@@ -69,12 +72,13 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as end:
         # An interrupt outside of a command: while options are read, or when it has ended.
         if isinstance(end, SystemExit) and end.code != EXIT_INTERRUPTED:
-            raise
+            raise SystemExit(finish(end.code)) from None
         # Not sys.exit: where the interrupt came while a module was imported, Python would end by
         # the signal in spite of it, and the exit code would be another one.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_output()
         os._exit(EXIT_INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - no person meets a traceback
+        raise SystemExit(failed_outside(error)) from None
     finally:
         # What is left goes with the process. Looking once more for garbage among all modules, as an
         # interpreter does at its end, would take a third of a second.

@@ -26,6 +26,10 @@ def shown(text: str) -> str:
 class SafeConsole(Console):
     """A console that writes the control sequences of its own styles only."""
 
+    def on_broken_pipe(self) -> None:
+        """Rich would end the program with 1 in place of the documented code."""
+        raise BrokenPipeError
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:

@@ -84,7 +84,9 @@ EXIT_CODES: Mapping[int, str] = {
     errors.EXIT_NETWORK: "the Hub or Ollama cannot be reached, or breaks off",
     errors.EXIT_DISK: "no room, no permission, no such folder",
     errors.EXIT_VERIFICATION: "a file or model is not what it should be",
+    errors.EXIT_INTERNAL: "a mistake in quantize",
     errors.EXIT_INTERRUPTED: "interrupted",
+    errors.EXIT_CLOSED_PIPE: "nobody reads the output any more",
 }
 
 

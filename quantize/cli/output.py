@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 import typer
 from rich.console import Console, RenderableType
 
 from quantize.cli.console import SafeConsole
 from quantize.cli.events.base import ErrorEvent, Event, InterruptedEvent, json_line
+from quantize.cli.net import caught, flush_output
 from quantize.cli.progress import BarProgress, EventProgress, LineProgress
 from quantize.cli.views.failure import failure_view
-from quantize.errors import EXIT_INTERRUPTED, QuantizeError
+from quantize.errors import EXIT_CLOSED_PIPE, EXIT_INTERRUPTED, QuantizeError
 from quantize.progress import NullProgress, Progress
 
 # A file or a pipe has no width: nothing is wrapped there, so that every row stays one line.
@@ -48,6 +50,13 @@ class Printer:
         sys.stdout.write(json_line(event))
         sys.stdout.flush()
 
+    def fail(self, error: QuantizeError) -> NoReturn:
+        """Show the error and end with its code."""
+        if self.json:
+            self.send(_error_event(error))
+        _print(self.talk, failure_view(error))
+        raise typer.Exit(error.exit_code) from error
+
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """A watcher that suits the mode and the terminal."""
@@ -70,23 +79,43 @@ class Printer:
 def session(
     *, json: bool = False, quiet: bool = False, when_interrupted: str | None = None
 ) -> Iterator[Printer]:
-    """The body of every command, and the only place where errors become text and exit codes.
-
-    What is not a QuantizeError is a bug, and keeps its traceback.
-    """
+    """The body of every command, and the only place where errors become text and exit codes."""
     out = Printer(json=json, quiet=quiet)
     try:
         yield out
     except QuantizeError as error:
-        if json:
-            out.send(_error_event(error))
-        _print(out.talk, failure_view(error))
-        raise typer.Exit(error.exit_code) from error
+        out.fail(error)
+    except typer.Exit:
+        raise
+    except BrokenPipeError as error:
+        raise typer.Exit(EXIT_CLOSED_PIPE) from error
     except KeyboardInterrupt as interrupt:
         if json:
             out.send(InterruptedEvent(event="interrupted"))
         out.talk.print(" ".join(filter(None, ("Interrupted.", when_interrupted))))
         raise typer.Exit(EXIT_INTERRUPTED) from interrupt
+    except Exception as error:  # noqa: BLE001 - the net: nothing a person meets is a traceback
+        out.fail(caught(error))
+
+
+def finish(code: object) -> object:
+    """Write out what is printed so far: the exit code `code`, or another if that fails.
+
+    An exit code of 0 would say that a program behind a pipe or a file on a full disk has it all.
+    """
+    failed = flush_output()
+    return code if failed is None or code else failed_outside(failed)
+
+
+def failed_outside(error: Exception) -> int:
+    """Show what went wrong outside of a command, as in `--help`, if that is possible; its code."""
+    if isinstance(error, BrokenPipeError):
+        return EXIT_CLOSED_PIPE
+    shown = caught(error)
+    with suppress(OSError):
+        _print(_console(stderr=True), failure_view(shown))
+    flush_output()
+    return shown.exit_code
 
 
 def _error_event(error: QuantizeError) -> ErrorEvent:
