@@ -7,6 +7,7 @@ name is removed.
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict
@@ -110,8 +111,10 @@ class Family:
     hparams. `defaults`: what the model's config class fills in when config.json is silent, where
     config_classes.json does not know the class, or the class works it out. `vocab`:
     the tokenizer models to try, in order, and `vocab_options` further fixed facts about the
-    tokenizer (see vocab.VocabHints). `variant` gives another family for some configs, where
-    llama.cpp has several architectures for one name of config.json.
+    tokenizer (see vocab.VocabHints). `ours_only`: globs of GGUF tensors, and of keys without the
+    architecture, that llama.cpp reads and its converter leaves out, so that a part of the model is
+    lost (docs/deviations.md). `variant` gives another family for some configs, where llama.cpp has
+    several architectures for one name of config.json.
     """
 
     arch: str
@@ -124,11 +127,23 @@ class Family:
     generated: Callable[[Hparams], Iterable[Generated]] = _no_tensors
     vocab: tuple[str, ...] = ("bpe",)
     vocab_options: VocabOptions = field(default_factory=VocabOptions)
+    ours_only: tuple[str, ...] = ()
     variant: Callable[[Mapping[str, Any]], Family | None] = _no_variant
 
     def for_config(self, config: Mapping[str, Any]) -> Family:
         """The family of this config.json, after `lift_text_part`."""
         return self.variant({**class_fields(config), **config}) or self
+
+    def without_ours(self) -> Family:
+        """The family as llama.cpp's converter has it: without what is in `ours_only`."""
+        keys = tuple(row for row in self.keys if not self._is_ours(row.name))
+        return replace(self, keys=keys, rules=self._rules_of_llama_cpp)
+
+    def _rules_of_llama_cpp(self, hp: Hparams) -> Iterable[TensorRule]:
+        return [rule for rule in self.rules(hp) if not self._is_ours(rule.target)]
+
+    def _is_ours(self, name: str) -> bool:
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ours_only)
 
     def filled(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """config.json, after `lift_text_part`, with what its class has where it says nothing."""

@@ -53,6 +53,8 @@ def model_of(
     """
     with _reading_config():
         family = family_of(checkpoint, model_class)
+        if strict_parity:
+            family = family.without_ours()
         hp = hparams_of(checkpoint, family)
         mapped = map_tensors(family, hp)
         generated = list(family.generated(hp))

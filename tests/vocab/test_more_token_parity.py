@@ -81,6 +81,18 @@ def test_files_that_transformers_5_saved(
     assert differing(name, folder, tmp_path / "out") == {*NEWER_LIMITS.get(name, {})}
 
 
+def test_a_bert_with_the_tokens_of_xlm_r(
+    checkpoint: Callable[[str], Path], kit: Path, tmp_path: Path
+) -> None:
+    """As sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2 has them."""
+    folder = copied(checkpoint("bert"), tmp_path)
+    for file in ("vocab.txt", "special_tokens_map.json"):
+        (folder / file).unlink(missing_ok=True)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(kit / "tokenizers" / "unigram-xlmr" / file, folder)
+    assert differing("bert", folder, tmp_path / "out") == set()
+
+
 def test_xverse(cousin: Callable[[str], Cousin], tmp_path: Path) -> None:
     assert differing("xverse", cousin("xverse").checkpoint, tmp_path) == set()
 

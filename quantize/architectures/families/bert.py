@@ -11,7 +11,8 @@ from quantize.architectures.pooling import POOLING
 from quantize.transforms import IDENTITY, Span, Transform
 
 PREFIXES = ("bert.", "roberta.", "model.")
-# llama.cpp pools by itself; the heads of pre-training predict tokens.
+# llama.cpp pools by itself, but for what is before a classifier; the heads of pre-training predict
+# tokens.
 UNUSED = ("embeddings.position_ids", "pooler.dense.*", "cls.predictions*", "cls.seq_relationship*")
 _LAYER = "encoder.layer.{bid}"
 
@@ -31,9 +32,13 @@ def _encoder(hp: Hparams, positions: Transform) -> tuple[TensorRule, ...]:
         *tensor(f"{_LAYER}.output.dense", "blk.{bid}.ffn_down"),
         *_norm(hp, f"{_LAYER}.output.LayerNorm", "blk.{bid}.layer_output_norm"),
     )
-    # A classifier is one layer in BERT, two in RoBERTa.
+    # A classifier is one layer in BERT, behind the pooler; two in RoBERTa.
+    pooler = (
+        tensor("pooler.dense", "cls", optional=True) if "classifier.weight" in hp.shapes else ()
+    )
     return (
         *rules,
+        *pooler,
         *tensor("classifier", "cls.output", optional=True),
         *tensor("classifier.dense", "cls", optional=True),
         *tensor("classifier.out_proj", "cls.output", optional=True),
@@ -92,7 +97,8 @@ BERT = Family(
     unused=UNUSED,
     prefixes=PREFIXES,
     defaults=lambda config: {"layer_norm_eps": 1e-12, "type_vocab_size": 2},
-    vocab=("wordpiece",),
+    vocab=("wordpiece", "unigram"),
+    ours_only=("cls.weight", "cls.bias"),
 )
 ROBERTA = Family(
     arch="bert",

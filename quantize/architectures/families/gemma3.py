@@ -68,6 +68,7 @@ GEMMA_EMBEDDING = Family(
         *POOLING,
     ),
     rules=_embedding_rules,
+    ours_only=("dense_*",),
     defaults=lambda config: _CLASS,
     vocab=("spm", "spm-json"),
     vocab_options={"after": (NO_SPACE_PREFIX,)},
