@@ -24,7 +24,7 @@ from quantize.planning.model import Model, OutputTensor
 from quantize.planning.plan import Plan
 from quantize.recipes import UNSTEERED, Choice, Recipe
 from quantize.sources.adapters import OpenedAdapter
-from quantize.sources.opening import OpenedAs
+from quantize.sources.opening import OpenedAs, folder_name
 from quantize.storage.hub.files import HubFiles
 from quantize.storage.hub.repository import Snapshot, parse_hub_id, pin_or_cached
 from quantize.storage.local import LocalFolder
@@ -136,11 +136,26 @@ def _transforms(tensor: Mapped) -> tuple[Transform, Transform]:
     )
 
 
+def base_name(base: str, location: str) -> str:
+    """What `quantize convert BASE` names its file after.
+
+    `base` is what a person or the adapter says, `location` where the adapter is.
+    """
+    folder = _folder_of(base, location)
+    repository = None if folder else parse_hub_id(base)
+    return repository[0].rpartition("/")[2] if repository else folder_name(folder or Path(base))
+
+
+def _folder_of(base: str, location: str) -> Path | None:
+    folders = (Path(base).expanduser(), Path(location).expanduser() / base)
+    return next((one for one in folders if base and (one / "config.json").is_file()), None)
+
+
 def _config(base: str, opened: OpenedAdapter, token: str | None) -> Any:
     """config.json of the base: in a folder, next to the adapter, or on the Hub."""
-    for folder in (Path(base).expanduser(), Path(opened.location).expanduser() / base):
-        if base and (folder / "config.json").is_file():
-            return parse_json((folder / "config.json").read_bytes(), str(folder / "config.json"))
+    folder = _folder_of(base, opened.location)
+    if folder is not None:
+        return parse_json((folder / "config.json").read_bytes(), str(folder / "config.json"))
     repository = parse_hub_id(base)
     if repository is None:
         raise UsageError(

@@ -110,3 +110,14 @@ def test_the_modelfile_of_an_adapter_names_both(encodings: Path, tmp_path: Path)
     lines = (tmp_path / "Modelfile").read_text("utf-8").splitlines()
     assert "FROM ./lora-base-Q4_K_M.gguf" in lines
     assert "ADAPTER ./lora-plain-F32.gguf" in lines
+
+
+def test_the_modelfile_of_an_adapter_names_what_convert_makes_of_the_base(
+    tinyrust: Path, tmp_path: Path
+) -> None:
+    """`--base` counts, and a folder whose name says nothing has its parent's."""
+    (base,) = api.convert(str(tinyrust), api.Options(types=("Q4_K_M",), output=tmp_path)).files
+    options = api.Options(adapter_only=True, base=str(tinyrust), output=tmp_path / "adapter")
+    api.convert(str(GOLDENS / "tinyrust-lora"), options)
+    lines = (tmp_path / "adapter" / "Modelfile").read_text("utf-8").splitlines()
+    assert f"FROM ./{base.path.name}" in lines

@@ -12,6 +12,7 @@ import pytest
 
 from quantize import api
 from quantize.errors import NetworkError, QuantizeError, UsageError, VerificationError
+from quantize.ollama.server import client
 from quantize.ollama.server.create import check_name, shown_parameters
 from quantize.ollama.server.host import parse_host
 from quantize.ollama.templates.capabilities import of_jinja
@@ -259,12 +260,16 @@ def test_convert_checks_the_name_before_anything_else(cli: Cli, tmp_path: Path) 
     assert "error[bad-model-name]" in ran.err
 
 
-@pytest.mark.parametrize("name", ["m", "m:q4_k", "me/m", "host:5000/me/m:tag", "_x.Y-1"])
+@pytest.mark.parametrize(
+    "name", ["m", "m:q4_k", "me/m", "host:5000/me/m:tag", "_x.Y-1", "https://h.io/me/m"]
+)
 def test_names(name: str) -> None:
     check_name(name)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "-a", ".a", "a:", "a/b.c/d/e", "a" * 81, "a:-b"])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "-a", ".a", "a:", "a/b.c/d/e", "a" * 81, "a:-b", "h.io/m", "x://m"]
+)
 def test_no_names(name: str) -> None:
     with pytest.raises(UsageError, match="is not a name"):
         check_name(name)
@@ -299,6 +304,46 @@ def test_parameters_as_go_prints_them() -> None:
     assert shown_parameters(text) == {
         "num_ctx": [4096], "stop": ["<|x|>", 'a "b"\n'], "use_mmap": [True],
     }  # fmt: skip
+
+
+def test_a_server_that_says_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection, and that is all: the first answer is waited for ten seconds."""
+    assert client._FIRST_ANSWER_TIMEOUT == 10
+    monkeypatch.setattr(client, "_FIRST_ANSWER_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(NetworkError) as raised:
+            api.create_in_ollama("tiny", folder)
+    assert "said nothing for 0.1 seconds" in str(raised.value.reason)
+    assert "ollama create tiny" in str(raised.value.hint)
+
+
+def test_a_full_disk_is_told_as_such(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with OllamaServer("full") as server, pytest.raises(NetworkError) as raised:
+        create(folder, monkeypatch, server)
+    assert raised.value.code == "ollama-disk-full"
+    assert "three times" in str(raised.value.hint)
+
+
+def test_made_but_not_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with OllamaServer("forgetful") as server, pytest.raises(NetworkError) as raised:
+        create(folder, monkeypatch, server)
+    assert "tiny" in server.models
+    assert raised.value.code == "ollama-not-compared"
+    assert "is made" in raised.value.message
+
+
+def test_a_folder_as_from(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ollama takes it: its GGUF files, unless there are .json files, which it would read too."""
+    (gguf,) = folder.glob("*.gguf")
+    (tmp_path / gguf.name).write_bytes(gguf.read_bytes())
+    (tmp_path / "Modelfile").write_text("FROM .\n")
+    with OllamaServer(shows=honest(folder)) as server:
+        create(tmp_path, monkeypatch, server)
+        assert [*server.models["tiny"]["files"]] == [gguf.name]
+        (tmp_path / "config.json").write_text("{}")
+        with pytest.raises(UsageError, match="folder"):
+            create(tmp_path, monkeypatch, server)
 
 
 def test_a_modelfile_without_its_file(tmp_path: Path, monkeypatch: Any) -> None:

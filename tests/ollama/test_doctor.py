@@ -236,6 +236,9 @@ CASES = {
     "unknown parser": Case(
         "renderer", "error", "no parser", modelfile=lines("RENDERER gemma4", "PARSER gemma")
     ),
+    "turns of another renderer": Case(
+        "renderer", "warning", "with <turn|>", changed(string("general.architecture", "gemma4"))
+    ),
     "renderer alone": Case(
         "renderer", "warning", "without PARSER", modelfile=lines("RENDERER gemma4")
     ),
@@ -262,6 +265,10 @@ CASES = {
     "another file": Case(
         "FROM", "warning", "no FROM line", modelfile="FROM ./o.gguf\n", beside=("o.gguf",)
     ),
+    "missing adapter": Case(
+        "ADAPTER", "error", "is not a file", modelfile=lines("ADAPTER ./lora.gguf")
+    ),
+    "folder without adapter": Case("ADAPTER", "error", "a folder", modelfile=lines("ADAPTER .")),
     "forgotten projector": Case("projector", "warning", "no pictures", beside=("mmproj-F16.gguf",)),
     "unknown parameter": Case("parameters", "error", "tfs_z", modelfile=lines("PARAMETER tfs_z 1")),
     "deprecated parameter": Case(

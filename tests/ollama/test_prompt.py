@@ -145,6 +145,16 @@ def test_ollama_has_code_for_some_architectures(arch: str, name: str, stops: lis
     assert [line.value for line in lines if line.name == "stop"] == stops
 
 
+def test_turns_that_ollamas_own_code_does_not_write_are_told() -> None:
+    """A fine-tune of Gemma 4 with ChatML: Ollama would chat with it in Gemma's turns."""
+    foreign = prompt_of("gemma4", ChatTemplate(chat_templates.CHATML.jinja))
+    assert foreign.warning is not None
+    assert "<turn|>" in foreign.warning
+    assert f"# {foreign.warning}" in foreign.lines()
+    own = "{% for m in messages %}<|turn>{{ m.role }}\n{{ m.content }}<turn|>\n{% endfor %}"
+    assert prompt_of("gemma4", ChatTemplate(own)).warning is None
+
+
 def test_a_comment_holds_no_line_break() -> None:
     prompt = prompt_of("llama", ChatTemplate("{{ raise_exception('one\\ntwo\\rthree') }}"))
     assert all(line.startswith("#") for line in "\n".join(prompt.lines()).splitlines())

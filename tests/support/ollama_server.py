@@ -35,6 +35,8 @@ class OllamaServer(Loopback):
     "damaged": what is uploaded arrives otherwise;
     "racing": a blob comes into being between HEAD and POST;
     "silent-end": /api/create ends well but without "success";
+    "full": /api/create ends with what the system says of a full disk;
+    "forgetful": /api/show knows nothing of the model;
     "hijack": a template of its own takes the place of the model's.
     """
 
@@ -130,6 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._line({"status": "verifying conversion", "digest": "", "total": 2, "completed": 1})
         self._line({"status": "verifying conversion", "digest": "", "total": 2, "completed": 2})
+        if "full" in self.ollama.faults:
+            self._line({"error": "write /models/blobs/x: no space left on device"})
+            return
         if "late-error" in self.ollama.faults:
             self._line({"error": "llama-quantize failed: exit status 1"})
             return
@@ -139,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _show(self, body: dict[str, Any]) -> None:
         made = self.ollama.models.get(body["model"])
-        if made is None:
+        if made is None or "forgetful" in self.ollama.faults:
             self._answer(404, {"error": f"model '{body['model']}' not found"})
             return
         said = {

@@ -8,9 +8,11 @@ _NOTE = """\
 """
 
 
-def adapter_modelfile(base: str, file: str) -> str:
-    """The text of a Modelfile: `file` is the adapter's, `base` the model it was trained on."""
-    name = base.rstrip("/").rpartition("/")[2] or "BASE"
+def adapter_modelfile(base: str, name: str, file: str) -> str:
+    """The text of a Modelfile: `file` is the adapter's, `base` the model it was trained on.
+
+    `name` is what the base's file is named after.
+    """
     return f"""\
 {_NOTE}
 # The base, as `quantize convert {base}` names it.

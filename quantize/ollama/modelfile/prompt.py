@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from quantize.formats.kv import KeyValues
 from quantize.ollama.quoting import is_representable, quoted
@@ -15,13 +16,26 @@ from quantize.ollama.templates.translate import ChatTemplate, Translation
 from quantize.ollama.templates.turns import NO_TURNS, Turns, turns_of
 from quantize.vocab.tokens import CONTROL, USER_DEFINED
 
-# Architectures whose prompts Ollama makes and parses with code of its own, and the stop it wants.
-_RENDERERS: Mapping[str, tuple[str, str | None]] = {
-    "gemma4": ("gemma4", "<turn|>"),
-    "laguna": ("laguna", None),
-    "nemotron_h": ("nemotron-3-nano", None),
-    "nemotron_h_moe": ("nemotron-3-nano", None),
-    "nemotron_h_omni": ("nemotron-3-nano", None),
+
+class Renderer(NamedTuple):
+    """Code of Ollama's own that makes and parses prompts, and the stop it wants.
+
+    `mark` is what closes the turns that it writes.
+    """
+
+    name: str
+    mark: str
+    stop: str | None = None
+
+
+_NEMOTRON = Renderer("nemotron-3-nano", "<|im_end|>")
+# Architectures with a renderer: Ollama uses it whatever the Modelfile's TEMPLATE says.
+FORCED_RENDERERS: Mapping[str, Renderer] = {
+    "gemma4": Renderer("gemma4", "<turn|>", "<turn|>"),
+    "laguna": Renderer("laguna", "</assistant>"),
+    "nemotron_h": _NEMOTRON,
+    "nemotron_h_moe": _NEMOTRON,
+    "nemotron_h_omni": _NEMOTRON,
 }
 # Architectures whose prompts are in the harmony format. With a TEMPLATE of theirs Ollama would use
 # it, whatever the Jinja can do besides.
@@ -32,7 +46,8 @@ HARMONY = frozenset({"gptoss", "gpt-oss"})
 class Prompt:
     """`template` and `renderer` (also the parser's name) are for Ollama, `notes` for people.
 
-    `stop` is what the renderer needs; `turns` are those of the chat template.
+    `stop` is what the renderer needs; `turns` are those of the chat template; `warning` is what
+    somebody has to know before the model is used.
     """
 
     notes: tuple[str, ...]
@@ -40,10 +55,12 @@ class Prompt:
     renderer: str | None = None
     stop: str | None = None
     turns: Turns = NO_TURNS
+    warning: str | None = None
 
     def lines(self) -> list[str]:
         """Lines of a Modelfile."""
-        lines = [f"# {note}" for note in self.notes]
+        said = self.notes if self.warning is None else (*self.notes, self.warning)
+        lines = [f"# {note}" for note in said]
         if self.renderer:
             lines += [f"RENDERER {self.renderer}", f"PARSER {self.renderer}"]
         if self.template is not None:
@@ -116,10 +133,11 @@ def prompt_of(
 
 
 def _prompt(arch: str, source: ChatTemplate, translation: Translation) -> Prompt:
-    if arch in _RENDERERS:
-        renderer, stop = _RENDERERS[arch]
+    if arch in FORCED_RENDERERS:
+        forced = FORCED_RENDERERS[arch]
         note = f"Ollama has its own code for the prompts of {arch}."
-        return Prompt((note,), renderer=renderer, stop=stop)
+        warning = foreign_turns(arch, source.jinja)
+        return Prompt((note,), renderer=forced.name, stop=forced.stop, warning=warning)
     template, level = translation.template, translation.level
     if template is None or level is None or not is_representable(template):
         return _untranslated(source, translation)
@@ -136,6 +154,17 @@ def _prompt(arch: str, source: ChatTemplate, translation: Translation) -> Prompt
             "No TEMPLATE: Ollama uses the chat template inside the GGUF file.",
             f"It can do more than the part that is proven to be translated: {level}.",
         )
+    )
+
+
+def foreign_turns(arch: str, jinja: str) -> str | None:
+    """What is to be said if Ollama's own code writes other turns than the chat template."""
+    forced = FORCED_RENDERERS.get(arch)
+    if forced is None or not jinja or forced.mark in jinja:
+        return None
+    return (
+        f"Ollama writes the turns of {arch} with {forced.mark}, which the model's chat template "
+        "does not have: chats in Ollama are not what it was trained on."
     )
 
 

@@ -18,7 +18,11 @@ _PIECE = 1 << 20
 # Seconds. Connecting is quick or does not happen; between two lines the server may copy a model of
 # hundreds of gigabytes.
 _CONNECT_TIMEOUT = 10.0
+_FIRST_ANSWER_TIMEOUT = 10.0
+_SHOW_TIMEOUT = 60.0
 _ANSWER_TIMEOUT = 6 * 3600.0
+# What systems say where a disk is full.
+_DISK_FULL = ("no space left on device", "not enough space on the disk")
 _MAX_ERROR = 2000
 _OK, _CREATED, _NOT_FOUND, _BAD_REQUEST = 200, 201, 404, 400
 
@@ -33,7 +37,8 @@ class Client:
 
     def ping(self) -> str:
         """The server's version."""
-        version = self._json("GET", "/api/version", None).get("version")
+        said = self._json("GET", "/api/version", None, _FIRST_ANSWER_TIMEOUT)
+        version = said.get("version")
         return version if isinstance(version, str) else "?"
 
     def has_blob(self, digest: str) -> bool:
@@ -91,10 +96,10 @@ class Client:
 
     def show(self, model: str) -> Json:
         """What the server says of a model."""
-        return self._json("POST", "/api/show", {"model": model})
+        return self._json("POST", "/api/show", {"model": model}, _SHOW_TIMEOUT)
 
-    def _json(self, method: str, path: str, body: Json | None) -> Json:
-        with self._connected() as connection:
+    def _json(self, method: str, path: str, body: Json | None, timeout: float) -> Json:
+        with self._connected(timeout) as connection:
             self._send(connection, method, path, body)
             answer = connection.getresponse()
             data = answer.read()
@@ -132,7 +137,7 @@ class Client:
         return self.host.path + path
 
     @contextmanager
-    def _connected(self) -> Iterator[http.client.HTTPConnection]:
+    def _connected(self, timeout: float = _ANSWER_TIMEOUT) -> Iterator[http.client.HTTPConnection]:
         kind = (
             http.client.HTTPSConnection
             if self.host.scheme == "https"
@@ -149,9 +154,11 @@ class Client:
                     reason=str(error),
                     hint="start it with `ollama serve`, or set OLLAMA_HOST",
                 ) from error
-            connection.sock.settimeout(_ANSWER_TIMEOUT)
+            connection.sock.settimeout(timeout)
             try:
                 yield connection
+            except TimeoutError as error:
+                raise self._broken_off(f"it said nothing for {timeout:g} seconds") from error
             except (OSError, http.client.HTTPException) as error:
                 raise self._broken_off(str(error) or type(error).__name__) from error
         finally:
@@ -166,6 +173,14 @@ class Client:
         )
 
     def _refused(self, status: int, text: str) -> NetworkError:
+        if any(one in text.lower() for one in _DISK_FULL):
+            return NetworkError(
+                "ollama-disk-full",
+                f"the disk of the Ollama server at {self.host} is full",
+                reason=text,
+                hint="make room there: creating takes up to three times the model's size; "
+                "OLLAMA_MODELS says which disk",
+            )
         return NetworkError(
             "ollama-refused",
             f"the Ollama server at {self.host} refused",

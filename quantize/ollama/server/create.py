@@ -19,8 +19,11 @@ from quantize.ollama.server.serving import expected_capabilities, expected_templ
 from quantize.progress import Progress
 from quantize.recipes import FTYPES
 
+# [[[SCHEME://]HOST/]NAMESPACE/]MODEL[:TAG], as Ollama's types/model/name.go takes it.
+_HOST = r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}"
+_NAMESPACE = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
-_NAME = re.compile(rf"([^/\s]+/)?([A-Za-z0-9_][A-Za-z0-9_-]{{0,79}}/)?{_PART}(:{_PART})?")
+_NAME = re.compile(rf"((([^/]*://)?{_HOST}/)?{_NAMESPACE}/)?{_PART}(:{_PART})?")
 # What a Modelfile does not decide: parts of a model other than the text.
 _COMPARED = {"completion", "embedding", "tools", "thinking"}
 _TYPE_NAMES = {one.id: one.name for one in FTYPES.values()}
@@ -85,7 +88,16 @@ def create(
     request["adapters"] = _upload(client, sources.adapters, progress, digests or {})
     request["draft_files"] = _upload(client, sources.drafts, progress, digests or {})
     client.create({key: value for key, value in request.items() if value}, progress.note)
-    return _created(client, name, sources)
+    try:
+        return _created(client, name, sources)
+    except NetworkError as error:
+        raise NetworkError(
+            "ollama-not-compared",
+            f"{name} is made, but the server does not say what became of it",
+            where=str(client.host),
+            reason=error.reason or error.message,
+            hint=f"look at it: ollama show {name}",
+        ) from error
 
 
 def check_name(name: str) -> None:
@@ -117,6 +129,8 @@ def read_sources(path: Path) -> ModelfileSources:
         target = (path.parent / Path(value).expanduser()).resolve()
         if target.is_file():
             files.append(target)
+        elif target.is_dir():
+            files += _models_in(path, target, value)
         elif value.startswith((".", "/", "~")) or value.endswith(".gguf"):
             raise _no_file(path, value)
         else:
@@ -133,6 +147,22 @@ def _named(path: Path, values: Iterable[str]) -> tuple[Path, ...]:
     for one in found:
         if not one.is_file():
             raise _no_file(path, one.name)
+    return found
+
+
+def _models_in(path: Path, folder: Path, value: str) -> list[Path]:
+    """The GGUF files of a folder that FROM names, as Ollama takes them."""
+    found = sorted(folder.glob("*.gguf"))
+    if not found or any(folder.glob("*.json")):
+        raise UsageError(
+            "no-such-model-file",
+            f"FROM {value} names a folder that Ollama cannot read",
+            where=str(path),
+            reason="it has .json files, which are taken for GGUF files"
+            if found
+            else "it has no GGUF file",
+            hint="name the file: FROM ./model.gguf",
+        )
     return found
 
 

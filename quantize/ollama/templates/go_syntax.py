@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 FUNCTIONS = frozenset(
@@ -19,7 +19,8 @@ OTHER_FUNCTIONS = frozenset(
 
 
 # Words that may be in the place of a function.
-_WORDS = frozenset({"nil", "true", "false", "block"})
+_WORDS = frozenset({"block"})
+_CONSTANTS: Mapping[str, bool | None] = {"true": True, "false": False, "nil": None}
 
 
 class GoTemplateError(Exception):
@@ -32,7 +33,7 @@ class MalformedError(GoTemplateError):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    value: str | int
+    value: str | int | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,8 @@ class _Parser:
 
 def expression(tokens: Sequence[str]) -> Expression:
     value, at = _pipeline(tokens, 0)
+    if value == Literal(None):
+        raise MalformedError("nil is not a command")
     if at != len(tokens):
         raise GoTemplateError(f"cannot read {' '.join(tokens)}")
     return value
@@ -259,6 +262,8 @@ def _operand(tokens: Sequence[str], at: int) -> tuple[Expression, int]:
         return Literal(int(word)), at + 1
     if word in FUNCTIONS:
         return Function(word, ()), at + 1
+    if word in _CONSTANTS:
+        return Literal(_CONSTANTS[word]), at + 1
     head, dotted, path = word.partition(".")
     if head and not head.startswith("$"):
         kind = GoTemplateError if head in OTHER_FUNCTIONS | _WORDS else MalformedError

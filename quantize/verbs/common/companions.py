@@ -9,13 +9,14 @@ from quantize.execution import Written
 from quantize.ollama.modelfile.adapter import adapter_modelfile
 from quantize.ollama.modelfile.existing import license_named, modelfile_of_gguf, prompt_in
 from quantize.ollama.modelfile.prompt import Prompt
-from quantize.ollama.modelfile.writing import Chosen, chosen_of, license_file, modelfile
+from quantize.ollama.modelfile.writing import chosen_of, license_file, modelfile
 from quantize.options import Options
 from quantize.progress import Progress
 from quantize.publish.manifest import manifest
 from quantize.publish.manifest_merge import with_earlier
 from quantize.publish.manifest_records import imatrix_record, output_records, source_record
 from quantize.recipes.manifest_recipe import record_of
+from quantize.sources.from_adapter import base_name
 from quantize.storage.sink import set_aside, write_text
 from quantize.verbs.common.preparing import Prepared
 from quantize.verbs.common.results import OutputFile
@@ -30,7 +31,9 @@ def write_modelfiles(
     One that says something else, for somebody may have edited it, is set aside.
     """
     prompt = prompt_in(prepared.plans[0].kvs, options)
-    texts = [_modelfile(prepared, file, prompt, chosen_of(options)) for file in files]
+    texts = [_modelfile(prepared, file, prompt, options) for file in files]
+    if prompt is not None and prompt.warning is not None:
+        progress.note(prompt.warning)
     named = {"Modelfile": texts[0]}
     if len(files) > 1:
         named |= {f"Modelfile.{file.type}": text for file, text in zip(files, texts, strict=True)}
@@ -43,12 +46,17 @@ def write_modelfiles(
     return tuple(options.folder / name for name in named)
 
 
-def _modelfile(prepared: Prepared, file: OutputFile, prompt: Prompt | None, chosen: Chosen) -> str:
+def _modelfile(
+    prepared: Prepared, file: OutputFile, prompt: Prompt | None, options: Options
+) -> str:
     # Ollama does not look for the other files of a split model.
     names = [one.path.name for one in file.files]
     origin, plan = prepared.opened.source, prepared.plans[0]
+    chosen = chosen_of(options)
     if origin.kind == "adapter":
-        return adapter_modelfile(origin.adapter.settings.base, names[0])
+        base = options.base or origin.adapter.settings.base
+        name = base_name(base, prepared.opened.location)
+        return adapter_modelfile(base, name, names[0])
     if origin.kind == "gguf":
         return modelfile_of_gguf(names, plan.kvs, prompt, chosen)
     license_name = license_file(origin.names())

@@ -39,6 +39,7 @@ CHECKS: Mapping[str, Check] = {
     "names in TEMPLATE": prompts.template_fields,
     "harmony": prompts.harmony,
     "FROM": instructions.source,
+    "ADAPTER": instructions.adapter,
     "projector": instructions.projector,
     "parameters": instructions.parameters,
     "num_ctx": instructions.num_ctx,

@@ -49,6 +49,20 @@ def source(pair: Pair) -> Iterator[Problem]:
         yield warning(f"no FROM line names {pair.file.path.name}", "check the pair")
 
 
+def adapter(pair: Pair) -> Iterator[Problem]:
+    """ADAPTER names a GGUF file, or a folder with adapter_model.safetensors."""
+    values = pair.modelfile.values("adapter") if pair.modelfile else ()
+    for value in values:
+        path = pair.folder / Path(value).expanduser()
+        if path.is_dir() and not any(path.glob("adapter*.safetensors")):
+            yield error(
+                f"ADAPTER {value} is a folder without adapter_model.safetensors",
+                "name the file: ADAPTER ./ADAPTER.gguf",
+            )
+        elif not path.exists():
+            yield error(f"ADAPTER {value} is not a file: creating fails", "correct the path")
+
+
 def _leaves(folder: Path, path: Path) -> bool:
     return path.is_symlink() and not path.resolve().is_relative_to(folder.resolve())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from quantize.ollama.doctor.checks.base import Pair, Problem, error, note, warning
 from quantize.ollama.modelfile.facts import Facts
-from quantize.ollama.modelfile.prompt import HARMONY
+from quantize.ollama.modelfile.prompt import HARMONY, foreign_turns
 from quantize.ollama.modelfile.reading import Modelfile
 from quantize.ollama.server.serving import PARSERS, RENDERERS, uses_jinja
 from quantize.ollama.templates import capabilities
@@ -125,6 +125,8 @@ def renderer(pair: Pair) -> Iterator[Problem]:
     if pair.modelfile is None:
         return
     name, parser = pair.modelfile.last("renderer"), pair.modelfile.last("parser")
+    if foreign := foreign_turns(pair.file.arch, pair.file.jinja):
+        yield warning(foreign, "use it with llama.cpp's own server, which takes the chat template")
     if name and name not in RENDERERS:
         yield error(f"Ollama has no renderer {name!r}: every request fails", "correct RENDERER")
     if parser and parser not in PARSERS:
