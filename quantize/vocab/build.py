@@ -11,6 +11,7 @@ from quantize.formats.kv import KV, KeyValues, boolean
 from quantize.registry import Registry
 from quantize.vocab.ends import missing_end
 from quantize.vocab.files import TokenizerFiles, VocabFiles, is_newer_json
+from quantize.vocab.pipeline import beyond_llama_cpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,17 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> KeyVa
 
 
 def notes_on_tokenizer(files: VocabFiles, kvs: KeyValues) -> tuple[str, ...]:
-    """A line where the vocabulary is not the one that llama.cpp's converter would write."""
+    """Lines on a vocabulary that the converter would not write, or that llama.cpp cannot follow."""
+    model = str(kvs.value("tokenizer.ggml.model"))
+    beyond = beyond_llama_cpp(TokenizerFiles(files).json("tokenizer.json") or {}, model)
+    lost = (
+        f"llama.cpp has nothing like these steps of tokenizer.json: {', '.join(beyond)}; texts may "
+        "be cut into other tokens"
+    )
+    return (*_notes_on_scores(files, kvs), *((lost,) if beyond else ()))
+
+
+def _notes_on_scores(files: VocabFiles, kvs: KeyValues) -> tuple[str, ...]:
     pieces = kvs.find("tokenizer.ggml.scores") is not None
     if pieces and any(name.startswith(PIECE_FILES) for name in files.names()):
         return (_NEWER_NOTE,) if is_newer_json(TokenizerFiles(files)) else ()

@@ -7,6 +7,15 @@ from typing import Any
 
 from quantize.vocab.files import entries, section
 
+# llama.cpp's models of vocabularies -> the steps that they do, or that change nothing for them.
+_KNOWN = {
+    "llama": ("Sequence", "Prepend", "Replace", "Metaspace", "Split"),
+    "gemma4": ("Sequence", "Replace", "Split"),
+    "t5": ("Sequence", "Precompiled", "Replace", "Strip", "WhitespaceSplit", "Metaspace"),
+}
+# What they replace or split at.
+_SPACES = (" ", " {2,}")
+
 
 def is_sentencepiece_bpe(tokenizer: Mapping[str, Any]) -> bool:
     """Whether it was a SentencePiece BPE: merges of pieces, and bytes for what no piece has."""
@@ -23,6 +32,22 @@ def prepends_space(tokenizer: Mapping[str, Any]) -> bool:
 def drops_extra_spaces(tokenizer: Mapping[str, Any]) -> bool:
     """Whether runs of spaces, and those around a text, become one space or none."""
     return any(_drops_spaces(part) for part in _parts(tokenizer))
+
+
+def beyond_llama_cpp(tokenizer: Mapping[str, Any], model: str) -> list[str]:
+    """Steps of the pipeline that llama.cpp's vocabulary `model` does not have, by their types.
+
+    Empty for models whose pre-tokenizer has a name, which is looked for elsewhere.
+    """
+    known = _KNOWN.get(model)
+    parts = [] if known is None else [*_parts(tokenizer)]
+    kinds = [str(part["type"]) for part in parts if part.get("type") not in (None, *(known or ()))]
+    return kinds + [
+        f"{part['type']} at {text!r}"
+        for part in parts
+        for text in section(part, "pattern").values()
+        if part.get("type") in ("Split", "Replace") and text not in _SPACES
+    ]
 
 
 def _prepends(part: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from quantize import api
 from quantize.checkpoints.base import Reader, Weight
 from quantize.checkpoints.encodings import encoding_of, understanding
+from quantize.checkpoints.encodings.plain import Plain
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
 from quantize.tensors import StoredTensor
 from tests.support.paths import DATA
@@ -142,6 +143,16 @@ def test_a_missing_part_is_named(missing: str) -> None:
     tensors = {name: part for name, part in module_of(CASE).items() if name != missing}
     with pytest.raises(CheckpointError, match=missing):
         resolved(tensors, settings_of(CASE))
+
+
+def test_words_that_config_json_says_nothing_of_are_refused() -> None:
+    stored = {
+        name: StoredTensor(name, dtype, tuple(shape), "file", 0, len(data))
+        for name, (dtype, shape, data) in module_of(CASE).items()
+    }
+    with pytest.raises(CheckpointError) as caught:
+        Plain({}).resolve(stored, lambda tensor, offset, nbytes: memoryview(b""))
+    assert (caught.value.code, caught.value.where) == ("missing-quantization", "m.weight")
 
 
 def test_stacks_of_different_sizes_are_refused() -> None:

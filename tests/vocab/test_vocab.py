@@ -11,6 +11,7 @@ import tokenizers
 
 from quantize.formats.kv import KeyValues, boolean, u32
 from quantize.vocab import LOADERS, VocabHints, build, end_tokens
+from quantize.vocab.build import notes_on_tokenizer
 from quantize.vocab.decoding import BYTE_OF_LETTER, decode
 from quantize.vocab.proto import BPE, UNIGRAM, read_spec
 from tests.support.kit_models import DEVIATING, MODELS
@@ -38,6 +39,29 @@ def test_key_values_equal_those_of_llama_cpp(name: str, kit: Path) -> None:
     _, kvs = kit_kvs(kit, name)
     assert [kv.key for kv in kvs] == [kv["key"] for kv in expected]
     assert [difference(*pair) for pair in zip(expected, kvs, strict=True)] == [None] * len(kvs)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({}, []),
+        ({"normalizer": {"type": "NFKC"}}, ["NFKC"]),
+        ({"pre_tokenizer": {"type": "Digits", "individual_digits": True}}, ["Digits"]),
+        ({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[0-9]"}}}, ["'[0-9]'"]),
+    ],
+)
+@pytest.mark.parametrize("model", ["gemma4", "llama-sharded-mixed", "xlmr"])
+def test_a_step_that_llama_cpp_does_not_do_is_named(
+    model: str, change: dict[str, Any], named: list[str], kit: Path
+) -> None:
+    files = kit_files(kit, model)
+    made = {name: files.read(name) for name in files.names()}
+    content = json.loads(made["tokenizer.json"] or b"")
+    changed = Made(made | {"tokenizer.json": content | change})
+    notes = notes_on_tokenizer(changed, built(changed))
+    told = [note for note in notes if "nothing like these steps" in note]
+    assert len(told) == len(named)
+    assert all(name in note for note, name in zip(told, named, strict=True))
 
 
 @pytest.mark.parametrize("name", LOADERS)

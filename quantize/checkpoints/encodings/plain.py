@@ -7,6 +7,7 @@ from typing import Any
 
 from quantize.checkpoints.base import Reader, Weight
 from quantize.checkpoints.layouts.plain import plain_weight
+from quantize.errors import CheckpointError
 from quantize.tensors import StoredTensor
 
 
@@ -19,4 +20,15 @@ class Plain:
         """`config` is not looked at: plain weights have nothing to declare."""
 
     def resolve(self, stored: Mapping[str, StoredTensor], read: Reader) -> dict[str, Weight]:
+        """Raises CheckpointError for what MLX quantized: bits and groups are in config.json."""
+        for name, tensor in stored.items():
+            module = name.removesuffix(".weight")
+            if tensor.dtype == "U32" and f"{module}.scales" in stored:
+                raise CheckpointError(
+                    "missing-quantization",
+                    "words and scales of MLX, but nothing says of how many bits",
+                    where=name,
+                    reason='config.json has no "quantization" with "bits" and "group_size"',
+                    hint="copy that entry from the config.json of the model that was fine-tuned",
+                )
         return {name: plain_weight(tensor) for name, tensor in stored.items()}
