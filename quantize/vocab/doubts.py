@@ -9,8 +9,8 @@ from quantize.vocab.tokens import NORMAL
 
 # Vocabularies whose pieces are joined by their scores.
 _SCORED = ("llama", "t5")
-# Tokens of chats: <|im_start|>, <start_of_turn>, [INST], [/INST].
-_FRAMED = re.compile(r"<\|[^<>|\s]+\|>|</?[a-z]+(?:_[a-z]+)+>|\[/?[A-Z][A-Z_]+\]")
+# Tokens of chats: <|im_start|>, <|turn>, <turn|>, <start_of_turn>, [INST], [/INST].
+_FRAMED = re.compile(r"<\|[^<>|\s]+\|?>|<[^<>|\s]+\|>|</?[a-z]+(?:_[a-z]+)+>|\[/?[A-Z][A-Z_]+\]")
 
 
 def has_equal_scores(kvs: KeyValues) -> bool:

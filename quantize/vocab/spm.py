@@ -60,6 +60,13 @@ def set_newer_tokens(files: TokenizerFiles, tokens: Tokens, hints: VocabHints) -
     return newer
 
 
+def fill_padding(files: TokenizerFiles, tokens: Tokens, hints: VocabHints) -> None:
+    """Set added tokens that no piece stands for, which llama.cpp's converter leaves as padding."""
+    for token_id, text, special in () if hints.strict_parity else added_by_json(files):
+        if token_id in tokens and tokens.texts[token_id].startswith(b"[PAD"):
+            tokens.add(token_id, text, special=special)
+
+
 def spm_kvs(files: TokenizerFiles, tokens: Tokens, *, newer: bool = False) -> list[KV]:
     """The key-values of a "llama" vocabulary.
 

@@ -48,7 +48,7 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
         return spm_kvs(files, tokens)
     tokenizer = files.json(_FILE) or {}
     _set_scores(tokens, read_merged(tokenizer))
-    _set_types(files, tokens, tokenizer)
+    set_types(files, tokens)
     kvs = spm_kvs(files, tokens, newer=True)
     if not prepends_space(tokenizer):
         kvs.append(boolean("tokenizer.ggml.add_space_prefix", value=False))
@@ -121,8 +121,9 @@ def _set_scores(tokens: Tokens, merged: list[str]) -> None:
             tokens.scores[token_id] = float(-ranks.get(piece, len(merged)))
 
 
-def _set_types(files: TokenizerFiles, tokens: Tokens, tokenizer: Mapping[str, Any]) -> None:
+def set_types(files: TokenizerFiles, tokens: Tokens) -> None:
     """Added tokens are control tokens by their flag, and all are matched before anything else."""
+    tokenizer = files.json(_FILE) or {}
     table = token_table(section(tokenizer, "model").get("vocab"), _FILE)
     for token_id, token in added_tokens(files, table).items():
         text = token.text if token.special else token.text.replace(SPACE_MARK, " ")

@@ -14,8 +14,14 @@ from quantize.vocab.files import TokenizerFiles, bad_file, entries, section
 from quantize.vocab.pipeline import drops_extra_spaces, prepends_space
 from quantize.vocab.proto import BPE, UNIGRAM, Spec, read_spec
 from quantize.vocab.special import read_special
+from quantize.vocab.spm import (
+    fill_padding,
+    open_pieces,
+    piece_tokens,
+    set_added_tokens,
+    set_newer_tokens,
+)
 from quantize.vocab.spm import load as load_spm
-from quantize.vocab.spm import open_pieces, piece_tokens, set_added_tokens, set_newer_tokens
 from quantize.vocab.spm_json import load as load_spm_json
 from quantize.vocab.tokens import (
     CONTROL,
@@ -57,6 +63,7 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
             if token.text == "<mask>" and token_id in tokens:
                 tokens.set(token_id, token.text, CONTROL)
     set_newer_tokens(files, tokens, hints)
+    fill_padding(files, tokens, hints)
     return _kvs(files, tokens, spec, hints.token_types or 1)
 
 
@@ -72,6 +79,7 @@ def load_t5(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[
     tokens = piece_tokens(pieces, size)
     set_added_tokens(files, tokens)
     set_newer_tokens(files, tokens, hints)
+    fill_padding(files, tokens, hints)
     return _kvs(files, tokens, spec, None)
 
 

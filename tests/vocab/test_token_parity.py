@@ -66,18 +66,15 @@ COMPOSES = {"combining": "llama.cpp does not compose characters (NFC)"}
 RANKS_SPACES = dict.fromkeys(
     ("spaces", "\u2581" * 3), "SentencePiece and merges rank runs of spaces differently"
 )
-ORDINARY = "llama.cpp's converter takes special tokens that no config names for ordinary ones"
 LIMITS: dict[str, dict[str, str]] = {
     "bert": {"korean": "llama.cpp does not decompose Hangul (NFD)"},
     "command-r": COMPOSES,
     "exaone4": COMPOSES,
     "gemma2": RANKS_SPACES,
     "gemma3-text": RANKS_SPACES,
-    "gemma4": dict.fromkeys(("<|think|>", "<|turn>", "<|image|>", "<|tool>", "<tool|>"), ORDINARY),
     "gptneox": COMPOSES,
     "qwen2-tied": COMPOSES,
     "qwen3-tied": COMPOSES,
-    "xlmr": {"<mask>": "llama.cpp's converter leaves the last token of XLM-R as padding"},
 }
 
 
@@ -88,8 +85,6 @@ PIECES = (
 )  # fmt: skip
 MODEL_FILES = ("tokenizer.model", "sentencepiece.bpe.model", "spiece.model")
 OLDER_FILES = ("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt")
-# Here nothing of the converter's is kept: the added tokens are those of tokenizer.json.
-NEWER_LIMITS = {**LIMITS, "xlmr": {}}
 
 # The key-values that decide which ids a text gets.
 DECIDING = ("model", "pre", "tokens", "scores", "token_type", "merges", "add_space_prefix")
@@ -107,7 +102,7 @@ def test_ids_equal_with_tokenizer_json_alone(
     name: str, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = saved_by_transformers_5(checkpoint(name), tmp_path, dropped=MODEL_FILES)
-    assert differing(name, folder, tmp_path / "out") == {*NEWER_LIMITS.get(name, {})}
+    assert differing(name, folder, tmp_path / "out") == {*LIMITS.get(name, {})}
 
 
 @pytest.mark.parametrize("name", sorted({*MODELS} - {*PIECES}))
@@ -133,7 +128,7 @@ def test_ids_equal_with_tokenizer_model_beside_newer_json(
     name: str, checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = saved_by_transformers_5(checkpoint(name), tmp_path)
-    assert differing(name, folder, tmp_path / "out") == {*NEWER_LIMITS.get(name, {})}
+    assert differing(name, folder, tmp_path / "out") == {*LIMITS.get(name, {})}
 
 
 def saved_by_transformers_5(checkpoint: Path, parent: Path, dropped: tuple[str, ...] = ()) -> Path:
