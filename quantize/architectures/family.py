@@ -136,13 +136,14 @@ class Family:
 
     def without_ours(self) -> Family:
         """The family as llama.cpp's converter has it: without what is in `ours_only`."""
-        keys = tuple(row for row in self.keys if not self._is_ours(row.name))
+        keys = tuple(row for row in self.keys if not self.is_ours(row.name))
         return replace(self, keys=keys, rules=self._rules_of_llama_cpp)
 
     def _rules_of_llama_cpp(self, hp: Hparams) -> Iterable[TensorRule]:
-        return [rule for rule in self.rules(hp) if not self._is_ours(rule.target)]
+        return [rule for rule in self.rules(hp) if not self.is_ours(rule.target)]
 
-    def _is_ours(self, name: str) -> bool:
+    def is_ours(self, name: str) -> bool:
+        """Whether a GGUF tensor, or a key without the architecture, is one of `ours_only`."""
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ours_only)
 
     def filled(self, config: Mapping[str, Any]) -> dict[str, Any]:

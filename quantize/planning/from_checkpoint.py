@@ -30,7 +30,8 @@ from quantize.planning.model import Model, OutputTensor
 from quantize.registry import names_like
 from quantize.tensors import as_rows, block_of
 from quantize.transforms import RoundToF16, Transform, chain
-from quantize.vocab.build import VocabHints, build, notes_on_tokenizer
+from quantize.vocab.build import VocabHints, build
+from quantize.vocab.notes import notes_on_tokenizer
 
 
 def model_of(
@@ -82,7 +83,7 @@ def model_of(
     hints = _hints(family, hp, pre, strict_parity=strict_parity)
     vocabulary = build(checkpoint, hp.get("vocab_size"), hints)
     if not strict_parity:
-        notes += notes_on_tokenizer(checkpoint, vocabulary)
+        notes += notes_on_tokenizer(checkpoint, vocabulary, hp.get("vocab_size"), hints)
     kvs = (
         general[0],
         *early,
@@ -100,6 +101,10 @@ def _notes(family: Family, hp: Hparams, mapped: Sequence[Mapped]) -> tuple[str, 
         for mark in sorted(set().union(*map(tool_marks, hp.shapes)))
     ]
     notes += notes_on_modules(hp, [name for tensor in mapped for name in tensor.sources])
+    if ours := [tensor.name for tensor in mapped if family.is_ours(tensor.name)]:
+        notes.append(
+            f"llama.cpp's converter would leave out {', '.join(ours)} (docs/deviations.md)"
+        )
     written = {block_of(tensor.name) for tensor in mapped}
     if absent := sorted(announced_predictors(family, hp) - written):
         blocks = ", ".join(map(str, absent))

@@ -10,8 +10,7 @@ from quantize.errors import UnsupportedError
 from quantize.formats.kv import KV, KeyValues, boolean
 from quantize.registry import Registry
 from quantize.vocab.ends import missing_end
-from quantize.vocab.files import TokenizerFiles, VocabFiles, is_newer_json
-from quantize.vocab.pipeline import beyond_llama_cpp
+from quantize.vocab.files import TokenizerFiles, VocabFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +41,6 @@ class VocabHints:
     pad_multiple: int = 1
     strict_parity: bool = False
 
-
-# SentencePiece models, which hold the scores of their pieces.
-PIECE_FILES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
-
-_MERGES_NOTE = (
-    "there is no tokenizer.model: the scores of tokens are made from the merges of "
-    "tokenizer.json (docs/deviations.md)"
-)
-_NEWER_NOTE = (
-    "transformers 5 saved the tokenizer: added tokens are those of tokenizer.json "
-    "(docs/deviations.md)"
-)
 
 # None: the checkpoint does not hold this kind of tokenizer. `size` is None where the architecture
 # does not know the number of tokens.
@@ -106,26 +93,6 @@ def build(files: VocabFiles, vocab_size: int | None, hints: VocabHints) -> KeyVa
     after = (*hints.after, *hints.by_size.get(vocab_size or 0, ()))
     found = KeyValues.merged([*hints.before, *first, *kvs, *last, *after])
     return KeyValues.merged([*found, *missing_end(cached, found)])
-
-
-def notes_on_tokenizer(files: VocabFiles, kvs: KeyValues) -> tuple[str, ...]:
-    """Lines on a vocabulary that the converter would not write, or that llama.cpp cannot follow."""
-    model = str(kvs.value("tokenizer.ggml.model"))
-    beyond = beyond_llama_cpp(TokenizerFiles(files).json("tokenizer.json") or {}, model)
-    lost = (
-        f"llama.cpp has nothing like these steps of tokenizer.json: {', '.join(beyond)}; texts may "
-        "be cut into other tokens"
-    )
-    return (*_notes_on_scores(files, kvs), *((lost,) if beyond else ()))
-
-
-def _notes_on_scores(files: VocabFiles, kvs: KeyValues) -> tuple[str, ...]:
-    pieces = kvs.find("tokenizer.ggml.scores") is not None
-    if pieces and any(name.startswith(PIECE_FILES) for name in files.names()):
-        return (_NEWER_NOTE,) if is_newer_json(TokenizerFiles(files)) else ()
-    # Unigram's scores stand in tokenizer.json.
-    merged = pieces and kvs.value("tokenizer.ggml.model") == "llama"
-    return (_MERGES_NOTE,) if merged else ()
 
 
 def _space_prefix(files: TokenizerFiles) -> list[KV]:

@@ -112,3 +112,15 @@ def test_the_files_that_are_missing_are_listed(
     assert error.code == "unknown-tokenizer"
     assert error.hint is not None
     assert "tokenizer.model, tokenizer_config.json, added_tokens.json" in error.hint
+
+
+@pytest.mark.parametrize("name", ["gemma4", "xlmr"])
+def test_a_note_tells_of_tokens_that_the_converter_has_otherwise(
+    name: str, checkpoint: Callable[[str], Path]
+) -> None:
+    told = {}
+    for strict in (True, False):
+        options = api.Options(types=("F16",), jobs=1, strict_parity=strict)
+        notes = api.plan(str(checkpoint(name)), options).notes
+        told[strict] = [note for note in notes if "added tokens are those" in note]
+    assert (len(told[True]), len(told[False])) == (0, 1)

@@ -11,8 +11,8 @@ import tokenizers
 
 from quantize.formats.kv import KeyValues, boolean, u32
 from quantize.vocab import LOADERS, VocabHints, build, end_tokens
-from quantize.vocab.build import notes_on_tokenizer
 from quantize.vocab.decoding import BYTE_OF_LETTER, decode
+from quantize.vocab.notes import notes_on_tokenizer
 from quantize.vocab.proto import BPE, UNIGRAM, read_spec
 from tests.support.kit_models import DEVIATING, MODELS
 from tests.support.vocab_files import (
@@ -58,7 +58,8 @@ def test_a_step_that_llama_cpp_does_not_do_is_named(
     made = {name: files.read(name) for name in files.names()}
     content = json.loads(made["tokenizer.json"] or b"")
     changed = Made(made | {"tokenizer.json": content | change})
-    notes = notes_on_tokenizer(changed, built(changed))
+    hints = VocabHints(loaders=("gemma4", "spm-json", "unigram"))
+    notes = notes_on_tokenizer(changed, built(changed), 1024, hints)
     told = [note for note in notes if "nothing like these steps" in note]
     assert len(told) == len(named)
     assert all(name in note for note, name in zip(told, named, strict=True))
