@@ -25,11 +25,13 @@ from quantize.checkpoints.described import DescribedWeights
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
 from quantize.formats.kv import KeyValues
 from quantize.formats.model_card import ParameterCounts, general_kvs
+from quantize.formats.needs import missing
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
 from quantize.registry import names_like
 from quantize.tensors import as_rows, block_of
 from quantize.transforms import RoundToF16, Transform, chain
+from quantize.units import listed
 from quantize.vocab.build import VocabHints, build
 from quantize.vocab.notes import notes_on_tokenizer
 
@@ -91,7 +93,12 @@ def model_of(
         *keys,
         *vocabulary,
     )
-    return Model(name or checkpoint.name, family.arch, KeyValues.merged(kvs), outputs, notes=notes)
+    merged = KeyValues.merged(kvs)
+    lost = missing(merged, {output.name: output.shape for output in outputs})
+    refused = [one.name for one in lost if one.effect == "refused"]
+    if refused:
+        notes += (f"llama.cpp does not load a {family.arch} without {listed(refused)}",)
+    return Model(name or checkpoint.name, family.arch, merged, outputs, notes=notes)
 
 
 def _notes(family: Family, hp: Hparams, mapped: Sequence[Mapped]) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from quantize.errors import CheckpointError
 from quantize.formats.kv import KeyValues
@@ -49,11 +51,20 @@ def check_shapes(model: Model) -> None:
         if isinstance(expected, int) and output.shape[-1] != expected:
             raise _mismatch(output.name, output.shape[-1], hparam, expected)
         varies = "attention.key_length_swa" in values  # windowed blocks have heads of another size
-        heads, size = (values.get(key) for key in _ROWS.get(BLOCK.sub("", output.name), ("", "")))
+        heads, size = _heads(values, *_ROWS.get(BLOCK.sub("", output.name), ("", "")))
         if isinstance(heads, int) and isinstance(size, int) and not varies:
             _check_heads(output, heads * size)
         if output.name == "token_embd.weight":
             _check_vocabulary(output.shape[0], model.kvs)
+
+
+def _heads(values: Mapping[str, Any], count: str, size: str) -> tuple[Any, Any]:
+    """Number and size of heads; llama.cpp divides the embedding among them where none is said."""
+    whole, all_heads = values.get("embedding_length"), values.get("attention.head_count")
+    default = None
+    if size and isinstance(whole, int) and isinstance(all_heads, int) and all_heads:
+        default = whole // all_heads
+    return values.get(count), values.get(size, default)
 
 
 def _check_heads(output: OutputTensor, expected: int) -> None:

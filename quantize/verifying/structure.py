@@ -12,12 +12,14 @@ from quantize.errors import CheckpointError, QuantizeError, UnsupportedError, Ve
 from quantize.execution.checks import overflows
 from quantize.formats.gguf import pad
 from quantize.formats.gguf_read import GGUFHeader
+from quantize.formats.needs import missing
 from quantize.kernels.floats import check_finite
 from quantize.planning.model import Model, OutputTensor
 from quantize.planning.shapes import check_shapes
 from quantize.progress import Progress
 from quantize.sources import opening
 from quantize.tensors import GGML_TYPES, StoredTensor, block_of
+from quantize.units import listed
 
 _PIECE = 1 << 20
 
@@ -81,13 +83,17 @@ def _check_model(file: GGUFFile) -> None:
     found = {block for block in map(block_of, names) if block is not None}
     count = kvs.hparam("block_count")
     if isinstance(count, int):
-        missing = sorted(set(range(count)) - found)
-        if missing:
+        empty = sorted(set(range(count)) - found)
+        if empty:
             raise _wrong(
-                file.file, f"blk.{missing[0]}", f"block {missing[0]} of {count} has no tensors"
+                file.file, f"blk.{empty[0]}", f"block {empty[0]} of {count} has no tensors"
             )
         if found and max(found) >= count and kvs.hparam("decoder_block_count") is None:
             raise _wrong(file.file, f"blk.{max(found)}", f"the key-values name {count} blocks")
+    shapes = {name: tensor.shape for name, tensor in names.items()}
+    lost = [one.name for one in missing(kvs, shapes) if one.effect == "refused"]
+    if lost:
+        raise _wrong(file.file, lost[0], f"{arch} does not load without {listed(lost)}")
     outputs = [OutputTensor(tensor.name, tensor.shape) for tensor in names.values()]
     try:
         check_shapes(Model(file.name, arch, file.kvs, outputs))

@@ -18,8 +18,16 @@ from quantize.ollama.doctor.checks import CHECKS
 from quantize.ollama.templates.confined import translate_confined
 from tests.ollama.test_prompt import ENDLESS
 from tests.support.cli_runner import Cli
+from tests.support.cousins import Cousin, cousin
 from tests.support.good_gguf import CHAT, GOOD, GOOD_MODELFILE, TENSORS, TOKENS, write_gguf
 from tests.support.kit_models import MODELS
+
+__all__ = ["cousin"]
+
+EMBEDDERS = (
+    "distilbert", "eurobert", "gemma3-bare", "jina-bert", "modern-bert", "nomic-bert-moe",
+    "roberta",
+)  # fmt: skip
 
 WITH_TOOLS = "{% if tools %}{{ tools | tojson }}{% endif %}" + CHAT
 GO = "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
@@ -70,6 +78,7 @@ SHORT += " message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
 PLACEHOLDER = "m-00001-of-00002.gguf"
 EMBEDDED = {"v.patch_embd.weight": "F32"}
 TERNARY = {"blk.0.ffn_up.weight": "TQ1_0"}
+HEADS = "llama.attention.head_count"
 EPSILON = "llama.attention.layer_norm_rms_epsilon"
 LONG = u32("llama.rope.scaling.original_context_length", 4096)
 NORMAL = array("tokenizer.ggml.token_type", "INT32", [3, 3, 1, 1, 3])
@@ -139,13 +148,21 @@ CASES = {
         "tensors", "error", "block_count is 2", changed(u32("llama.block_count", 2))
     ),
     "a tensor too few": Case(
-        "tensors", "error", "but no attn_q.weight", tensors={"blk.0.attn_q.weight": None}
+        "needed", "error", "blk.0.attn_norm.weight", tensors={"blk.0.attn_norm.weight": None}
     ),
+    "a key too few": Case("needed", "error", HEADS, {HEADS: None}),
+    "a key that has another value then": Case(
+        "needed", "warning", "rope.freq_base", {"llama.rope.freq_base": None}
+    ),
+    "no token types": Case(
+        "token types", "error", "answers are empty", {"tokenizer.ggml.token_type": None}
+    ),
+    "no BOS": Case("vocabulary", "warning", "bos_token_id", {"tokenizer.ggml.bos_token_id": None}),
     "a tensor too many": Case(
         "tensors", "error", "no tensor blk.0.extra.weight", tensors={"blk.0.extra.weight": "F32"}
     ),
     "a tensor of another architecture": Case(
-        "tensors", "error", "1 of 4", tensors={"blk.0.ssm_in.weight": "F32"}
+        "tensors", "error", "1 of 12", tensors={"blk.0.ssm_in.weight": "F32"}
     ),
     "tokens without rows": Case(
         "tensors", "error", "5 embedding rows for 4 tokens", changed(FEWER_TOKENS)
@@ -388,6 +405,25 @@ def test_silence_on_what_convert_writes(
     checkpoint: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
     silence(checkpoint(name), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "distilbert",
+        "eurobert",
+        "gemma3-bare",
+        "jina-bert",
+        "modern-bert",
+        "nomic-bert-moe",
+        "roberta",
+    ],
+)
+def test_silence_on_embedders(cousin: Callable[[str], Cousin], tmp_path: Path, name: str) -> None:
+    """Their pooling is what a person says, for no file of theirs does."""
+    options = api.Options(types=("Q8_0",), output=tmp_path, pooling="mean")
+    done = api.convert(str(cousin(name).checkpoint), options)
+    assert found(done.files[0].path, done.modelfiles[0]) == []
 
 
 def test_silence_on_a_trained_model(tinyrust: Path, tmp_path: Path) -> None:

@@ -25,6 +25,11 @@ GOOD = {
         u32("llama.block_count", 1),
         u32("llama.context_length", 128),
         u32("llama.embedding_length", COLS),
+        u32("llama.feed_forward_length", 1),
+        # Heads of one column: other tensors than the embeddings have one row.
+        u32("llama.attention.head_count", COLS),
+        u32("llama.attention.head_count_kv", 1),
+        f32("llama.rope.freq_base", 10000.0),
         f32("llama.attention.layer_norm_rms_epsilon", 1e-5),
         string("tokenizer.ggml.model", "gpt2"),
         string("tokenizer.ggml.pre", "llama-bpe"),
@@ -40,8 +45,10 @@ GOOD = {
 GOOD_MODELFILE = 'FROM ./m.gguf\nPARAMETER stop "<|im_end|>"\n'
 TENSORS = {
     "token_embd.weight": "Q8_0",
-    "blk.0.attn_q.weight": "Q8_0",
-    "blk.0.attn_output.weight": "Q8_0",
+    "output_norm.weight": "F32",
+    **{f"blk.0.attn_{name}.weight": "Q8_0" for name in ("q", "k", "v", "output")},
+    **{f"blk.0.ffn_{name}.weight": "Q8_0" for name in ("up", "down", "gate")},
+    **{f"blk.0.{name}_norm.weight": "F32" for name in ("attn", "ffn")},
 }
 
 

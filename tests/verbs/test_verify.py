@@ -210,9 +210,9 @@ def test_options_are_taken_from_the_manifest(cli: Cli, source: Path, tmp_path: P
 
 # What a file may be wrong in although it can be read: which kind of file, and what is told.
 KVS = (
-    KV("general.architecture", "STRING", "llama"),
-    KV("llama.block_count", "UINT32", 1),
-    KV("llama.embedding_length", "UINT32", 32),
+    KV("general.architecture", "STRING", "grok"),  # what it needs is not known
+    KV("grok.block_count", "UINT32", 1),
+    KV("grok.embedding_length", "UINT32", 32),
 )
 GOOD = {
     "token_embd.weight": np.ones((4, 32), np.float32),
@@ -270,7 +270,7 @@ def test_rows_of_the_vocabulary_are_counted(tmp_path: Path) -> None:
 
 
 def test_shapes_are_held_against_the_key_values(tmp_path: Path) -> None:
-    kvs = (*KVS[:2], KV("llama.embedding_length", "UINT32", 64))
+    kvs = (*KVS[:2], KV("grok.embedding_length", "UINT32", 64))
     with pytest.raises(VerificationError, match=r"token_embd\.weight"):
         verify(write(tmp_path, kvs=kvs))
 

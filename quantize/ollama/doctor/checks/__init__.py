@@ -19,6 +19,7 @@ CHECKS: Mapping[str, Check] = {
     "quantization version": file.quantization_version,
     "finite values": file.finite_values,
     "context length": file.context_length,
+    "needed": tensors.needed,
     "tensors": tensors.tensors,
     "tensor types": tensors.tensor_types,
     "shards": file.split,

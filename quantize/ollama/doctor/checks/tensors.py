@@ -7,37 +7,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from quantize.errors import CheckpointError
+from quantize.formats.needs import missing, optional
 from quantize.formats.tensor_names import unknown_tensors
-from quantize.ollama.doctor.checks.base import Pair, Problem, error, warning
+from quantize.ollama.doctor.checks.base import Pair, Problem, error, note, warning
 from quantize.ollama.modelfile.facts import Facts
 from quantize.planning.model import Model, OutputTensor
 from quantize.planning.shapes import check_shapes
+from quantize.units import listed
 
 _AGAIN = "convert it again with a current converter"
 _FAILS = "creating works, loading fails"
 _NO_SIZE_IN_OLLAMA = frozenset({"TQ1_0", "TQ2_0"})
 _EMBEDDED = ("a.", "mm.", "mtp.", "s.", "v.")
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
-# Tensor of a block -> those of which the block needs one, too.
-_PARTNERS: Mapping[str, tuple[str, ...]] = {
-    "attn_output.weight": ("attn_q.weight", "attn_qkv.weight", "attn_q_b.weight"),
-    "attn_q.weight": ("attn_output.weight",),
-    "attn_k.weight": ("attn_q.weight",),
-    "attn_v.weight": ("attn_k.weight",),
-    "attn_qkv.weight": ("attn_output.weight", "ssm_out.weight"),
-    "ffn_down.weight": ("ffn_up.weight",),
-    "ffn_up.weight": ("ffn_down.weight",),
-    "ffn_gate.weight": ("ffn_up.weight",),
-    "ffn_down_exps.weight": ("ffn_up_exps.weight", "ffn_gate_up_exps.weight"),
-    "ffn_up_exps.weight": ("ffn_down_exps.weight",),
-    "ffn_gate_exps.weight": ("ffn_up_exps.weight",),
-    "ffn_gate_inp.weight": ("ffn_down_exps.weight",),
-}
-# Some blocks of this have an attention of one matrix.
-_LINEAR_ATTENTION = frozenset({"deci"})
 
 
 def tensors(pair: Pair) -> Iterator[Problem]:
@@ -62,8 +47,24 @@ def tensors(pair: Pair) -> Iterator[Problem]:
             f" ({len(unknown)} of {len(names)} are like that): {_FAILS}",
             _AGAIN,
         )
-    yield from _incomplete(pair.file, blocks)
     yield from _misshapen(pair.file)
+    others = optional(pair.file.kvs, names)
+    if others:
+        yield note(f"other models of {pair.file.arch} have what this one has not: {listed(others)}")
+
+
+def needed(pair: Pair) -> Iterator[Problem]:
+    """What is missing of what llama.cpp needs for the architecture."""
+    if not pair.file.is_model or (pair.file.value("split.count") or 1) > 1:
+        return
+    shapes = {name: tensor.shape for name, tensor in pair.file.tensors.items()}
+    found = defaultdict(list)
+    for one in missing(pair.file.kvs, shapes):
+        found[one.effect].append(one.name)
+    if found["refused"]:
+        yield error(f"without {listed(found['refused'])}: {_FAILS}", _AGAIN)
+    if found["differs"]:
+        yield warning(f"without {listed(found['differs'])} llama.cpp takes another value", _AGAIN)
 
 
 def _blocks(file: Facts) -> dict[int, set[str]]:
@@ -71,18 +72,6 @@ def _blocks(file: Facts) -> dict[int, set[str]]:
     for match in filter(None, map(_BLOCK.fullmatch, file.tensors)):
         found[int(match[1])].add(match[2])
     return found
-
-
-def _incomplete(file: Facts, blocks: Mapping[int, set[str]]) -> Iterator[Problem]:
-    if file.arch in _LINEAR_ATTENTION:
-        return
-    for block, present in sorted(blocks.items()):
-        for name, partners in _PARTNERS.items():
-            if name in present and not present.intersection(partners):
-                yield error(
-                    f"blk.{block} has {name}, but no {' or '.join(partners)}: {_FAILS}", _AGAIN
-                )
-                return
 
 
 def _misshapen(file: Facts) -> Iterator[Problem]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from quantize.ollama.doctor.checks.base import Pair, Problem, error, warning
+from quantize.ollama.doctor.checks.base import Pair, Problem, error, note, warning
 from quantize.ollama.modelfile.facts import Facts
 from quantize.vocab.doubts import has_equal_scores, normal_in_template
 from quantize.vocab.ends import END_TEXTS
@@ -16,6 +16,15 @@ _MODELS = frozenset({
     "none", "no_vocab", "llama", "bert", "gpt2", "hybriddna", "whitespace", "t5", "rwkv",
     "plamo2", "gemma4",
 })  # fmt: skip
+# Kind of tokenizer -> what the file may say of how texts are cut.
+_SETTINGS: Mapping[str | None, tuple[str, ...]] = {
+    "": ("add_bos_token",),
+    "llama": ("add_bos_token", "add_space_prefix"),
+    "t5": (
+        "add_bos_token", "add_space_prefix", "remove_extra_whitespaces", "precompiled_charsmap",
+        "unknown_token_id",
+    ),
+}  # fmt: skip
 _END_KINDS = ("eos", "eot", "eom")
 _AGAIN = "convert it again with a current converter"
 
@@ -27,10 +36,27 @@ def vocabulary(pair: Pair) -> Iterator[Problem]:
     kind = file.value("tokenizer.ggml.model")
     if kind is None or (kind not in ("none", "no_vocab") and not _tokens(file)):
         yield error("there is no vocabulary: creating works, loading fails", _AGAIN)
-    if kind == "gpt2" and not file.value("tokenizer.ggml.merges"):
-        yield error("a gpt2 vocabulary without merges: creating works, loading fails", _AGAIN)
+    if kind in ("gpt2", "gemma4") and not file.value("tokenizer.ggml.merges"):
+        yield error(f"a {kind} vocabulary without merges: creating works, loading fails", _AGAIN)
+    if _adds_bos(file) and file.value("tokenizer.ggml.bos_token_id") is None:
+        yield warning("texts begin with a BOS, but there is no bos_token_id", _AGAIN)
+    if file.value("tokenizer.ggml.add_eos_token") and "eos" not in _ends(file):
+        yield warning("texts end with an EOS, but there is no eos_token_id", _AGAIN)
+    if kind == "bert" and file.value("tokenizer.ggml.seperator_token_id") is None:
+        yield warning("texts end with a separator, but there is no seperator_token_id", _AGAIN)
+    settings = _SETTINGS.get(kind, _SETTINGS[""])
+    unsaid = [name for name in settings if file.value(f"tokenizer.ggml.{name}") is None]
+    if unsaid:
+        yield note(f"the file does not say it, so llama.cpp decides: {', '.join(unsaid)}")
     if kind is not None and kind not in _MODELS:
         yield error(f"tokenizer.ggml.model is {kind}, which llama.cpp does not know", _AGAIN)
+
+
+def _adds_bos(file: Facts) -> bool:
+    """llama.cpp puts BOS before the texts of these kinds unless the file says otherwise."""
+    says = file.value("tokenizer.ggml.add_bos_token")
+    kind = file.value("tokenizer.ggml.model")
+    return kind in ("llama", "bert") if says is None else bool(says)
 
 
 def pre_tokenizer(pair: Pair) -> Iterator[Problem]:
@@ -65,6 +91,8 @@ def end_ids(pair: Pair) -> Iterator[Problem]:
     texts = {tokens[token_id] for token_id in ids.values() if 0 <= token_id < len(tokens)}
     if not ids:
         yield error("no token ends a text: answers may never end", "write eos_token_id")
+    elif "eos" not in ids:
+        yield warning("there is no eos_token_id: llama.cpp takes another token for it", _AGAIN)
     elif _holds_control(file) and not _ends_turns(file.jinja, texts):
         yield warning(
             "the chat template has control tokens, but none of those that end a text, "
@@ -102,6 +130,8 @@ def token_types(pair: Pair) -> Iterator[Problem]:
     tokens = _tokens(file)
     types = file.value("tokenizer.ggml.token_type") or ()
     if not types:
+        if tokens and file.is_model:
+            yield error("tokenizer.ggml.token_type is missing: answers are empty or wrong", _AGAIN)
         return
     if len(types) != len(tokens):
         yield error(f"{len(types)} token types for {len(tokens)} tokens", _AGAIN)
