@@ -44,17 +44,18 @@ _ROPE_THETA_LOCAL = (
 _PARTIAL_ROTARY = ("partial_rotary_factor", "rope_pct", "rope_percent")
 
 
-def lift_text_part(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The text part of a multimodal config laid over the whole, as llama.cpp's converter does."""
+def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a config says of its language model: its text part, or all of it if it has none."""
     # Models that also speak keep it where they think.
     thinker = config.get("thinker_config")
     holder = thinker if isinstance(thinker, Mapping) else config
-    lifted = dict(config)
-    for part in _TEXT_PARTS:
-        if isinstance(holder.get(part), Mapping):
-            lifted.update(holder[part])
-            break
-    return lifted
+    parts = (holder.get(part) for part in _TEXT_PARTS)
+    return next((part for part in parts if isinstance(part, Mapping)), config)
+
+
+def lift_text_part(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The text part of a multimodal config laid over the whole, as llama.cpp's converter does."""
+    return {**config, **text_part(config)}
 
 
 class Hparams(Mapping[str, Any]):

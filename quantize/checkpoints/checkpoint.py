@@ -37,6 +37,8 @@ _UNLISTED = (
 )
 # A module of sentence-transformers, in a folder of its own.
 _MODULE = re.compile(r"\d_Dense/model\.safetensors")
+_NUMBERED = re.compile(r".*-(?P<number>\d{1,9})-of-(?P<count>\d{1,9})\.safetensors")
+_MOST_SHARDS = 10_000
 _HEADERS_AT_ONCE = 8
 
 
@@ -160,8 +162,26 @@ def _without_index(listed: Collection[str]) -> list[str]:
     for pattern in _UNLISTED:
         found = [name for name in listed if pattern.fullmatch(name)]
         if found:
+            _check_numbers(found)
             return found
     return []
+
+
+def _check_numbers(shards: Collection[str]) -> None:
+    """Raise CheckpointError if a name like model-1-of-3.safetensors tells of files not there."""
+    for name in shards:
+        match = _NUMBERED.fullmatch(name)
+        count = int(match["count"]) if match else 0
+        if match is None or not len(shards) < count <= _MOST_SHARDS:
+            continue
+        there = {int(found["number"]) for one in shards if (found := _NUMBERED.fullmatch(one))}
+        missing = [str(number) for number in range(1, count + 1) if number not in there]
+        raise CheckpointError(
+            "missing-shards",
+            f"of {count} files, {len(there)} are there; missing: {', '.join(missing[:5])}",
+            where=name,
+            hint="download the checkpoint again, all its files",
+        )
 
 
 def _no_weights(listed: Mapping[str, int]) -> CheckpointError:

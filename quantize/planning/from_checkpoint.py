@@ -28,6 +28,7 @@ from quantize.formats.model_card import ParameterCounts, general_kvs
 from quantize.formats.needs import missing
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
+from quantize.planning.tied import check_head
 from quantize.registry import names_like
 from quantize.tensors import as_rows, block_of
 from quantize.transforms import RoundToF16, Transform, chain
@@ -60,6 +61,7 @@ def model_of(
             family = family.without_ours()
         hp = hparams_of(checkpoint, family)
         mapped = map_tensors(family, hp)
+        check_head(checkpoint, _declared(checkpoint), [tensor.name for tensor in mapped])
         generated = list(family.generated(hp))
         early = key_values(family.early, family.arch, hp)
         keys = with_pooling(key_values(family.keys, family.arch, hp), family.arch, pooling)

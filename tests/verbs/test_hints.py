@@ -12,7 +12,7 @@ import pytest
 
 from quantize import api
 from quantize.errors import QuantizeError
-from tests.support.saved_again import copied, edit_json
+from tests.support.saved_again import copied, edit_json, rename_tensors
 
 F16 = api.Options(types=("F16",), jobs=1)
 
@@ -124,3 +124,29 @@ def test_a_note_tells_of_tokens_that_the_converter_has_otherwise(
         notes = api.plan(str(checkpoint(name)), options).notes
         told[strict] = [note for note in notes if "added tokens are those" in note]
     assert (len(told[True]), len(told[False])) == (0, 1)
+
+
+def test_shards_are_counted_by_their_names(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = copied(checkpoint("llama-sharded-mixed"), tmp_path)
+    (folder / "model.safetensors.index.json").unlink()
+    assert api.plan(str(folder), F16).plans
+    (folder / "model-00002-of-00003.safetensors").unlink()
+    error = error_of(folder)
+    assert error.code == "missing-shards"
+    assert "of 3 files, 2 are there; missing: 2" in error.message
+
+
+def test_an_output_matrix_that_was_lost_is_missed(
+    checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = copied(checkpoint("llama31-bpe"), tmp_path)
+    rename_tensors(folder, lambda name: None if "lm_head" in name else name)
+    error = error_of(folder)
+    assert (error.code, error.where) == ("missing-tensors", "lm_head.weight")
+    (folder / "modules.json").write_text("[]", "utf-8")
+    assert api.plan(str(folder), F16).plans, "a model of sentence-transformers has no use for it"
+    (folder / "modules.json").unlink()
+    edit_json(folder / "config.json", lambda config: config.update(tie_word_embeddings=True))
+    assert api.plan(str(folder), F16).plans, "what the hint says"
