@@ -18,12 +18,12 @@ def quantize_weighted(
     """The stored bytes of `rows`, float32 `(n, cols)`, from row `first` of the tensor on."""
     pieces = [
         quantizer.quantize(rows[lo - first : hi - first], _importance(tensor, imatrix, lo))
-        for lo, hi in _within_matrices(first, first + len(rows), tensor.full_shape[-2])
+        for lo, hi in within_matrices(first, first + len(rows), tensor.full_shape[-2])
     ]
     return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
-def _within_matrices(lo: int, hi: int, height: int) -> Iterator[tuple[int, int]]:
+def within_matrices(lo: int, hi: int, height: int) -> Iterator[tuple[int, int]]:
     """lo..hi in ranges that each lie in one matrix of `height` rows."""
     while lo < hi:
         end = min(hi, (lo // height + 1) * height)

@@ -16,6 +16,7 @@ from quantize.execution.checks import check_rows, overflows, too_large
 from quantize.execution.error_sums import TensorQuality
 from quantize.execution.importance import quantize_weighted
 from quantize.execution.inline_errors import measure_stored
+from quantize.execution.refined import quantize_refined
 from quantize.execution.rows import planned_rows, row_ranges, stored_blocks
 from quantize.planning.plan import PlannedTensor, Task
 from quantize.quantizers import load
@@ -59,6 +60,7 @@ class Worker:
         self.source = source
         self.writes = writes
         types = {tensor.type for tensors in outputs for tensor in tensors if not tensor.repacked}
+        self.kernels = kernels
         self.quantizers = {type: load(type, kernels) for type in types}
         self.step = step
         self.measures = measures
@@ -112,6 +114,8 @@ class Worker:
 
     def _quantize(self, tensor: PlannedTensor, rows: F32Array, first: int) -> U8Array:
         quantizer = self.quantizers[tensor.type]
+        if tensor.metric is not None:
+            return quantize_refined(quantizer, tensor, tensor.metric, rows, first, self.kernels)
         if tensor.imatrix is None:
             return quantizer.quantize(rows)
         return quantize_weighted(quantizer, tensor, tensor.imatrix, rows, first)

@@ -18,6 +18,7 @@ from quantize.options.hub import HubOptions, TokenOptions
 from quantize.options.imatrix import ImatrixOptions
 from quantize.options.model import ModelOptions
 from quantize.options.modelfile import ModelfileOptions
+from quantize.options.refine import RefineOptions
 from quantize.options.run import KernelOptions, RunOptions, WorkerOptions
 from quantize.options.types import SteeringOptions, TypeOptions
 
@@ -29,6 +30,7 @@ class PlanOptions(
     ModelOptions,
     SplitOptions,
     EditOptions,
+    RefineOptions,
     ImatrixOptions,
     SteeringOptions,
     TypeOptions,

@@ -14,6 +14,7 @@ from functools import cached_property
 from quantize.formats.gguf_split import part_names
 from quantize.formats.imatrix import ImatrixEntry
 from quantize.formats.kv import KeyValues
+from quantize.formats.metric import Metric
 from quantize.tensors import GGML_TYPES, Shape, as_rows, count
 from quantize.transforms import Transform, split_at_whole
 
@@ -27,7 +28,8 @@ class PlannedTensor:
     the file. `values` are the raw float32 bytes of a generated tensor, which has no sources.
     `repacked`: the source's blocks are moved (Source.repack_rows), not decoded and quantized again.
     `fixed_nbytes`: memory that any range of rows takes on top of its own. `imatrix` says how much
-    its columns matter, those of each matrix of a stack after one another.
+    its columns matter, those of each matrix of a stack after one another. `metric`, in place of
+    that, says what all errors of a row cost together.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PlannedTensor:
     repacked: bool = False
     fixed_nbytes: int = 0
     imatrix: ImatrixEntry | None = None
+    metric: Metric | None = None
 
     @property
     def rows(self) -> int:
@@ -140,6 +143,8 @@ class Plan:
             sha.update(tensor.values or b"")
             if tensor.imatrix is not None:
                 sha.update(tensor.imatrix.digest.encode())
+            if tensor.metric is not None:
+                sha.update(tensor.metric.facts.encode())
         return sha.hexdigest()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from quantize import __version__
 from quantize.formats.gguf_split import parts_of
 from quantize.formats.kv import KeyValues
-from quantize.units import format_bytes
+from quantize.units import format_bytes, listed
 
 _HUB = "https://huggingface.co"
 
@@ -18,7 +18,8 @@ _HUB = "https://huggingface.co"
 class CardFile:
     """A GGUF file of the card: its file type, size in bytes and SHA-256.
 
-    `imatrix` says which importance matrix it was made with, if any.
+    `imatrix` says which importance matrix it was made with, if any, `refinement` how its codes
+    were chosen where they are not llama-quantize's.
     """
 
     name: str
@@ -27,6 +28,7 @@ class CardFile:
     bits_per_weight: float
     sha256: str
     imatrix: str | None = None
+    refinement: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def _body(facts: CardFacts, files: Sequence[CardFile]) -> Iterator[str]:
         yield f"Made from [{facts.base}]({_HUB}/{facts.base}){commit}, with quantize {__version__}."
     else:
         yield f"Made with quantize {__version__}."
-    yield "The tensors are what llama.cpp's own converter and quantizer write.\n"
+    yield from _parity(files)
     yield "| file | type | size | bits per weight |"
     yield "|---|---|---:|---:|"
     for file in files:
@@ -91,6 +93,15 @@ def _body(facts: CardFacts, files: Sequence[CardFile]) -> Iterator[str]:
     yield "SHA-256 of the files:\n"
     for file in files:
         yield f"    {file.sha256}  {file.name}"
+
+
+def _parity(files: Sequence[CardFile]) -> Iterator[str]:
+    """Whose bytes these are."""
+    kinds = dict.fromkeys(file.refinement for file in files if file.refinement)
+    if not kinds:
+        yield "The tensors are what llama.cpp's own converter and quantizer write.\n"
+        return
+    yield f"Types and sizes are llama.cpp's, but codes are chosen to lose less: {listed(kinds)}.\n"
 
 
 def _importance(files: Sequence[CardFile]) -> Iterator[str]:

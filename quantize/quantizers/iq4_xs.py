@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from quantize.kernels.codebook import IQ4_VALUES, iq4_codes
 from quantize.kernels.importance import Importance, energy_of, importance_weights
@@ -44,13 +47,27 @@ def encode(
     codes = in_order(iq4_codes(x, inverse).reshape(SUB, 8, -1))
 
     out["d"] = d
-    stored = (levels.T + 32).astype(np.uint16)
-    low, high = (stored & 15).astype(np.uint8), stored >> 4
-    out["scales_l"] = low[:, 0::2] | np.left_shift(low[:, 1::2], 4)
-    out["scales_h"] = np.bitwise_or.reduce(np.left_shift(high, _HIGH_SHIFTS), axis=1)
+    store_levels(out, levels.T)
     packed = np.empty((codes.size // SUB, 16), np.uint8)
     pack_halves(codes.reshape(-1, SUB), packed)
     out["qs"] = packed.reshape(-1, 128)
+
+
+def store_levels(out: Blocks, levels: NDArray[np.integer[Any]]) -> None:
+    """Fill in the scales of sub-blocks, `(S, 8)` from -32 to 31."""
+    stored = (levels + 32).astype(np.uint16)
+    low, high = (stored & 15).astype(np.uint8), stored >> 4
+    out["scales_l"] = low[:, 0::2] | np.left_shift(low[:, 1::2], 4)
+    out["scales_h"] = np.bitwise_or.reduce(np.left_shift(high, _HIGH_SHIFTS), axis=1)
+
+
+def scale_levels(blocks: Blocks) -> NDArray[np.int32]:
+    """The inverse: scales of sub-blocks, `(S, 8)` from -32 to 31."""
+    both = np.stack((blocks["scales_l"] & 15, blocks["scales_l"] >> 4), axis=2)
+    high = np.right_shift(blocks["scales_h"][:, None], _HIGH_SHIFTS) & 3
+    levels = both.reshape(-1, 8) | np.left_shift(high, 4)
+    signed: NDArray[np.int32] = levels.astype(np.int32) - np.int32(32)
+    return signed
 
 
 def _reciprocal(values: F32Array) -> F32Array:
@@ -60,10 +77,7 @@ def _reciprocal(values: F32Array) -> F32Array:
 
 
 def decode(blocks: Blocks) -> F32Array:
-    both = np.stack((blocks["scales_l"] & 15, blocks["scales_l"] >> 4), axis=2)
-    high = np.right_shift(blocks["scales_h"][:, None], _HIGH_SHIFTS) & 3
-    levels = both.reshape(-1, 8) | np.left_shift(high, 4)
-    step = blocks["d"].astype(np.float32)[:, None] * (levels.astype(np.float32) - np.float32(32))
+    step = blocks["d"].astype(np.float32)[:, None] * scale_levels(blocks).astype(np.float32)
     values = IQ4_VALUES[unpack_halves(blocks["qs"].reshape(-1, 16))].reshape(-1, 8, SUB)
     out: F32Array = step[:, :, None] * values
     return out.reshape(-1, 256)

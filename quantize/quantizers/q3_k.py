@@ -44,7 +44,7 @@ def encode(
         of_scales = searches.signed(sub_scales, 32, sub_weights)
         d, scales = of_scales.scale, search_levels(sub_scales, of_scales, 32)
     out["d"] = d
-    out["scales"] = _pack_scales(scales.astype(np.uint8))
+    out["scales"] = pack_scales(scales.astype(np.uint8))
 
     step = (out["d"].astype(np.float32) * (scales - np.float32(32))).reshape(-1)
     same = np.flatnonzero(step == 0)
@@ -77,7 +77,7 @@ def _share_of_largest(values: F32Array) -> tuple[F32Array, F32Array]:
     return d, levels
 
 
-def _pack_scales(scales: U8Array) -> U8Array:
+def pack_scales(scales: U8Array) -> U8Array:
     """Sixteen levels `(16, S)` as `(S, 12)`: low halves of j and j + 8, then four high pairs."""
     low = np.bitwise_or(scales[:8] & 15, np.left_shift(scales[8:], 4))
     pairs = np.right_shift(scales, 4).reshape(4, 4, -1)
@@ -87,7 +87,7 @@ def _pack_scales(scales: U8Array) -> U8Array:
     return packed
 
 
-def _unpack_scales(packed: U8Array) -> U8Array:
+def unpack_scales(packed: U8Array) -> U8Array:
     low = np.concatenate((packed[:, :8] & 15, packed[:, :8] >> 4), axis=1)
     pairs = np.right_shift(packed[:, None, 8:], _FOUR) & 3
     levels: U8Array = low | np.left_shift(pairs, 4).reshape(-1, 16)
@@ -98,7 +98,7 @@ def decode(blocks: Blocks) -> F32Array:
     high = np.right_shift(blocks["hmask"][:, None, :], _EIGHT) & 1
     levels = unpack_pairs(blocks["qs"]) | np.left_shift(high, 2).reshape(-1, 256)
     step = blocks["d"].astype(np.float32)[:, None] * (
-        _unpack_scales(blocks["scales"]).astype(np.float32) - np.float32(32)
+        unpack_scales(blocks["scales"]).astype(np.float32) - np.float32(32)
     )
     signed = levels.astype(np.float32).reshape(-1, 16, SUB) - np.float32(4)
     out: F32Array = step[:, :, None] * signed

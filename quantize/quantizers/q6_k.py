@@ -47,7 +47,7 @@ def encode(
     whole: U8Array = scratch("whole", (SUB, *by_superblock.shape), np.uint8)
     np.copyto(whole.reshape(x.shape), levels, casting="unsafe")
 
-    _pack(whole, out)
+    pack_levels(whole, out)
     out[empty] = np.zeros((), LAYOUT)
 
 
@@ -65,7 +65,7 @@ def store_scales(scales: F32Array, out: Blocks) -> tuple[F32Array, NDArray[np.bo
     return out["d"].astype(np.float32) * rounded, np.abs(top) < NOTHING
 
 
-def _pack(levels: U8Array, out: Blocks) -> None:
+def pack_levels(levels: U8Array, out: Blocks) -> None:
     """Low four bits in `ql`, high two in `qh`, each half of the superblock on its own.
 
     Of the four runs of 32 in a half, the first and third share bytes of `ql`, then the second and

@@ -8,6 +8,7 @@ from quantize.execution import Written, run
 from quantize.options import Options
 from quantize.options.run import RunOptions
 from quantize.progress import NullProgress, Progress
+from quantize.refining.attach import with_metrics
 from quantize.sources.fetching import LocalDigests, download, note_unchecked, stream
 from quantize.storage.sink import make_folder
 from quantize.verbs.common.companions import write_manifest, write_modelfiles
@@ -70,16 +71,18 @@ def _write(
     else:
         download(prepared.opened, plans[0], progress)
     try:
-        written = run(
-            plans,
-            origin,
-            paths,
-            settings,
-            progress,
-            identity=prepared.opened.identity,
-            by_source=prepared.opened.remote is not None,
-            before_commit=check_source,
-        )
+        folder, refinement = options.folder, prepared.refinement
+        with with_metrics(plans, origin, refinement, folder, progress) as measured:
+            written = run(
+                measured,
+                origin,
+                paths,
+                settings,
+                progress,
+                identity=prepared.opened.identity,
+                by_source=prepared.opened.remote is not None,
+                before_commit=check_source,
+            )
         note_unchecked(prepared.opened, plans[0], progress)
         return written
     finally:

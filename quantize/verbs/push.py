@@ -7,6 +7,7 @@ from pathlib import Path
 
 from quantize.errors import UsageError, VerificationError
 from quantize.planning.importance import recorded_imatrix
+from quantize.planning.refinement import recorded_refinement
 from quantize.progress import NullProgress, Progress
 from quantize.publish.card import CardFacts, CardFile, model_card
 from quantize.publish.manifest_check import MANIFEST, Recorded, recorded
@@ -110,6 +111,7 @@ def _card_file(file: Path, record: Recorded | None) -> CardFile:
         8 * nbytes / max(weights, 1),
         sha256,
         recorded_imatrix(opened.kvs),
+        recorded_refinement(opened.kvs),
     )
 
 

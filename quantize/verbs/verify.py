@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import UsageError
@@ -16,10 +17,12 @@ from quantize.options.run import RunOptions
 from quantize.planning.edits import UNEDITED, Edits, edits_of_record
 from quantize.planning.importance import IMATRIX_FILE
 from quantize.planning.parts import Split
+from quantize.planning.refinement import recorded_options
 from quantize.progress import NullProgress, Progress
 from quantize.publish.manifest_check import Recorded, check_digests, recorded
 from quantize.recipes import Recipe, file_type_of_id, plain
 from quantize.recipes.manifest_recipe import recipe_of
+from quantize.refining.attach import with_metrics
 from quantize.sources.fetching import stream
 from quantize.storage.hub.repository import parse_hub_id
 from quantize.verbs.common.preparing import prepare
@@ -99,9 +102,11 @@ def _compare(
     if sample is None and prepared.opened.remote is not None:
         stream(prepared.opened, options.memory_bound)
     try:
-        return compare_with_source(
-            opened, plan, prepared.opened.source, made.part(RunOptions), progress, sample=sample
-        )
+        origin, refinement = prepared.opened.source, prepared.refinement
+        with with_metrics([plan], origin, refinement, None, progress) as (measured,):
+            return compare_with_source(
+                opened, measured, origin, made.part(RunOptions), progress, sample=sample
+            )
     finally:
         prepared.opened.source.files.close()
 
@@ -117,6 +122,7 @@ def _as_made(options: VerifyOptions, opened: GGUFFile, record: Recorded | None) 
         base=options.base,
         imatrix=options.imatrix,
         imatrix_name=_imatrix_name(options, opened, record),
+        **_refinement(opened, record),
         keep_quantized=bool(made.get("keep_quantized")),
         model_class=made.get("model_class"),
         pre=made.get("pre"),
@@ -128,6 +134,15 @@ def _as_made(options: VerifyOptions, opened: GGUFFile, record: Recorded | None) 
         max_memory=options.max_memory,
         kernels=options.kernels,
     )
+
+
+def _refinement(opened: GGUFFile, record: Recorded | None) -> dict[str, Any]:
+    """The options of the refinement that the header tells of. Raises UsageError for odd ones."""
+    recorded = recorded_options(opened.kvs)
+    if recorded is None:
+        return {}
+    with _understood(f"{opened.file}: quantize.refine"):
+        return recorded
 
 
 def _asked(opened: GGUFFile, record: Recorded | None) -> Wanted:

@@ -145,7 +145,7 @@ def test_every_module_is_registered() -> None:
     modules = {info.name for info in pkgutil.iter_modules(quantize.quantizers.__path__)}
     rows = [*QUANTIZERS.table.values(), *TWINS.table.values()]
     registered = {row.partition(":")[0].rpartition(".")[2] for row in rows}
-    assert modules - {"base", "blocks_of_32", "superblocks"} == registered
+    assert modules - {"base", "blocks_of_32", "grids", "refined", "superblocks"} == registered
 
 
 def test_the_golden_files_agree_on_who_takes_an_importance_matrix(kit: Path) -> None:

@@ -18,7 +18,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
         "planning",
         "sources",
         "execution",
-        "measuring verifying",
+        "measuring verifying refining",
         "ollama publish evaluation",
         "ollama.templates",
         "ollama.modelfile",

@@ -85,6 +85,7 @@ def write_manifest(
             "types": [plan.recipe_name for plan in plans],
             "recipes": _recipes(prepared) or None,
             "imatrix": imatrix_record(prepared.imatrix),
+            "refine": None if prepared.refinement is None else prepared.refinement.record(),
             "edits": prepared.wanted.edits.record(),
             "split": prepared.wanted.split.record(),
             "keep_quantized": options.keep_quantized or None,

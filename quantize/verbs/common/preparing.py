@@ -21,6 +21,12 @@ from quantize.planning.model import Model
 from quantize.planning.parts import WHOLE
 from quantize.planning.plan import Plan
 from quantize.planning.planner import make_plans
+from quantize.planning.refinement import (
+    Refinement,
+    announced,
+    notes_on_refinement,
+    refinement_of,
+)
 from quantize.planning.steered import check_rules, notes_on_recipe
 from quantize.progress import NullProgress, Progress
 from quantize.recipes import Recipe, plain
@@ -55,6 +61,7 @@ class Prepared:
     adapters: tuple[OpenedAdapter, ...]
     model: Model
     imatrix: Imatrix | None = None
+    refinement: Refinement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,13 @@ def _check_for_adapter(options: PlanOptions, asked: Wanted) -> None:
             reason="the factors of an adapter are written as floats",
             hint="leave out --imatrix, or merge the adapter: --lora",
         )
+    if options.refine is not None:
+        raise UsageError(
+            "refined-adapter",
+            "an adapter has no token embedding to refine",
+            where="--refine",
+            hint="leave out --refine, or merge the adapter: --lora",
+        )
     if asked.budget is not None:
         raise UsageError(
             "budget-of-adapter",
@@ -137,6 +151,9 @@ def plan_sources(sources: OpenedInputs, options: PlanOptions, progress: Progress
     called = options.imatrix_name or str(options.imatrix)
     whole = replace(whole, max_size=asked.split.max_size)
     model, imatrix, edits = edited(whole, asked.edits, sources.imatrix, called)
+    refinement = refinement_of(options)
+    if refinement is not None:
+        model = announced(model, refinement)
     on_encodings = notes_on_encodings(opened.source, model)
     notes = (*notes_of(opened, adapters), *model.notes, *on_encodings, *edits)
     if asked.budget is not None:
@@ -155,9 +172,13 @@ def plan_sources(sources: OpenedInputs, options: PlanOptions, progress: Progress
         notes += notes_on_recipe(model, recipe, plan)
     if imatrix is not None:
         notes += tuple(notes_on_imatrix(imatrix, plans))
+    if refinement is not None:
+        notes += tuple(note for plan in plans for note in notes_on_refinement(plan))
     notes = tuple(dict.fromkeys(notes))
     facts = _facts(opened, model, plans)
-    return Prepared(opened, facts, asked, recipes, plans, notes, adapters, model, imatrix)
+    return Prepared(
+        opened, facts, asked, recipes, plans, notes, adapters, model, imatrix, refinement
+    )
 
 
 def _plan_adapter(sources: OpenedInputs, options: PlanOptions) -> Prepared:

@@ -1,0 +1,111 @@
+"""What --refine asks for, and what the files say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from quantize.architectures.readers import Reader, readers
+from quantize.errors import UnsupportedError
+from quantize.formats.kv import KV, KeyValues, f32, string, u32
+from quantize.options.refine import Refine, RefineOptions
+from quantize.planning.model import Model
+from quantize.planning.plan import Plan, PlannedTensor
+from quantize.quantizers.grids import GRIDS
+from quantize.tensors import GGML_TYPES
+
+EMBEDDING = "token_embd.weight"
+OUTPUT = "output.weight"
+OUTPUT_NORM = "output_norm.weight"
+
+# Raised when the same options give other bytes.
+VERSION = 1
+_KIND = "quantize.refine.kind"
+_VERSION = "quantize.refine.version"
+_SWEEPS = "quantize.refine.sweeps"
+EMBEDDING_DAMPING = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """How a model is refined: `kind` is the option's word."""
+
+    kind: str
+    sweeps: int
+
+    def record(self) -> dict[str, Any]:
+        """As the manifest has it."""
+        return {"kind": self.kind, "sweeps": self.sweeps, "version": VERSION}
+
+    def key_values(self) -> tuple[KV, ...]:
+        return (
+            string(_KIND, self.kind),
+            u32(_VERSION, VERSION),
+            u32(_SWEEPS, self.sweeps),
+            f32("quantize.refine.embedding_damping", EMBEDDING_DAMPING),
+        )
+
+
+def refinement_of(options: RefineOptions) -> Refinement | None:
+    return None if options.refine is None else Refinement(options.refine, options.sweeps)
+
+
+def announced(model: Model, refinement: Refinement) -> Model:
+    """The model with key-values that say how it is refined.
+
+    Raises UnsupportedError for a model whose readers of the embedding are not known.
+    """
+    readers_of(model.arch, [output.name for output in model.outputs])
+    added = KeyValues(model.added).with_last(refinement.key_values())
+    return replace(model, added=added)
+
+
+def readers_of(arch: str, names: Sequence[str]) -> tuple[Reader, ...]:
+    """The matrices that read the token embedding. Raises UnsupportedError where there are none."""
+    found = readers(frozenset(names))
+    if not found or EMBEDDING not in names:
+        raise UnsupportedError(
+            "unknown-readers",
+            "which matrices read the token embedding is not known",
+            where=arch,
+            reason="a block has no attn_norm and matrices behind it with llama.cpp's usual names",
+            hint="leave out --refine",
+        )
+    return found
+
+
+def refines(tensor: PlannedTensor) -> bool:
+    """Whether codes can be chosen for it: its type has a grid, and its values are not copied."""
+    return tensor.type in GRIDS and not tensor.repacked
+
+
+def notes_on_refinement(plan: Plan) -> tuple[str, ...]:
+    """What a person should know of a plan that is to be refined."""
+    return tuple(
+        f"refine: {tensor.name} is {tensor.type} in {plan.recipe_name}, which is not refined"
+        for tensor in plan.tensors
+        if tensor.name == EMBEDDING
+        and not refines(tensor)
+        and GGML_TYPES[tensor.type].block_size > 1
+    )
+
+
+def recorded_refinement(kvs: KeyValues) -> str | None:
+    """What these key-values say of a refinement, in words."""
+    kind = kvs.value(_KIND)
+    return None if kind is None else f"--refine {kind}"
+
+
+def recorded_options(kvs: KeyValues) -> dict[str, Any] | None:
+    """The options that such key-values come of; None without them.
+
+    Raises ValueError for what another version made.
+    """
+    kind = kvs.value(_KIND)
+    if kind is None:
+        return None
+    version = kvs.value(_VERSION)
+    if kind not in list(Refine) or version != VERSION:
+        raise ValueError(f"--refine {kind}, version {version}, is not known here")
+    return {"refine": kind, "sweeps": kvs.value(_SWEEPS)}

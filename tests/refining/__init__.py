@@ -1,0 +1,1 @@
+"""What errors cost, and files that are made with it."""
