@@ -35,6 +35,13 @@ NEEDED = {
     "config.json", "model.safetensors", "tokenizer.model", "chat_template.jinja",
     "1_Pooling/config.json", "README.md", "LICENSE.txt",
 }  # fmt: skip
+# In Mistral's own format alone.
+MISTRAL = {
+    "params.json": b"{}",
+    "consolidated.safetensors": b"weights",
+    "tekken.json": b"{}",
+    "tokenizer.model.v3": b"spm",
+}
 GOOD, OTHER, THIRD = "hf_good", "hf_other", "hf_third"
 Fetch = Callable[..., dict[str, Any]]
 
@@ -43,6 +50,7 @@ Fetch = Callable[..., dict[str, Any]]
 def repos() -> dict[str, Repo]:
     return {
         "org/model": Repo(FILES, branches=("main", "refs/pr/1")),
+        "org/mistral": Repo(MISTRAL),
         "org/gated": Repo(FILES, gated=True, tokens=(GOOD,)),
         "org/private": Repo(FILES, private=True, tokens=(GOOD,)),
         "org/broken": Repo(FILES, status=503),
@@ -95,6 +103,12 @@ def test_a_repository_is_fetched_with_what_a_conversion_needs_and_nothing_else(
     assert names_in(found["path"]) == NEEDED
     for name in NEEDED:
         assert (Path(found["path"]) / name).read_bytes() == FILES[name]
+
+
+def test_weights_in_mistrals_own_format_are_fetched_where_there_are_no_others(
+    fetch: Fetch,
+) -> None:
+    assert names_in(fetch("org/mistral")["path"]) == {*MISTRAL}
 
 
 def test_what_was_fetched_serves_without_a_network_too(fetch: Fetch, hub: HubServer) -> None:

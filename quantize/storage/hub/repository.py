@@ -23,7 +23,7 @@ _WANTED = (
     "*.jinja",
     "*.safetensors",
     "*.tiktoken",
-    "tokenizer.model",
+    "tokenizer.model*",
     "vocab.txt",
     "merges.txt",
     "rwkv_vocab*.txt",
@@ -37,7 +37,6 @@ _UNWANTED = (
     "onnx/*",
     "openvino/*",
     "coreml/*",
-    "consolidated*",
     "runs/*",
     "checkpoint-*/*",
 )
@@ -128,7 +127,7 @@ def pin(repo: str, revision: str | None, token: str | None = None) -> Repository
                 sha256 = entry.lfs.sha256 if entry.lfs else None
                 check_file(repo, entry.path, entry.size, entry.blob_id, sha256)
                 files[entry.path] = RemoteFile(entry.size, sha256 or entry.blob_id, sha256)
-        return Repository(repo, commit, files, token)
+        return Repository(repo, commit, _without_copies(files), token)
 
     with asking(repo, revision, token):
         found = with_retries(ask, tries=5)
@@ -191,6 +190,13 @@ def quiet() -> None:
 
     disable_progress_bars()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
+def _without_copies(files: dict[str, RemoteFile]) -> dict[str, RemoteFile]:
+    """Without the weights in Mistral's own format, where they are there in transformers', too."""
+    copies = {name for name in files if name.startswith("consolidated")}
+    weights = {name for name in files if name.endswith(".safetensors") and "/" not in name}
+    return {name: file for name, file in files.items() if name not in copies or weights <= copies}
 
 
 def _is_wanted(path: str) -> bool:
