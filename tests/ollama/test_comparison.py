@@ -11,13 +11,9 @@ from quantize.ollama.templates.go_styles import go_renderer
 from quantize.ollama.templates.go_syntax import GoTemplateError
 from quantize.ollama.templates.translate import ChatTemplate, translate
 from tests.ollama.test_prompt import ENDLESS
-from tests.support.chat_templates import CHATML, GEMMA, LLAMA2, THINKING, TOOLS
+from tests.support.chat_templates import CHATML, CHATML_IN_GO, GEMMA, LLAMA2, THINKING, TOOLS
 from tests.support.go_engine import DAY
 
-MESSAGES = (
-    "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
-    "<|im_start|>assistant\n"
-)
 BY_TURNS = (
     "{{ if .System }}<|im_start|>system\n{{ .System }}<|im_end|>\n{{ end }}"
     "{{ if .Prompt }}<|im_start|>user\n{{ .Prompt }}<|im_end|>\n{{ end }}"
@@ -30,17 +26,27 @@ def source(jinja: str, bos: str = "<s>") -> ChatTemplate:
 
 
 def test_an_equal_template_is_proven() -> None:
-    found = compare(source(CHATML.jinja), MESSAGES)
+    found = compare(source(CHATML.jinja), CHATML_IN_GO)
     assert (found.verdict, found.message) == ("equal", "chat")
 
 
 def test_the_first_difference_is_shown() -> None:
-    found = compare(source(CHATML.jinja), MESSAGES.replace("im_end|>\n", "im_end|>"))
+    found = compare(source(CHATML.jinja), CHATML_IN_GO.replace("im_end|>\n", "im_end|>"))
     assert found.verdict == "unequal"
     assert found.message == (
         "for user, at character 30, it writes '<|im_start|>assistant\\n' where the chat template "
         "writes '\\n<|im_start|>assistant\\n'"
     )
+
+
+def test_an_answer_that_is_begun_is_to_be_left_open() -> None:
+    closing = (
+        "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}"
+        "<|im_start|>assistant\n"
+    )
+    found = compare(source(CHATML.jinja), closing)
+    assert found.verdict == "unequal"
+    assert "assistant to go on with" in found.message
 
 
 def test_a_template_of_the_older_style_is_run_turn_by_turn() -> None:
@@ -94,7 +100,7 @@ def test_only_ollamas_own_bos_is_taken_away() -> None:
 
 
 def test_tools_count_where_both_have_them() -> None:
-    go = MESSAGES.replace("{{ range", "{{ if .Tools }}{{ .Tools }}{{ end }}{{ range", 1)
+    go = CHATML_IN_GO.replace("{{ range", "{{ if .Tools }}{{ .Tools }}{{ end }}{{ range", 1)
     assert compare(source(CHATML.jinja), go).verdict == "equal"
     found = compare(source(TOOLS), go)
     assert (found.verdict, "user and tools" in found.message) == ("unequal", True)
@@ -110,10 +116,10 @@ def test_our_own_translation_is_equal(jinja: str) -> None:
 @pytest.mark.parametrize(
     ("jinja", "template", "reason"),
     [
-        (CHATML.jinja, MESSAGES + "{{ printf `%s` .System }}", "printf"),
-        (CHATML.jinja, MESSAGES + "{{ .Messages.Role }}", "Role"),
-        ("{{ raise_exception('no') }}", MESSAGES, "refuses"),
-        ("{% if %}", MESSAGES, "no valid Jinja"),
+        (CHATML.jinja, CHATML_IN_GO + "{{ printf `%s` .System }}", "printf"),
+        (CHATML.jinja, CHATML_IN_GO + "{{ .Messages.Role }}", "Role"),
+        ("{{ raise_exception('no') }}", CHATML_IN_GO, "refuses"),
+        ("{% if %}", CHATML_IN_GO, "no valid Jinja"),
     ],
 )
 def test_what_cannot_be_told(jinja: str, template: str, reason: str) -> None:
@@ -132,11 +138,11 @@ def test_what_ollama_refuses(template: str) -> None:
 
 
 def test_without_a_chat_template_nothing_else_is_said() -> None:
-    found = compare(None, MESSAGES)
+    found = compare(None, CHATML_IN_GO)
     assert (found.verdict, found.message) == ("unknown", "")
 
 
 def test_hostile_templates_are_bounded() -> None:
-    found = compare_confined(source(ENDLESS), MESSAGES, seconds=2)
+    found = compare_confined(source(ENDLESS), CHATML_IN_GO, seconds=2)
     assert (found.verdict, "within 2 seconds" in found.message) == ("unknown", True)
-    assert compare_confined(source(CHATML.jinja), MESSAGES).verdict == "equal"
+    assert compare_confined(source(CHATML.jinja), CHATML_IN_GO).verdict == "equal"

@@ -17,6 +17,7 @@ from quantize.ollama.doctor import diagnosis as doctor
 from quantize.ollama.doctor.checks import CHECKS
 from quantize.ollama.templates.confined import translate_confined
 from tests.ollama.test_prompt import ENDLESS
+from tests.support.chat_templates import CHATML_IN_GO
 from tests.support.cli_runner import Cli
 from tests.support.cousins import Cousin, cousin
 from tests.support.good_gguf import CHAT, GOOD, GOOD_MODELFILE, TENSORS, TOKENS, write_gguf
@@ -220,6 +221,9 @@ CASES = {
         "chat template", "warning", "<|im_end|>", {"tokenizer.chat_template": None}
     ),
     "broken Jinja": Case("Jinja", "error", "cannot be loaded", template("{% for %}" + CHAT)),
+    "Jinja that always raises": Case(
+        "chats", "error", "for nobody", template("{{ raise_exception('for nobody') }}" + CHAT)
+    ),
     "short Jinja": Case("known templates", "warning", "chatml", template(SHORT)),
     "TEMPLATE ignored": Case(
         "capabilities", "warning", "ignores TEMPLATE", template(WITH_TOOLS), modelfile=go(GO)
@@ -378,7 +382,7 @@ def test_an_embedder_with_a_chat_template_is_fine(tmp_path: Path) -> None:
 
 
 def test_a_template_that_somebody_wrote_is_proven(tmp_path: Path) -> None:
-    whole = go(GO.replace("{{ end }}", "{{ end }}<|im_start|>assistant\n"))
+    whole = go(CHATML_IN_GO)
     found = notes(*Case("", "", "", modelfile=whole).write(tmp_path))
     assert found["TEMPLATE"] == "proven to make the prompts of the chat template: chat"
     hard = whole.replace("{{ range", '{{ printf "" }}{{ range', 1)

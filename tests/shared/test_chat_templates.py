@@ -16,6 +16,7 @@ from quantize.ollama.templates.conversations import Conversation, Message, go_da
 from quantize.ollama.templates.go_interpreter import GoTemplate
 from quantize.ollama.templates.go_styles import go_renderer
 from quantize.ollama.templates.go_syntax import GoTemplateError
+from quantize.ollama.templates.hijack import may_be_taken_for
 from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
 from quantize.ollama.templates.probes import Level
 from quantize.ollama.templates.proof import DAYS, held_out, normalized
@@ -83,6 +84,25 @@ def test_greetings_are_written_as_the_jinja_writes_them(
             accepted += 1
             assert own.render(go_data(chat), DAYS[0]) == wanted, name
     assert accepted > 150
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        # By Levenshtein's distance to the texts of Ollama's template/index.json.
+        ("library/exaone3.5:7.8b", None),  # 145
+        ("library/llava-phi3:3.8b", None),  # 103
+        ("library/phi3.5:3.8b", None),  # 109
+        ("library/phi4:14b", None),  # 153
+        ("library/llama3:8b", "llama3-instruct"),
+        ("library/gemma2:2b", "gemma-instruct"),
+        ("google-gemma-2-2b-it", "gemma-instruct"),
+    ],
+)
+def test_what_ollama_takes_for_its_own(
+    shared: Path, script: ModuleType, name: str, known: str | None
+) -> None:
+    assert may_be_taken_for(script.templates(shared)[name]) == known
 
 
 def conversations(found: Translation) -> Iterator[tuple[Conversation, datetime]]:

@@ -22,6 +22,13 @@ CHATML = Classic(
     "<|im_start|>assistant\nHello!<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n"
     "<|im_start|>assistant\n",
 )
+# What a person would write for it in Ollama's language.
+CHATML_IN_GO = (
+    "{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}"
+    "<|im_start|>{{ .Role }}\n{{ .Content }}"
+    '{{ if or (ne .Role "assistant") (not $last) }}<|im_end|>\n{{ end }}'
+    '{{ if and $last (ne .Role "assistant") }}<|im_start|>assistant\n{{ end }}{{ end }}'
+)
 LLAMA2 = Classic(
     "{% set system = messages[0].content if messages[0].role == 'system' else none %}"
     "{% for message in (messages[1:] if system is not none else messages) %}"

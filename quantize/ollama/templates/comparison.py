@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
 from quantize.ollama.templates import capabilities
 from quantize.ollama.templates.conversations import Conversation, Message, described
-from quantize.ollama.templates.go_styles import go_renderer
+from quantize.ollama.templates.go_styles import go_renderer, sees_messages
 from quantize.ollama.templates.go_syntax import GoTemplateError, MalformedError
 from quantize.ollama.templates.go_writer import NOW
 from quantize.ollama.templates.jinja_render import JinjaTemplate, RenderError
@@ -65,7 +65,13 @@ def _compared(source: ChatTemplate, template: str, written: Render) -> TemplateC
         jinja = JinjaTemplate(source.jinja, bos=source.bos, eos=source.eos)
         go = _without_bos(written, source)
         level = _level(source.jinja, template)
-        found, accepted = _difference(jinja, source, go, level)
+        asked = list(_conversations(level))
+        # What it does with an answer that is begun is told where all else is right. A TEMPLATE of
+        # the older style cannot see that there is one.
+        asked.sort(key=lambda one: one.begins_answer)
+        if not sees_messages(template):
+            asked = [one for one in asked if not one.begins_answer]
+        found, accepted = _difference(jinja, source, go, level, asked)
     except (GoTemplateError, RenderError) as error:
         return TemplateComparison("unknown", f"{error}")
     if not accepted:
@@ -88,14 +94,17 @@ def _without_bos(go: Render, source: ChatTemplate) -> Render:
 
 
 def _difference(
-    jinja: JinjaTemplate, source: ChatTemplate, go: Render, level: Level
+    jinja: JinjaTemplate,
+    source: ChatTemplate,
+    go: Render,
+    level: Level,
+    asked: Sequence[Conversation],
 ) -> tuple[PromptDifference | None, bool]:
     """The first difference, and whether the chat template could be rendered at all."""
     found, accepted = None, False
     # The Jinja takes the arguments of calls in one form or the other.
     for as_text in (False, True) if level.tools else (False,):
         render = renderer(jinja, source, as_text=as_text)
-        asked = [one for one in _conversations(level) if one.messages[-1].role != "assistant"]
         accepted = accepted or any(_is_accepted(render, one) for one in asked)
         found = difference(render, go, asked)
         if found is None:

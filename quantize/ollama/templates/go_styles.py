@@ -44,6 +44,11 @@ def go_renderer(source: str) -> Render:
     return _by_turns(template)
 
 
+def sees_messages(source: str) -> bool:
+    """Whether a TEMPLATE is of the style that sees the whole conversation."""
+    return "Messages" in set(_names(GoTemplate(source).body))
+
+
 def _by_turns(template: GoTemplate) -> Render:
     last = template.with_body(_cut(template.body)[0])
 

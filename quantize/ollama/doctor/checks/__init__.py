@@ -32,6 +32,7 @@ CHECKS: Mapping[str, Check] = {
     "scores": vocabulary.scores,
     "chat template": prompts.chat_template,
     "Jinja": prompts.jinja,
+    "chats": prompts.refuses,
     "known templates": prompts.hijack,
     "capabilities": prompts.tools_lost,
     "TEMPLATE": prompts.same_prompts,

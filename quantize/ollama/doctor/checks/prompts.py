@@ -62,6 +62,20 @@ def jinja(pair: Pair) -> Iterator[Problem]:
         )
 
 
+def refuses(pair: Pair) -> Iterator[Problem]:
+    """A chat template that raises an exception for whatever is said."""
+    translation, modelfile = pair.translation, pair.modelfile
+    replaced = modelfile is not None and (modelfile.last("template") or modelfile.last("renderer"))
+    if translation is None or translation.is_given_up or translation.glues or replaced:
+        return
+    if "no valid Jinja" not in translation.reason:
+        reason = translation.reason.rpartition("; ")[2]
+        yield error(
+            f"the chat template refuses every chat: {reason}",
+            "put a chat template that works into the checkpoint, and convert it again",
+        )
+
+
 def hijack(pair: Pair) -> Iterator[Problem]:
     file, modelfile = pair.file, pair.modelfile
     if not file.jinja or file.is_embedder:
