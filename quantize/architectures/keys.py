@@ -99,14 +99,21 @@ def _typed(key: str, kind: str, value: Any) -> KV:
             cast = _CASTS[kind[6:-1]]
             return KV(key, kind, tuple(cast(v) for v in value))
         return KV(key, kind, _CASTS[kind](value))
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise _bad(key, value, str(error)) from error
+
+
+def _short(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except ValueError:  # Python writes out no number of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 def _bad(key: str, value: Any, reason: str) -> CheckpointError:
     return CheckpointError(
         "bad-hparam",
-        f"{value!r} cannot be the value of {key}",
+        f"{_short(value)} cannot be the value of {key}",
         where="config.json",
         reason=reason,
         hint="compare config.json with the one on the model's page",

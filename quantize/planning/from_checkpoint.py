@@ -55,7 +55,7 @@ def model_of(
     that type. `strict_parity`: the file is llama.cpp's converter's where that is wrong, too. Reads
     JSON files only, and of the weights the single numbers that a family writes as key-values.
     """
-    with _reading_config():
+    with _making_sense("config.json", "a model of its architecture"):
         family = family_of(checkpoint, model_class)
         if strict_parity:
             family = family.without_ours()
@@ -75,19 +75,21 @@ def model_of(
     ]
     outputs.sort(key=lambda output: file_order(output.name))
     _check_duplicates(outputs)
-    general = general_kvs(
-        checkpoint.read("README.md"),
-        checkpoint.config,
-        checkpoint.read_json("generation_config.json"),
-        family.arch,
-        checkpoint.name,
-        _parameter_counts(outputs),
-        name,
-    )
-    hints = _hints(family, hp, pre, strict_parity=strict_parity)
-    vocabulary = build(checkpoint, hp.get("vocab_size"), hints)
-    if not strict_parity:
-        notes += notes_on_tokenizer(checkpoint, vocabulary, hp.get("vocab_size"), hints)
+    with _making_sense("generation_config.json", "a model and its sampling"):
+        general = general_kvs(
+            checkpoint.read("README.md"),
+            checkpoint.config,
+            checkpoint.read_json("generation_config.json"),
+            family.arch,
+            checkpoint.name,
+            _parameter_counts(outputs),
+            name,
+        )
+    with _making_sense("tokenizer.json", "a tokenizer that llama.cpp has"):
+        hints = _hints(family, hp, pre, strict_parity=strict_parity)
+        vocabulary = build(checkpoint, hp.get("vocab_size"), hints)
+        if not strict_parity:
+            notes += notes_on_tokenizer(checkpoint, vocabulary, hp.get("vocab_size"), hints)
     kvs = (
         general[0],
         *early,
@@ -129,15 +131,17 @@ _STUMBLES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError
 
 
 @contextlib.contextmanager
-def _reading_config() -> Iterator[None]:
-    """A config.json that makes no sense is a bad checkpoint, whatever it made go wrong."""
+def _making_sense(file: str, what: str) -> Iterator[None]:
+    """A file that makes no sense is a bad checkpoint, whatever it made go wrong."""
     try:
         yield
     except _STUMBLES as error:
         raise CheckpointError(
             "bad-config",
-            "config.json does not describe a model of its architecture",
-            where="config.json",
+            f"{file} and config.json do not describe {what}"
+            if file != "config.json"
+            else f"{file} does not describe {what}",
+            where=file,
             reason=f"{type(error).__name__}: {error}",
             hint="compare it with the one on the model's page, or download it again",
         ) from error
