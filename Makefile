@@ -6,6 +6,8 @@ WORKERS ?= 2
 TESTS   ?= tests
 SHARED  ?= ../shared
 TYPE    ?= Q8_0
+SECONDS ?= 60
+SEED    ?= 0
 OUTPUT  ?= demo
 
 BIN        := $(VENV)/bin
@@ -16,7 +18,7 @@ REFERENCE  := tests/oracle/requirements.txt
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-shared test-floor check format check-html conformance converter-gap bench bench-quick bench-stream bench-report oracle oracle-logits clean
+.PHONY: help demo setup test test-shared test-floor check format check-html conformance converter-gap fuzz bench bench-quick bench-stream bench-report oracle oracle-logits clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -55,6 +57,9 @@ conformance: $(VENV)/.setup ## a table: every kit model and type against llama.c
 
 converter-gap: $(VENV)/.setup ## architectures of llama.cpp's newest converter that are missing here
 	$(BIN)/python scripts/converter_gap.py
+
+fuzz: $(VENV)/.setup ## commands on mutated files for SECONDS, each a case that must end properly
+	$(BIN)/python scripts/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
 bench: $(VENV)/.setup ## speed, memory and error of every type
 	$(BIN)/python scripts/bench.py

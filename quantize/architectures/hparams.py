@@ -14,6 +14,9 @@ from quantize.tensors import Shape
 
 # Far more blocks, or experts in a block, than any model has.
 _MOST = 10_000
+# Of heads, and of whatever else there is a number of: labels, copies, inputs.
+_MOST_HEADS = 4096
+_MOST_OF_ANYTHING = 100_000
 
 # Where multimodal checkpoints keep the language model's part of config.json.
 _TEXT_PARTS = ("text_config", "llm_config", "lm_config", "language_config")
@@ -77,6 +80,7 @@ class Hparams(Mapping[str, Any]):
         read_names: Callable[[], str] = lambda: "",
     ) -> None:
         self._config = dict(config)
+        _check_counts(self._config)
         self.shapes = shapes
         self.read_json = read_json
         self._read_values = read_values
@@ -171,6 +175,21 @@ def _counted(value: Any, names: tuple[str, ...]) -> int:
         where="config.json",
         reason=f"no model has more than {_MOST}",
     )
+
+
+def _check_counts(config: Mapping[str, Any]) -> None:
+    """Raise CheckpointError for numbers of parts that no model has: lists are made of them."""
+    for name, value in config.items():
+        most = _MOST_HEADS if name in (*HEAD_COUNT, *HEAD_COUNT_KV) else _MOST_OF_ANYTHING
+        is_count = name.startswith("num_") or most == _MOST_HEADS
+        if is_count and isinstance(value, int | float) and value > most:
+            raise CheckpointError(
+                "bad-hparam",
+                f"{name} cannot be more than {most}",
+                where="config.json",
+                reason="no model has as many",
+                hint="compare config.json with the one on the model's page",
+            )
 
 
 def _missing(names: tuple[str, ...]) -> CheckpointError:

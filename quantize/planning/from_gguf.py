@@ -5,6 +5,7 @@ from __future__ import annotations
 from quantize.checkpoints.gguf_file import GGUFFile
 from quantize.errors import CheckpointError, UsageError
 from quantize.formats.kv import KeyValues, string
+from quantize.formats.kv_kinds import check_kinds
 from quantize.planning.layout import file_order
 from quantize.planning.model import Model, OutputTensor
 from quantize.tensors import FLOAT_TYPES, StoredTensor
@@ -23,6 +24,7 @@ def model_of_gguf(
     """
     if keep_split and len(source.headers) == 1:
         raise not_split(source.file)
+    check_kinds(source.kvs, source.file)
     files = {file: number for number, file in enumerate(source.headers)}
 
     def place(tensor: StoredTensor) -> tuple[int, int, int, str]:

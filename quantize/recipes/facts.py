@@ -45,4 +45,4 @@ class ModelFacts:
 
 
 def _first(value: PerLayer) -> int:
-    return value if isinstance(value, int) else value[0]
+    return value if isinstance(value, int) else next(iter(value), 0)

@@ -12,6 +12,7 @@ from quantize.errors import CheckpointError, QuantizeError, UnsupportedError, Ve
 from quantize.execution.checks import overflows
 from quantize.formats.gguf import pad
 from quantize.formats.gguf_read import GGUFHeader
+from quantize.formats.kv_kinds import check_kinds
 from quantize.formats.needs import missing
 from quantize.kernels.floats import check_finite
 from quantize.planning.model import Model, OutputTensor
@@ -72,6 +73,10 @@ def _check_layout(file: GGUFFile, part: str, header: GGUFHeader, progress: Progr
 
 def _check_model(file: GGUFFile) -> None:
     kvs = file.kvs
+    try:
+        check_kinds(kvs, file.file)
+    except CheckpointError as error:
+        raise _broken(error, file.file) from error
     arch = kvs.value("general.architecture")
     if not isinstance(arch, str):
         raise _wrong(file.file, "general.architecture", "the file does not name its architecture")
@@ -83,11 +88,10 @@ def _check_model(file: GGUFFile) -> None:
     found = {block for block in map(block_of, names) if block is not None}
     count = kvs.hparam("block_count")
     if isinstance(count, int):
-        empty = sorted(set(range(count)) - found)
-        if empty:
-            raise _wrong(
-                file.file, f"blk.{empty[0]}", f"block {empty[0]} of {count} has no tensors"
-            )
+        # Up to the first one only: a damaged file may name four billion blocks.
+        empty = next((block for block in range(count) if block not in found), None)
+        if empty is not None:
+            raise _wrong(file.file, f"blk.{empty}", f"block {empty} of {count} has no tensors")
         if found and max(found) >= count and kvs.hparam("decoder_block_count") is None:
             raise _wrong(file.file, f"blk.{max(found)}", f"the key-values name {count} blocks")
     shapes = {name: tensor.shape for name, tensor in names.items()}
