@@ -1,7 +1,7 @@
 """Key-values without which llama.cpp does not load any model of an architecture.
 
-needed_keys.json is written by scripts/write_needed_keys.py from llama.cpp's own loader: what it asks
-for without looking at anything else. What more some model needs, by its shapes, is measured
+needed_keys.json is written by scripts/write_needed_keys.py from llama.cpp's own loader: what it
+asks for without looking at anything else. What more some model needs, by its shapes, is measured
 (quantize/formats/needs.py), and told in a note.
 """
 

@@ -14,6 +14,8 @@ from quantize.options.run import RunOptions
 from tests.support.paths import ROOT
 from tests.support.process_memory import measure
 
+# Weights that the larger of two models has more.
+MORE = (25600 - 2560) * 8192 + 9 * 512 * 8192
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -66,8 +68,9 @@ def test_memory_does_not_grow_with_the_model(tmp_path: Path, kernels: str) -> No
         (folder / "out.gguf").unlink()
     small, large = peaks
     assert large < 600e6
-    # A tenth for what the allocator does with the same requests in another order.
-    assert large < 1.1 * small
+    # A tenth of the bytes that the larger one has more is for what the allocator does with the same
+    # requests in another order.
+    assert large - small < 0.1 * 2 * MORE
 
 
 def test_a_large_program_may_convert_without_a_bound_of_its_own(
