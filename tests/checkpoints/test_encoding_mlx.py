@@ -16,10 +16,14 @@ from quantize import api
 from quantize.checkpoints.base import Reader, Weight
 from quantize.checkpoints.encodings import encoding_of, understanding
 from quantize.checkpoints.encodings.plain import Plain
+from quantize.checkpoints.stored import NUMPY_DTYPES, widen
 from quantize.errors import CheckpointError, QuantizeError, UnsupportedError
 from quantize.tensors import StoredTensor
+from tests.support.cousins import Cousin, cousin
 from tests.support.paths import DATA
 from tests.support.saved_again import Stored, copied, edit_json, read_tensors, write_tensors
+
+__all__ = ["cousin"]
 
 GOLDENS = np.load(DATA / "mlx.npz")
 CASES = sorted({key.rpartition("-")[0] for key in GOLDENS.files})
@@ -107,6 +111,7 @@ def test_what_is_not_quantized_is_read_as_it_is() -> None:
     [
         ("l.mlp.switch_mlp.up_proj", "l.mlp.experts.{}.up_proj"),
         ("l.block_sparse_moe.switch_mlp.up_proj", "l.block_sparse_moe.experts.{}.w3"),
+        ("l.mixer.switch_mlp.fc2", "l.mixer.experts.{}.down_proj"),
     ],
 )
 def test_stacked_experts_are_taken_apart(module: str, expert: str) -> None:
@@ -185,6 +190,49 @@ def test_a_checkpoint_is_written_without_loss(
         tensor = found[name]
         assert tensor.tensor_type.name == "Q4_1"
         assert np.array_equal(dequantize(tensor.data, tensor.tensor_type), values)
+
+
+@pytest.mark.parametrize("model", ["qwen3next", "qwen35"])
+def test_norms_that_mlx_lm_changed_are_not_changed_again(
+    model: str,
+    checkpoint: Callable[[str], Path],
+    cousin: Callable[[str], Cousin],
+    tmp_path: Path,
+) -> None:
+    """mlx_lm (qwen3_next.py, qwen3_5.py: sanitize) adds 1 to these and leaves MTP out."""
+    whole = checkpoint(model) if model == "qwen3next" else cousin(model).checkpoint
+    folder = copied(whole, tmp_path / "theirs")
+    tensors = {
+        name: sanitized(name, stored)
+        for name, stored in read_tensors(folder / "model.safetensors").items()
+        if "mtp." not in name
+    }
+    write_tensors(folder / "model.safetensors", tensors)
+    ours, theirs = f32_of(whole, tmp_path / "a"), f32_of(folder, tmp_path / "b")
+    assert theirs.keys() <= ours.keys()
+    assert all(ours[name] == data for name, data in theirs.items())
+
+
+NORMS = (
+    ".input_layernorm.weight", ".post_attention_layernorm.weight", "model.norm.weight",
+    ".q_norm.weight", ".k_norm.weight",
+)  # fmt: skip
+
+
+def sanitized(name: str, stored: Stored) -> Stored:
+    dtype, shape, data = stored
+    if name.endswith("conv1d.weight"):
+        return dtype, [shape[0], shape[2], shape[1]], data
+    if not name.endswith(NORMS):
+        return stored
+    values = widen(np.frombuffer(data, NUMPY_DTYPES[dtype]), dtype)
+    return "F32", shape, (values + np.float32(1)).tobytes()
+
+
+def f32_of(folder: Path, output: Path) -> dict[str, bytes]:
+    options = api.Options(types=("F32",), output=output, jobs=1)
+    file = api.convert(str(folder), options).files[0].path
+    return {tensor.name: tensor.data.tobytes() for tensor in gguf.GGUFReader(file).tensors}
 
 
 def quantized(

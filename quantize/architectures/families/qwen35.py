@@ -10,13 +10,13 @@ import math
 from dataclasses import replace
 
 from quantize.architectures.decoder import MLP
-from quantize.architectures.families.qwen3next import QWEN3_NEXT, rules
+from quantize.architectures.families.qwen3next import QWEN3_NEXT, convolution, rules
 from quantize.architectures.families.qwen_moe import SHARED_EXPERT, experts_of
 from quantize.architectures.family import OTHER_MODALITIES, TensorRule, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array
 from quantize.architectures.pooling import POOLING
-from quantize.transforms import NegExp, PermuteBlocks, Refold, Reshape, Transform, Transpose, chain
+from quantize.transforms import NegExp, PermuteBlocks, Refold, Transform, Transpose, chain
 
 _DELTA = "layers.{bid}.linear_attn"
 
@@ -36,7 +36,7 @@ def _delta_net(hp: Hparams) -> tuple[TensorRule, ...]:
     size, per_key = int(hp["linear_value_head_dim"]), values // keys
     before = 2 * keys * int(hp["linear_key_head_dim"])
     qkv, by_head = _tiled(before, keys, per_key, size), _tiled(0, keys, per_key, 1)
-    conv = chain(Reshape((-1, int(hp["linear_conv_kernel_dim"]))), qkv)
+    conv = chain(convolution(hp), qkv)
     columns: Transform = chain(
         Refold((-1, keys, per_key, size)), Transpose((0, 2, 1, 3)), Refold((-1, values * size))
     )

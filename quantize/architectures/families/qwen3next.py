@@ -18,7 +18,7 @@ from quantize.architectures.families.qwen_moe import MOE_KEYS, SHARED_EXPERT, ex
 from quantize.architectures.family import Family, TensorRule, on_blocks, tensor
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import array, u32
-from quantize.transforms import Add, NegExp, Reshape, Span, Ungroup, chain
+from quantize.transforms import Add, NegExp, Refold, Reshape, Span, Transform, Ungroup, chain
 
 _DELTA = "layers.{bid}.linear_attn"
 NORMS = (
@@ -40,11 +40,7 @@ def _delta_net(hp: Hparams) -> tuple[TensorRule, ...]:
         TensorRule(qkvz, "blk.{bid}.attn_qkv.weight", chain(ordered, Span(0, cut))),
         TensorRule(qkvz, "blk.{bid}.attn_gate.weight", chain(ordered, Span(cut, end))),
         TensorRule(f"{_DELTA}.in_proj_ba.weight", "blk.{bid}.ssm_ba.weight"),
-        TensorRule(
-            f"{_DELTA}.conv1d.weight",
-            "blk.{bid}.ssm_conv1d.weight",
-            Reshape((-1, int(hp["linear_conv_kernel_dim"]))),
-        ),
+        TensorRule(f"{_DELTA}.conv1d.weight", "blk.{bid}.ssm_conv1d.weight", convolution(hp)),
         TensorRule(f"{_DELTA}.A_log", "blk.{bid}.ssm_a", NegExp()),
         TensorRule(f"{_DELTA}.dt_bias", "blk.{bid}.ssm_dt.bias"),
         TensorRule(f"{_DELTA}.norm.weight", "blk.{bid}.ssm_norm.weight"),
@@ -59,6 +55,7 @@ def rules(
     recurrent = [bid for bid, delta in enumerate(recurrent_blocks(hp)) if delta]
     full = [bid for bid in range(hp.block_count) if bid not in recurrent]
     predictor = plus_one((*NORMS, *ATTENTION, *mlp))
+    norms: tuple[TensorRule, ...] = (*OUTPUT_NORM, *NORMS, *on_blocks(full, ATTENTION))
     ahead = [
         rule
         for index in range(predictors(hp))
@@ -67,11 +64,23 @@ def rules(
     return (
         *EMBEDDING,
         *HEAD,
-        *plus_one((*OUTPUT_NORM, *NORMS, *on_blocks(full, ATTENTION))),
+        *(norms if _is_mlx(hp) else plus_one(norms)),
         *on_blocks(recurrent, delta_net),
         *mlp,
         *ahead,
     )
+
+
+def convolution(hp: Hparams) -> Transform:
+    """(channels, 1, kernel), or (channels, kernel, 1) of MLX, as (channels, kernel)."""
+    flat = (-1, int(hp["linear_conv_kernel_dim"]))
+    return Refold(flat) if _is_mlx(hp) else Reshape(flat)
+
+
+def _is_mlx(hp: Hparams) -> bool:
+    """Whether mlx_lm saved it, which adds the 1 to norms and turns the convolution around."""
+    shapes = (shape for name, shape in hp.shapes.items() if name.endswith("conv1d.weight"))
+    return any(len(shape) == 3 and shape[1] > 1 == shape[2] for shape in shapes)
 
 
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:

@@ -25,8 +25,11 @@ _WORD = 32
 
 # mlx_lm stacks the experts of a module of this name; in a Hugging Face checkpoint each has its own.
 _STACKED = ".switch_mlp."
-_MIXTRAL = ".block_sparse_moe"
-_MIXTRAL_NAMES = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+# Names of their matrices that differ, by the end of what is in front (Mixtral, Nemotron-H).
+_RENAMED = {
+    ".block_sparse_moe": {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"},
+    ".mixer": {"fc1": "up_proj", "fc2": "down_proj"},
+}
 
 Parts = tuple[StoredTensor, StoredTensor, StoredTensor]
 
@@ -92,7 +95,8 @@ def _matrices(module: str, parts: Parts) -> Iterator[tuple[str, Parts]]:
     if not stacked:
         yield f"{module}.weight", parts
         return
-    below = _MIXTRAL_NAMES.get(below, below) if above.endswith(_MIXTRAL) else below
+    names = next((names for end, names in _RENAMED.items() if above.endswith(end)), {})
+    below = names.get(below, below)
     counts = {part.shape[0] for part in parts if len(part.shape) == len(("expert", "row", "col"))}
     if len(counts) != 1:
         raise ValueError(f"{module}: parts of the shapes {[list(p.shape) for p in parts]}")
