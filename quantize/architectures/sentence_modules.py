@@ -76,8 +76,8 @@ def _projections(hp: Hparams) -> list[Module]:
 
 def _size(hp: Hparams, module: Module) -> tuple[int, int]:
     """What it takes and gives; (0, 0) without a weight."""
-    rows, cols = hp.shapes.get(f"{module.folder}.linear.weight", (0, 0))
-    return cols, rows
+    shape = hp.shapes.get(f"{module.folder}.linear.weight", ())
+    return (shape[1], shape[0]) if len(shape) == len(("rows", "cols")) else (0, 0)
 
 
 def _multiplies_only(hp: Hparams, module: Module) -> bool:

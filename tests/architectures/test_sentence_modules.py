@@ -105,6 +105,7 @@ NO_PLACE: dict[str, tuple[list[dict[str, NDArray[Any]]], str]] = {
     "sizes that do not fit": ([linear(BETWEEN, WIDTH), linear(WIDTH, WIDTH)], IDENTITY),
     "one too many": ([linear(WIDTH, WIDTH)] * 3, IDENTITY),
     "no weights": ([{}], IDENTITY),
+    "no matrix": ([{"linear.weight": np.ones(WIDTH, np.float32)}], IDENTITY),
 }
 
 

@@ -171,6 +171,17 @@ def test_stacks_of_different_sizes_are_refused() -> None:
     assert caught.value.code == "bad-quantization-config"
 
 
+def test_a_stack_of_nothing_is_refused() -> None:
+    """However many there are of it: a header of a few bytes can name 10**12 experts."""
+    stack: dict[str, Stored] = {
+        name: (dtype, [10**12, 0, 0], b"")
+        for name, (dtype, _, _) in module_of(CASE, "l.mlp.switch_mlp.up_proj").items()
+    }
+    with pytest.raises(CheckpointError) as caught:
+        resolved(stack, settings_of(CASE))
+    assert caught.value.code == "bad-quantization-config"
+
+
 def test_a_checkpoint_is_written_without_loss(
     checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:

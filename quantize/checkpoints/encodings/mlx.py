@@ -98,7 +98,7 @@ def _matrices(module: str, parts: Parts) -> Iterator[tuple[str, Parts]]:
     names = next((names for end, names in _RENAMED.items() if above.endswith(end)), {})
     below = names.get(below, below)
     counts = {part.shape[0] for part in parts if len(part.shape) == len(("expert", "row", "col"))}
-    if len(counts) != 1:
+    if len(counts) != 1 or not all(all(part.shape) for part in parts):
         raise ValueError(f"{module}: parts of the shapes {[list(p.shape) for p in parts]}")
     for expert in range(*counts):
         codes, scales, biases = (_expert(part, expert) for part in parts)
