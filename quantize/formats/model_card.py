@@ -97,6 +97,12 @@ def general_kvs(
     ]
 
 
+# Cards with the results of hundreds of benchmarks have some hundred kB and ten thousand values.
+_LARGEST_CARD = 4_000_000
+_MOST_VALUES = 500_000
+_DEEPEST = 50
+
+
 def _front_matter(card: bytes) -> dict[str, Any]:
     """The YAML between the first two lines of three dashes."""
     import yaml  # type: ignore[import-untyped]  # PyYAML has no types of its own
@@ -108,11 +114,29 @@ def _front_matter(card: bytes) -> dict[str, Any]:
     text = "\n".join(lines[1:end]) + "\n"
     # As the converter does: Norwegian is not a negation, and some published cards hold tabs.
     text = text.replace("- no\n", '- "no"\n').replace("\t", "  ")
-    try:
-        parsed = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    if len(text) > _LARGEST_CARD:
         return {}
-    return parsed if isinstance(parsed, dict) else {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        parsed = yaml.load(text, loader)  # noqa: S506 - both are safe loaders
+    except (yaml.YAMLError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        return {}
+    return parsed if isinstance(parsed, dict) and _is_small(parsed) else {}
+
+
+def _is_small(parsed: object) -> bool:
+    """Whether it is no more than it looks like: anchors can name one list a billion times."""
+    waiting, seen = [(parsed, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if seen > _MOST_VALUES or depth > _DEEPEST:
+            return False
+        if isinstance(value, dict):
+            waiting += [(one, depth + 1) for pair in value.items() for one in pair]
+        elif isinstance(value, list | tuple | set):
+            waiting += [(one, depth + 1) for one in value]
+    return True
 
 
 def _understood(

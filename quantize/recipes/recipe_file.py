@@ -21,7 +21,8 @@ from quantize.recipes.steering import Steering, TypeRule, tensor_type
 _KEYS = ("name", "description", "base", "pure", "rule")
 _RULE_KEYS = ("regex", "category", "layers", "type", "why")
 _LAYER_KEYS = ("first", "last", "every")
-_RANGE = re.compile(r"(\d+)-(\d+)")
+# No model has ten thousand layers.
+_RANGE = re.compile(r"(\d{1,4})-(\d{1,4})")
 
 
 def parse_recipe(content: bytes, file: str) -> Recipe:

@@ -17,6 +17,10 @@ _SIZE = 65536
 _END_OF_TURN = 261
 
 
+# The longest token of the published vocabulary has 128 bytes, four characters each when escaped.
+_LONGEST_LINE = 2000
+
+
 def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV] | None:
     """Lines of id, Python literal and length in bytes; ids count from 1 in the order of lines."""
     text = files.text(_FILE)
@@ -38,12 +42,14 @@ def load(files: TokenizerFiles, size: int | None, hints: VocabHints) -> list[KV]
 
 def _escaped(line: str) -> str:
     """The bytes of a token as llama.cpp reads them: printable ASCII, the rest escaped."""
+    if len(line) > _LONGEST_LINE:
+        raise bad_file(_FILE, f"a line of {len(line)} characters is not a token")
     try:
         _, literal, length = line.split(" ", 1)[0], *line.split(" ", 1)[1].rsplit(" ", 1)
         token = ast.literal_eval(literal)
         data = token.encode() if isinstance(token, str) else bytes(token)
         if len(data) == int(length):
             return repr(data)[2:-1]
-    except (ValueError, SyntaxError, IndexError, TypeError):
+    except (ValueError, SyntaxError, IndexError, TypeError, RecursionError, MemoryError):
         pass
-    raise bad_file(_FILE, f"{line!r} is not a token with its length")
+    raise bad_file(_FILE, f"{line[:80]!r} is not a token with its length")

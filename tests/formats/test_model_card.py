@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,23 @@ def test_importing_the_module_imports_no_gguf() -> None:
         "sys.exit('gguf' in sys.modules or 'yaml' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+NESTED = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in pairwise("abcdefghij"))
+HOSTILE = {
+    "a list named ten billion times": f"a: &a [x]\n{NESTED}tags: *j\nlicense: *j\n",
+    "a list inside itself": "a: &a [*a]\ntags: *a\nlanguage: *a\n",
+    "lists in lists": "tags: " + "[" * 3000 + "]" * 3000 + "\n",
+    "a float without digits": "a: !!float ''\nlicense: mit\n",
+    "a day that is none": "a: 2020-99-99\nlicense: mit\n",
+    "an hour that is none": "a: 2001-12-14t21:59:43.10-99:00\nlicense: mit\n",
+    "an object of Python": "a: !!python/object/apply:os.system ['true']\nlicense: mit\n",
+    "a longer text than any": "license: mit\n" + "a: b\n" * 10**6,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_card_that_is_a_trap_says_nothing(text: str) -> None:
+    card = f"---\n{text}---\n".encode()
+    without = general_kvs(None, {}, None, "llama", "x", NO_PARAMETERS)
+    assert general_kvs(card, {}, None, "llama", "x", NO_PARAMETERS) == without

@@ -127,6 +127,7 @@ RULE = '[[rule]]\ntype = "Q8_0"\n'
         (f"{RULE}layers = 3", "mine.toml: rule 1: layers", "not layers"),
         (f"{RULE}layers = {{}}", "mine.toml: rule 1: layers", "not layers"),
         (f"{RULE}layers = [-1]", "mine.toml: rule 1: layers", "not a layer"),
+        (f'{RULE}layers = ["0-99999999999"]', "mine.toml: rule 1: layers", "not a layer"),
         (f'{RULE}layers = ["7-4"]', "mine.toml: rule 1: layers", "not a layer"),
         (f"{RULE}layers = [true]", "mine.toml: rule 1: layers", "not a layer"),
         (f"{RULE}layers = {{ first = 1.5 }}", "mine.toml: rule 1: layers: first", "not possible"),

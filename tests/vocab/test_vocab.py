@@ -245,6 +245,14 @@ def test_rwkv_tokens_are_written_as_escaped_bytes() -> None:
     assert (found["ggml.bos_token_id"], found["ggml.eos_token_id"]) == (0, 0)
 
 
+@pytest.mark.parametrize("literal", ["'" + "x" * 10**6 + "'", "[" * 900 + "]" * 900, "-" * 1500])
+def test_an_rwkv_line_that_is_a_trap_is_no_token(literal: str) -> None:
+    files = Made({"rwkv_vocab_v20230424.txt": f"1 {literal} 1\n"})
+    with pytest.raises(CheckpointError) as caught:
+        values(files, 6, VocabHints(loaders=("rwkv",)))
+    assert len(str(caught.value.reason)) < 200
+
+
 def test_vocab_txt_alone_is_a_wordpiece_tokenizer() -> None:
     config = {"added_tokens_decoder": {"0": {"content": "[CLS]", "special": True}}}
     files = Made({"vocab.txt": "[CLS]\nthe\n##ing\n", "tokenizer_config.json": config})
