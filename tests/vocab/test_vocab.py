@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tokenizers
 
+from quantize.errors import CheckpointError
 from quantize.formats.kv import KeyValues, boolean, u32
 from quantize.vocab import LOADERS, VocabHints, build, end_tokens
 from quantize.vocab.decoding import BYTE_OF_LETTER, decode
