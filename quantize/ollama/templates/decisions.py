@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeAlias, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from quantize.ollama.templates.features import FEATURES, Features, Test
 
@@ -40,8 +41,14 @@ def decide(rows: Sequence[Row[T]]) -> Tree[T] | None:
     distinct = {
         (tuple(Test(*item) for item in sorted(features.items())), value) for features, value in rows
     }
-    found = _decide(frozenset(distinct), _MAX_DEPTH, float("inf"))
+    found = _decided(frozenset(distinct))
     return None if found is None else found[1]
+
+
+# A grammar is made again whenever one of its trees has learned something.
+@lru_cache(maxsize=256)
+def _decided(rows: _Rows[Hashable]) -> tuple[float, Tree[Any]] | None:
+    return _decide(rows, _MAX_DEPTH, float("inf"))
 
 
 def choose(tree: Tree[T], features: Features) -> T:

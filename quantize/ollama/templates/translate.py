@@ -85,7 +85,7 @@ def translate(source: ChatTemplate, *, is_exact: bool = False) -> Translation:
     reasons: list[str] = []
     for level in _levels(source.jinja):
         for as_text in (False, True) if level.tools else (False,):
-            render = renderer(template, source, as_text=as_text)
+            render = _remembered(renderer(template, source, as_text=as_text))
             try:
                 written = _proven(render, level)
                 written = _exact(written, render, level) if is_exact else written
@@ -124,6 +124,25 @@ def renderer(
         return cut(prompt, conversation) if is_begun else prompt
 
     return render
+
+
+def _remembered(render: Render) -> Render:
+    """The same, each prompt made once: attempts ask for the same conversations again."""
+    prompts: dict[tuple[str, datetime], str | RenderError] = {}
+
+    def remember(conversation: Conversation, now: datetime) -> str:
+        key = repr(conversation), now
+        if key not in prompts:
+            try:
+                prompts[key] = render(conversation, now)
+            except RenderError as error:
+                prompts[key] = error
+        found = prompts[key]
+        if isinstance(found, RenderError):
+            raise found
+        return found
+
+    return remember
 
 
 def _proven(render: Render, level: Level) -> str:
