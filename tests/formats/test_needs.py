@@ -89,6 +89,20 @@ def test_what_is_no_part_of_every_model(
     assert missed(rest, kept) == {lost: effect}
 
 
+def test_files_of_strangers_take_no_time(files: dict[str, File]) -> None:
+    """As many blocks as a header can name, each of another kind, and a tensor without a shape."""
+    kvs, tensors = files["llama31-bpe"]
+    parts = ("attn_q", "attn_k", "attn_v", "ffn_up", "ffn_gate", "ffn_down")
+    strange: dict[str, Shape] = {
+        f"blk.{number}.{part}.weight": (1,)
+        for number in range(60_000)
+        for place, part in enumerate(parts)
+        if number >> place & 1
+    }
+    found = list(needs.missing(kvs, {**tensors, **strange, "cls.output.weight": ()}))
+    assert len(found) < 100
+
+
 def test_llama_cpp_agrees(checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
     """Whatever is taken away: what changes anything, or keeps the file from loading, is told."""
     options = api.Options(types=("F32",), output=tmp_path / "out")
