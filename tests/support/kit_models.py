@@ -4,7 +4,8 @@ from __future__ import annotations
 
 # Models whose file is right by default and llama.cpp's with --strict-parity (docs/deviations.md).
 DEVIATING = (
-    "bert-classifier", "deci", "gemma4", "gemma4-mm", "llama-sharded-mixed",
+    "bert-classifier", "deci", "gemma4", "gemma4-mm", "gemma4-unified",
+    "llama-sharded-mixed",
     "xlm-roberta-classifier", "xlmr", "xverse",
 )  # fmt: skip
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from quantize.architectures import decoder
-from quantize.architectures.family import Family, TensorRule, class_defaults
+from quantize.architectures.family import OTHER_MODALITIES, Family, TensorRule, class_defaults
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, array, sliding_layers, u32
 
@@ -52,3 +53,5 @@ EXAONE4 = Family(
     ),
     generated=decoder.llama3_rope_freqs,
 )
+
+EXAONE4_5 = replace(EXAONE4, unused=OTHER_MODALITIES)

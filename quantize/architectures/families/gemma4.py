@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from quantize.architectures.decoder import HEAD, MLP, OUTPUT_NORM
@@ -107,6 +111,21 @@ def _rope_freqs(hp: Hparams) -> list[Generated]:
     return [Generated("rope_freqs.weight", values)]
 
 
+def _of_full_layers(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    """What layers with full attention have in place of `name`, as newer configs say it.
+
+    transformers 5.2 and later save it for each such layer, in `per_layer_config`.
+    """
+
+    def value(config: Mapping[str, Any]) -> Any:
+        kinds = config.get("layer_types") or ()
+        layers = config.get("per_layer_config") or {}
+        full = (own for bid, own in layers.items() if kinds[int(bid)] == "full_attention")
+        return next((own[name] for own in full if name in own), None)
+
+    return value
+
+
 GEMMA4 = Family(
     arch="gemma4",
     keys=(
@@ -129,10 +148,26 @@ GEMMA4 = Family(
     ),
     rules=_rules,
     unused=OTHER_MODALITIES,
-    defaults=class_defaults(rms_norm_eps=1e-6, num_kv_shared_layers=0),
+    defaults=class_defaults(
+        rms_norm_eps=1e-6,
+        num_kv_shared_layers=0,
+        global_head_dim=_of_full_layers("head_dim"),
+        num_global_key_value_heads=_of_full_layers("num_key_value_heads"),
+    ),
     generated=_rope_freqs,
     vocab=("gemma4",),
     vocab_options={
         "after": (NO_SPACE_PREFIX, kv.boolean("tokenizer.ggml.add_bos_token", value=True))
     },
+)
+
+
+def _suppressed(hp: Hparams) -> list[int] | None:
+    generation = hp.read_json("generation_config.json")
+    return None if generation is None else generation.get("suppress_tokens")
+
+
+GEMMA4_UNIFIED = replace(
+    GEMMA4,
+    keys=(*GEMMA4.keys, array("tokenizer.ggml.suppress_tokens", "INT32", _suppressed)),
 )
