@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quantize.errors import CheckpointError, UnsupportedError
+from quantize.evaluation.activations import Take, Watcher
 from quantize.evaluation.llama import Llama, load
 
 _C_INT32 = ctypes.POINTER(ctypes.c_int32)
@@ -25,10 +27,19 @@ _DATA_TOO = True
 class LoadedModel:
     """A loaded GGUF file with room for `context` tokens. Made by opened()."""
 
-    def __init__(self, llama: Llama, path: Path, model: int, state: int, context: int) -> None:
+    def __init__(
+        self,
+        llama: Llama,
+        path: Path,
+        model: int,
+        state: int,
+        context: int,
+        watcher: Watcher | None = None,
+    ) -> None:
         self.path = path
         self.context = context
         self._llama = llama
+        self._watcher = watcher
         self._model = model
         self._state = state
         self._vocab = llama.model_get_vocab(model)
@@ -68,22 +79,23 @@ class LoadedModel:
             )
         return ids[:count]
 
+    def watched(self, ids: NDArray[np.int32]) -> None:
+        """Compute a text, of which the watcher of opened() is told everything.
+
+        All tokens have outputs: of others, llama.cpp skips a part of the last block.
+        """
+        if self._watcher is None:
+            raise TypeError("opened without a watcher")
+        self._compute(ids, 0)
+        self._watcher.next_text()
+
     def logits(self, ids: NDArray[np.int32], first: int) -> NDArray[np.float32]:
         """Of the tokens that come after ids[first], ids[first + 1], ...: (len(ids) - first, vocab).
 
         `ids` are a text of their own, at most `context`. The array is overwritten by the next
         call, and gone with the model. Raises CheckpointError where they are not numberss.
         """
-        self._llama.memory_clear(self._llama.get_memory(self._state), _DATA_TOO)
-        ids = np.ascontiguousarray(ids, np.int32)
-        wanted = np.zeros(len(ids), np.int8)
-        wanted[first:] = 1
-        batch = self._llama.batch_get_one(ids.ctypes.data_as(_C_INT32), len(ids))
-        batch.logits = wanted.ctypes.data_as(_C_INT8)
-        code = self._llama.decode(self._state, batch)
-        found = self._llama.get_logits(self._state) if code == 0 else None
-        if not found:
-            raise _refused(self._llama, self.path, f"it cannot be computed (code {code})")
+        found = self._compute(ids, first)
         vocab = self._llama.vocab_n_tokens(self._vocab)
         logits = np.ctypeslib.as_array(found, (len(ids) - first, vocab))
         if not np.isfinite(logits.max(axis=1)).all():
@@ -96,10 +108,29 @@ class LoadedModel:
             )
         return logits
 
+    def _compute(self, ids: NDArray[np.int32], first: int) -> Any:
+        self._llama.memory_clear(self._llama.get_memory(self._state), _DATA_TOO)
+        ids = np.ascontiguousarray(ids, np.int32)
+        wanted = np.zeros(len(ids), np.int8)
+        wanted[first:] = 1
+        batch = self._llama.batch_get_one(ids.ctypes.data_as(_C_INT32), len(ids))
+        batch.logits = wanted.ctypes.data_as(_C_INT8)
+        code = self._llama.decode(self._state, batch)
+        found = self._llama.get_logits(self._state) if code == 0 else None
+        if not found:
+            raise _refused(self._llama, self.path, f"it cannot be computed (code {code})")
+        return found
+
 
 @contextmanager
-def opened(path: Path, context: int, threads: int) -> Iterator[LoadedModel]:
-    """Load a GGUF file.
+def opened(
+    path: Path,
+    context: int,
+    threads: int,
+    wanted: Callable[[str], bool] | None = None,
+    take: Take | None = None,
+) -> Iterator[LoadedModel]:
+    """Load a GGUF file. `take` is handed the inputs of products with matrices that are `wanted`.
 
     Raises UsageError where llama.cpp is not installed, UnsupportedError for a file that llama.cpp
     refuses or that predicts no next token.
@@ -115,6 +146,10 @@ def opened(path: Path, context: int, threads: int) -> Iterator[LoadedModel]:
         parameters = llama.context_default_params()
         # One batch for the whole context: n_ctx and n_batch. n_ubatch stays, as it bounds memory.
         parameters.words[0] = parameters.words[1] = context
+        watcher = None
+        if wanted is not None and take is not None:
+            watcher = Watcher(llama.library, wanted, take)
+            watcher.install(parameters)
         state = llama.init_from_model(model, parameters)
         if not state:
             raise _refused(llama, path, "it cannot be prepared to compute")
@@ -123,7 +158,7 @@ def opened(path: Path, context: int, threads: int) -> Iterator[LoadedModel]:
                 # llama.cpp would abort, with the whole process.
                 raise _refused(llama, path, f"a context of {context} is too much for it")
             llama.set_n_threads(state, threads, threads)
-            yield LoadedModel(llama, path, model, state, context)
+            yield LoadedModel(llama, path, model, state, context, watcher)
         finally:
             llama.free(state)
     finally:

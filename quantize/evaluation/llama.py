@@ -87,6 +87,7 @@ class Llama:
     """The functions of llama.h as attributes, and what llama.cpp last complained of."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
         self.complaints: deque[str] = deque(maxlen=20)
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(library, name)
@@ -126,7 +127,7 @@ def load() -> Llama:
     try:
         llama = Llama(ctypes.CDLL(xllamacpp.__file__))
     except (AttributeError, OSError) as error:
-        raise _unknown_engine(str(error)) from error
+        raise unknown_engine(str(error)) from error
     _check_layout(llama)
     llama.listen()
     llama.backend_init()
@@ -136,16 +137,17 @@ def load() -> Llama:
 def _check_layout(llama: Llama) -> None:
     sizes = list(llama.context_default_params().words[:3])
     if sizes != _DEFAULT_SIZES:
-        raise _unknown_engine(f"its default sizes are {sizes} instead of {_DEFAULT_SIZES}")
+        raise unknown_engine(f"its default sizes are {sizes} instead of {_DEFAULT_SIZES}")
     tokens = (c_int32 * 3)(5, 6, 7)
     batch = llama.batch_get_one(tokens, len(tokens))
     pointers = (batch.embd, batch.pos, batch.n_seq_id, batch.seq_id, batch.logits)
     address = ctypes.cast(batch.token, c_void_p).value
     if (batch.n_tokens, address) != (len(tokens), ctypes.addressof(tokens)) or any(pointers):
-        raise _unknown_engine("its llama_batch is another one")
+        raise unknown_engine("its llama_batch is another one")
 
 
-def _unknown_engine(reason: str) -> UnsupportedError:
+def unknown_engine(reason: str) -> UnsupportedError:
+    """The refusal of a library in which something is not where it was."""
     return UnsupportedError(
         "unknown-engine",
         "this xllamacpp has another llama.cpp inside than can be used",

@@ -12,6 +12,7 @@ _PANEL = "The model"
 
 class Refine(StrEnum):
     EMBEDDING = "embedding"
+    FULL = "full"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,16 @@ class RefineOptions(Group):
         "--refine",
         kind=Refine,
         help="Lose less in the same bytes: `embedding` codes the token embedding for the matrices "
-        "that read it. The bytes are not llama-quantize's.",
+        "that read it, `full` all matrices for what --calibrate puts into them. The bytes are not "
+        "llama-quantize's.",
+        panel=_PANEL,
+    )
+    calibrate: str | None = option(
+        None,
+        "--calibrate",
+        metavar="FILE",
+        help="Make an importance matrix with this text first, through llama.cpp, and use it. It is "
+        "left beside the files.",
         panel=_PANEL,
     )
     sweeps: int = option(

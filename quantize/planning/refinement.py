@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from quantize.architectures.readers import Reader, readers
-from quantize.errors import UnsupportedError
+from quantize.errors import UnsupportedError, UsageError
 from quantize.formats.kv import KV, KeyValues, f32, string, u32
 from quantize.options.refine import Refine, RefineOptions
 from quantize.planning.model import Model
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.quantizers.grids import GRIDS
+from quantize.storage.local import sha256_of
 from quantize.tensors import GGML_TYPES
 
 EMBEDDING = "token_embd.weight"
@@ -25,18 +27,31 @@ _KIND = "quantize.refine.kind"
 _VERSION = "quantize.refine.version"
 _SWEEPS = "quantize.refine.sweeps"
 EMBEDDING_DAMPING = 0.05
+DAMPING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Refinement:
-    """How a model is refined: `kind` is the option's word."""
+    """How a model is refined: `kind` is the option's word.
+
+    `text` and `text_sha256` are of the text that the inputs of the matrices come of.
+    """
 
     kind: str
     sweeps: int
+    text: str | None = None
+    text_sha256: str | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return self.kind == Refine.FULL
 
     def record(self) -> dict[str, Any]:
         """As the manifest has it."""
-        return {"kind": self.kind, "sweeps": self.sweeps, "version": VERSION}
+        known = {"kind": self.kind, "sweeps": self.sweeps, "version": VERSION}
+        if self.is_full:
+            known |= {"text": self.text, "text_sha256": self.text_sha256, "damping": DAMPING}
+        return known
 
     def key_values(self) -> tuple[KV, ...]:
         return (
@@ -44,11 +59,32 @@ class Refinement:
             u32(_VERSION, VERSION),
             u32(_SWEEPS, self.sweeps),
             f32("quantize.refine.embedding_damping", EMBEDDING_DAMPING),
+            *self._of_text(),
         )
+
+    def _of_text(self) -> Iterator[KV]:
+        if self.text is not None and self.text_sha256 is not None:
+            yield f32("quantize.refine.damping", DAMPING)
+            yield string("quantize.refine.text", self.text)
+            yield string("quantize.refine.text_sha256", self.text_sha256)
 
 
 def refinement_of(options: RefineOptions) -> Refinement | None:
-    return None if options.refine is None else Refinement(options.refine, options.sweeps)
+    """What the options ask for. Raises UsageError for `full` without a text."""
+    if options.refine is None:
+        return None
+    if options.refine != Refine.FULL:
+        return Refinement(options.refine, options.sweeps)
+    if options.calibrate is None:
+        raise UsageError(
+            "refine-without-text",
+            "what goes into the matrices is found out with a text",
+            where="--refine full",
+            hint="--calibrate FILE, or --refine embedding, which needs no text",
+        )
+    text = Path(options.calibrate)
+    sha256 = sha256_of(text) if text.is_file() else None
+    return Refinement(options.refine, options.sweeps, text.name, sha256)
 
 
 def announced(model: Model, refinement: Refinement) -> Model:
@@ -80,12 +116,12 @@ def refines(tensor: PlannedTensor) -> bool:
     return tensor.type in GRIDS and not tensor.repacked
 
 
-def notes_on_refinement(plan: Plan) -> tuple[str, ...]:
+def notes_on_refinement(plan: Plan, refinement: Refinement) -> tuple[str, ...]:
     """What a person should know of a plan that is to be refined."""
     return tuple(
         f"refine: {tensor.name} is {tensor.type} in {plan.recipe_name}, which is not refined"
         for tensor in plan.tensors
-        if tensor.name == EMBEDDING
+        if (tensor.name == EMBEDDING or refinement.is_full)
         and not refines(tensor)
         and GGML_TYPES[tensor.type].block_size > 1
     )
@@ -94,7 +130,15 @@ def notes_on_refinement(plan: Plan) -> tuple[str, ...]:
 def recorded_refinement(kvs: KeyValues) -> str | None:
     """What these key-values say of a refinement, in words."""
     kind = kvs.value(_KIND)
-    return None if kind is None else f"--refine {kind}"
+    if kind is None:
+        return None
+    text = kvs.value("quantize.refine.text")
+    return f"--refine {kind}" if text is None else f"--refine {kind}, with the text `{text}`"
+
+
+def is_refined_with_text(kvs: KeyValues) -> bool:
+    """Whether a text took part, which the file only names."""
+    return bool(kvs.value(_KIND) == Refine.FULL)
 
 
 def recorded_options(kvs: KeyValues) -> dict[str, Any] | None:

@@ -8,9 +8,10 @@ from quantize.execution import Written, run
 from quantize.options import Options
 from quantize.options.run import RunOptions
 from quantize.progress import NullProgress, Progress
-from quantize.refining.attach import with_metrics
+from quantize.refining.attach import Inputs, with_metrics
 from quantize.sources.fetching import LocalDigests, download, note_unchecked, stream
 from quantize.storage.sink import make_folder
+from quantize.verbs.common.calibrating import calibrated
 from quantize.verbs.common.companions import write_manifest, write_modelfiles
 from quantize.verbs.common.outputs import check_outputs
 from quantize.verbs.common.preparing import Prepared, open_sources, plan_sources
@@ -28,13 +29,20 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
     True
     """
     started = time.perf_counter()
+    progress = progress or NullProgress()
+    with calibrated(source, options, convert, progress) as (chosen, inputs):
+        return _convert(source, chosen, progress, inputs, started)
+
+
+def _convert(
+    source: str, options: Options, progress: Progress, inputs: Inputs | None, started: float
+) -> Converted:
     sources = open_sources(source, options)
     # Planning reads a large vocabulary on one core; another has time for the digests meanwhile.
-    progress = progress or NullProgress()
     with LocalDigests(sources.opened) as digests:
         prepared = plan_sources(sources, options, progress)
         check_outputs(prepared, options)
-        written = _write(prepared, options, progress, digests)
+        written = _write(prepared, options, progress, digests, inputs)
         files = tuple(
             OutputFile(
                 one.path, plan.recipe_name, one.size, plan.bits_per_weight, one.sha256, one.shards
@@ -53,7 +61,11 @@ def convert(source: str, options: Options, progress: Progress | None = None) -> 
 
 
 def _write(
-    prepared: Prepared, options: Options, progress: Progress, digests: LocalDigests
+    prepared: Prepared,
+    options: Options,
+    progress: Progress,
+    digests: LocalDigests,
+    inputs: Inputs | None,
 ) -> tuple[Written, ...]:
     def check_source() -> None:
         # The digests in the manifest must be those of the weights that were read.
@@ -72,7 +84,7 @@ def _write(
         download(prepared.opened, plans[0], progress)
     try:
         folder, refinement = options.folder, prepared.refinement
-        with with_metrics(plans, origin, refinement, folder, progress) as measured:
+        with with_metrics(plans, origin, refinement, folder, progress, inputs) as measured:
             written = run(
                 measured,
                 origin,

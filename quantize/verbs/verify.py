@@ -17,7 +17,7 @@ from quantize.options.run import RunOptions
 from quantize.planning.edits import UNEDITED, Edits, edits_of_record
 from quantize.planning.importance import IMATRIX_FILE
 from quantize.planning.parts import Split
-from quantize.planning.refinement import recorded_options
+from quantize.planning.refinement import is_refined_with_text, recorded_options
 from quantize.progress import NullProgress, Progress
 from quantize.publish.manifest_check import Recorded, check_digests, recorded
 from quantize.recipes import Recipe, file_type_of_id, plain
@@ -86,6 +86,14 @@ def _compare(
     progress: Progress,
     sample: int | None,
 ) -> int:
+    if is_refined_with_text(opened.kvs):
+        raise UsageError(
+            "refined-with-text",
+            "the file was refined with a text, which the source does not tell",
+            where=opened.file,
+            reason="its codes cannot be made again from the source alone",
+            hint="verify without --source",
+        )
     made = _as_made(options, opened, record)
     asked = _asked(opened, record)
     source = _at_commit(source, record)

@@ -173,7 +173,7 @@ def plan_sources(sources: OpenedInputs, options: PlanOptions, progress: Progress
     if imatrix is not None:
         notes += tuple(notes_on_imatrix(imatrix, plans))
     if refinement is not None:
-        notes += tuple(note for plan in plans for note in notes_on_refinement(plan))
+        notes += tuple(note for plan in plans for note in notes_on_refinement(plan, refinement))
     notes = tuple(dict.fromkeys(notes))
     facts = _facts(opened, model, plans)
     return Prepared(
