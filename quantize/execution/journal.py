@@ -22,7 +22,7 @@ from quantize.errors import DiskError
 from quantize.execution.error_sums import TensorQuality
 from quantize.execution.ranges import Done
 from quantize.planning.plan import Task
-from quantize.storage.durable import sync_file, sync_folder
+from quantize.storage.durable import sync, sync_file, sync_folder
 from quantize.storage.sink import disk_error, open_own, partial_path
 
 # What the bytes depend on -> what is reported when it differs.
@@ -116,7 +116,7 @@ class Journal:
         """Forget everything, to be done before the data file goes."""
         with _on_disk(self.path):
             os.ftruncate(self._fd, 0)
-            os.fsync(self._fd)
+            sync(self._fd)
 
     def record(self, finished: Iterable[tuple[Task, TensorQuality | None]]) -> None:
         """Make the data file durable, then list what is `finished`. Raises DiskError."""
@@ -152,7 +152,7 @@ class Journal:
         os.lseek(self._fd, 0, os.SEEK_END)
         if os.write(self._fd, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(self._fd)
+        sync(self._fd)
 
 
 @contextlib.contextmanager

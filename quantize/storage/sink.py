@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from quantize.errors import DiskError
-from quantize.storage.durable import sync_folder
+from quantize.storage.durable import sync, sync_folder
 from quantize.units import format_bytes
 
 # Ends the name of a file that made room for a new one.
@@ -151,7 +151,7 @@ class PartialFile:
     def commit(self) -> None:
         """Give the complete file its final name, safe against a power cut. Raises DiskError."""
         try:
-            os.fsync(self._fd)
+            sync(self._fd)
             self._close()
             self.partial.replace(self.final)
             sync_folder(self.final.parent)

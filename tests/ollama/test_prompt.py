@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +17,7 @@ import pytest
 from quantize.formats.kv import KV, KeyValues, string
 from quantize.ollama.modelfile.prompt import Prompt, prompt_of, source_of
 from quantize.ollama.modelfile.writing import modelfile
+from quantize.ollama.templates import confined
 from quantize.ollama.templates.capabilities import Capabilities, of_go, of_jinja, prefers_jinja
 from quantize.ollama.templates.confined import translate_confined
 from quantize.ollama.templates.hijack import may_be_taken_for
@@ -207,6 +216,49 @@ def test_a_template_without_end_is_given_up() -> None:
     found = translate_confined(ChatTemplate(ENDLESS), seconds=2)
     assert (found.template, found.level) == (None, None)
     assert "within 2 seconds" in found.reason
+
+
+def test_a_template_without_end_stops_itself() -> None:
+    """Nobody waits for it: the bound is the processor's time, in the process that renders."""
+    request = {"source": asdict(ChatTemplate(ENDLESS)), "exact": False, "parent": os.getpid()}
+    child = subprocess.run(
+        [sys.executable, "-P", "-c", confined._CHILD, "1"],
+        input=json.dumps(request).encode(),
+        check=False,
+    )
+    assert child.returncode == -signal.SIGXCPU
+
+
+def test_a_template_without_end_ends_with_a_killed_conversion() -> None:
+    ask = (
+        "from quantize.ollama.templates.confined import translate_confined; "
+        "from quantize.ollama.templates.translate import ChatTemplate; "
+        f"translate_confined(ChatTemplate({ENDLESS!r}), seconds=60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", ask])
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    while not (found := children.read_text().split()):
+        time.sleep(0.02)
+    child = Path("/proc", found[0])
+    # The signal is asked for once the request is read, which takes a part of a second.
+    while _seconds_of(child) < 1:
+        time.sleep(0.02)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while child.exists() and _state_of(child) != "Z" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.exists() or _state_of(child) == "Z"
+
+
+def _seconds_of(process: Path) -> float:
+    """Processor time that a process has used."""
+    fields = (process / "stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _state_of(process: Path) -> str:
+    return (process / "stat").read_text().rpartition(") ")[2][0]
 
 
 @pytest.mark.parametrize("jinja", [HUGE, "{{ 'x' * 10 ** 12 }}", "{{ 'x' | center(10 ** 11) }}"])

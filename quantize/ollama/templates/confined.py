@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
@@ -18,9 +20,14 @@ from quantize.ollama.templates.comparison import TemplateComparison, compare
 from quantize.ollama.templates.probes import Level
 from quantize.ollama.templates.translate import ChatTemplate, Translation, translate
 
-# An honest template takes a second or two; a machine may be busy.
-MAX_SECONDS = 30.0
+# An honest template takes a second or two. This is time of the processor, where a system can bound
+# that: one model must get the same TEMPLATE on a busy machine.
+MAX_SECONDS = 30
 MAX_MEMORY = 2**30
+_BOUNDS_CPU = sys.platform != "win32"
+_PATIENCE = 20 if _BOUNDS_CPU else 1  # seconds by the clock for each of them
+
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 _CHILD = f"from {__name__} import answer; answer()"
 
@@ -30,7 +37,7 @@ class _GivenUpError(Exception):
 
 
 def translate_confined(
-    source: ChatTemplate, seconds: float = MAX_SECONDS, *, is_exact: bool = False
+    source: ChatTemplate, seconds: int = MAX_SECONDS, *, is_exact: bool = False
 ) -> Translation:
     """As `translate`; a template that needs too much time or memory has no translation."""
     request = {"source": asdict(source), "exact": is_exact}
@@ -47,7 +54,7 @@ def translate_confined(
 
 
 def compare_confined(
-    source: ChatTemplate | None, template: str, seconds: float = MAX_SECONDS
+    source: ChatTemplate | None, template: str, seconds: int = MAX_SECONDS
 ) -> TemplateComparison:
     """As `compare`; unknown where it needs too much time or memory."""
     request = {"source": source and asdict(source), "template": template}
@@ -58,15 +65,15 @@ def compare_confined(
     return TemplateComparison(**found)
 
 
-def _ask(request: dict[str, Any], seconds: float) -> Any:
+def _ask(request: dict[str, Any], seconds: int) -> Any:
     """What the child answers."""
-    return json.loads(_answered(json.dumps(request), seconds))
+    return json.loads(_answered(json.dumps(request | {"parent": os.getpid()}), seconds))
 
 
 # Starting the child takes longer than most of its answers, and files of several types have one
-# template. What was given up is asked again: a busy machine may have been the cause.
+# template.
 @lru_cache(maxsize=64)
-def _answered(request: str, seconds: float) -> str:
+def _answered(request: str, seconds: int) -> str:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONIOENCODING": "utf-8",
@@ -74,26 +81,33 @@ def _answered(request: str, seconds: float) -> str:
     try:
         # -P: nothing is imported from the working directory.
         child = subprocess.run(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-P", "-c", _CHILD],
+            [sys.executable, "-P", "-c", _CHILD, str(seconds)],
             input=request,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
             env=environment,
-            timeout=seconds,
+            timeout=seconds * _PATIENCE,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _GivenUpError(f"it is not rendered within {seconds:g} seconds") from None
+        raise _too_slow(seconds) from None
+    if _BOUNDS_CPU and child.returncode == -signal.SIGXCPU:
+        raise _too_slow(seconds)
     if child.returncode != 0:
         raise _GivenUpError("rendering it needs too much memory")
     return child.stdout
 
 
+def _too_slow(seconds: int) -> _GivenUpError:
+    return _GivenUpError(f"it is not rendered within {seconds} seconds")
+
+
 def answer() -> None:
     """In the child: a request as JSON on standard input, what was found on standard output."""
-    _limit_memory()
+    _limit(int(sys.argv[1]))
     request = json.load(sys.stdin)
+    _end_with(request["parent"])
     source = request["source"] and ChatTemplate(**request["source"])
     if "template" in request:
         json.dump(asdict(compare(source, request["template"])), sys.stdout)
@@ -103,11 +117,28 @@ def answer() -> None:
     json.dump([found.template, level, found.reason, found.glues], sys.stdout)
 
 
-def _limit_memory() -> None:
-    try:
-        import resource
+def _limit(seconds: int) -> None:
+    """Bound this process itself: whoever started it may be gone when it runs without end."""
+    if sys.platform == "win32":
+        return  # there only the parent's clock ends it
+    import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    except (ImportError, ValueError, OSError):
-        # Windows has no such limit and macOS may refuse it; the time is bounded everywhere.
+    for kind, soft, hard in (
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_CPU, seconds, seconds + 1),  # at the hard one the signal would be SIGKILL
+        (resource.RLIMIT_AS, MAX_MEMORY, MAX_MEMORY),
+    ):
+        # macOS may refuse a bound on memory.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(kind, (soft, hard))
+
+
+def _end_with(parent: int) -> None:
+    """Be killed when the process that asked is. Only Linux has this; elsewhere the time ends it."""
+    if sys.platform != "linux":
         return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it went before the request took effect
+        raise SystemExit(1)
