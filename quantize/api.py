@@ -38,7 +38,7 @@ from quantize.verbs.common.results import (
 from quantize.verbs.compare import compare
 from quantize.verbs.convert import convert
 from quantize.verbs.doctor import diagnose
-from quantize.verbs.imatrix import imatrix
+from quantize.verbs.imatrix import imatrix, make_imatrix
 from quantize.verbs.inspect import inspect
 from quantize.verbs.lists import list_architectures, list_types
 from quantize.verbs.modelfile import modelfile_text
@@ -87,6 +87,7 @@ __all__ = [
     "inspect",
     "list_architectures",
     "list_types",
+    "make_imatrix",
     "modelfile_text",
     "overview",
     "perplexity",

@@ -43,6 +43,7 @@ EXAMPLES: Mapping[str, Sequence[Example]] = {
     "imatrix": (
         Example("quantize imatrix imatrix.gguf", "what matters most"),
         Example("quantize imatrix imatrix.dat --all", "every tensor"),
+        Example("quantize imatrix make model-F16.gguf --text a.txt", "make one"),
     ),
     "modelfile": (
         Example("quantize modelfile model-Q4_K_M.gguf", "next to it"),

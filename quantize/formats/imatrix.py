@@ -23,7 +23,7 @@ from quantize.storage.local import read_into
 
 # Means of squared activations are far below. With larger ones, sums of float32 may overflow.
 LARGEST = 1e15
-MAKE_ONE = "llama-imatrix of llama.cpp writes one: llama-imatrix -m MODEL.gguf -f TEXT"
+MAKE_ONE = "`quantize imatrix make MODEL --text FILE` makes one"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class RefineOptions(Group):
         panel=_PANEL,
     )
     sweeps: int = option(
-        1,
+        4,
         "--sweeps",
         kind=int,
         limits=(0, 20),

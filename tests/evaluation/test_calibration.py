@@ -17,6 +17,7 @@ from quantize.evaluation.statistics import Sums, products, squares
 from quantize.formats.imatrix_files import read_imatrix
 from quantize.formats.imatrix_write import encode_imatrix
 from quantize.verbs.common.calibrating import shrunk
+from tests.support.cli_runner import Cli
 from tests.support.paths import DATA, ROOT
 
 Checkpoint = Callable[[str], Path]
@@ -140,3 +141,33 @@ def test_what_makes_no_sense_is_refused(
     with pytest.raises(UsageError) as caught:
         api.convert(str(tinyrust), api.Options(types=("Q4_K_M",), output=tmp_path, **options))  # type: ignore[arg-type]
     assert caught.value.code == code
+
+
+def test_a_matrix_is_made_from_the_command_line(moe: Path, tmp_path: Path, cli: Cli) -> None:
+    output = tmp_path / "new" / "imatrix.gguf"
+    ran = cli(
+        "imatrix", "make", str(moe), "--text", str(DATA / "rows.txt"), "--context", "64",
+        "--chunks", "2", "-j", "1", "-o", str(output), "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    made = read_imatrix(output)
+    assert (made.chunks, made.chunk_size, made.datasets) == (2, 64, ("rows.txt",))
+    assert made.entries["blk.0.attn_q.weight"].counts == (128,)
+    assert [path.name for path in output.parent.iterdir()] == ["imatrix.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("make",), "no-such-imatrix"),
+        (("a.gguf", "b.gguf"), "imatrix-what"),
+        (("make", "model.gguf"), "imatrix-what"),
+        (("make", "model.gguf", "--text", "missing.txt"), "unreadable"),
+    ],
+)
+def test_a_command_that_is_not_complete_is_refused(
+    arguments: tuple[str, ...], code: str, cli: Cli
+) -> None:
+    ran = cli("imatrix", *arguments)
+    assert ran.code != 0
+    assert f"[{code}]" in ran.err

@@ -124,7 +124,7 @@ def test_a_file_is_the_same_from_all_kernels_and_any_number_of_workers(
     checked = api.verify(file.path, str(tinyrust))
     assert checked.compared == checked.tensors
     manifest = json.loads((output / "manifest.json").read_text())
-    assert manifest["options"]["refine"] == {"kind": "embedding", "sweeps": 1, "version": 1}
+    assert manifest["options"]["refine"] == {"kind": "embedding", "sweeps": 4, "version": 1}
     assert "quantize.refine.kind" in cli("inspect", str(file.path)).out
 
 

@@ -21,9 +21,12 @@ from quantize.cli.options.converting import (
 )
 from quantize.cli.options.evaluating import (
     BaseFile,
+    CalibrationContext,
     ChunkContext,
     Chunks,
+    ImatrixOutput,
     Text,
+    Texts,
     Threads,
 )
 from quantize.cli.options.ollama import (
@@ -44,6 +47,7 @@ from quantize.cli.options.sources import (
     FromSource,
     GGUFPath,
     ImatrixFile,
+    ImatrixModel,
     ModelfilePath,
     ModelfilePlace,
     Repo,
@@ -57,6 +61,7 @@ __all__ = [
     "All",
     "AnySource",
     "BaseFile",
+    "CalibrationContext",
     "ChunkContext",
     "Chunks",
     "Context",
@@ -68,6 +73,8 @@ __all__ = [
     "GGUFPath",
     "Html",
     "ImatrixFile",
+    "ImatrixModel",
+    "ImatrixOutput",
     "Json",
     "MeasuredSample",
     "ModelfileOutput",
@@ -84,5 +91,6 @@ __all__ = [
     "Sample",
     "Source",
     "Text",
+    "Texts",
     "Threads",
 ]

@@ -59,3 +59,32 @@ Threads = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+Texts = Annotated[
+    list[Path],
+    typer.Option(
+        "--text",
+        metavar="FILE",
+        help="With `make`: a text in UTF-8 to calibrate with. May be given several times.",
+        show_default=False,
+    ),
+]
+ImatrixOutput = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="With `make`: where it goes, imatrix.gguf by default.",
+        show_default=False,
+    ),
+]
+CalibrationContext = Annotated[
+    int,
+    typer.Option(
+        "--context",
+        min=1,
+        metavar="TOKENS",
+        help="With `make`: length of a chunk. 512 by default.",
+        show_default=False,
+    ),
+]

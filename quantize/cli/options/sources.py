@@ -75,8 +75,16 @@ Repo = Annotated[
 ImatrixFile = Annotated[
     Path,
     typer.Argument(
-        metavar="FILE",
-        help="An importance matrix: a GGUF or .dat file of llama-imatrix.",
+        metavar="FILE|make",
+        help="An importance matrix: a GGUF or .dat file of llama-imatrix. Or `make`, to make one.",
+        show_default=False,
+    ),
+]
+ImatrixModel = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="After `make`: a GGUF file, a checkpoint's folder or a repository of the Hub.",
         show_default=False,
     ),
 ]
