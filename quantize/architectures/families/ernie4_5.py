@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from quantize.architectures import decoder
-from quantize.architectures.family import PREFIXES, Family, TensorRule, class_defaults, on_blocks
+from quantize.architectures.family import (
+    OTHER_MODALITIES,
+    PREFIXES,
+    Family,
+    TensorRule,
+    class_defaults,
+    on_blocks,
+)
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, u32, without
 
@@ -51,6 +58,10 @@ ERNIE4_5 = Family(
     vocab=("spm", "spm-json"),
     vocab_options={"space_prefix": "last"},
 )
+
+
+# Pictures of text are read by the same decoder.
+PADDLEOCR = replace(ERNIE4_5, arch="paddleocr", unused=(*OTHER_MODALITIES, "mlp_AR.*"))
 
 
 def _shared_width(hp: Hparams) -> int | None:

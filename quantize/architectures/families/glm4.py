@@ -26,10 +26,12 @@ def _attention(hp: Hparams) -> tuple[TensorRule, ...]:
 
 
 def _rules(hp: Hparams) -> tuple[TensorRule, ...]:
+    return (*decoder.EMBEDDING, *decoder.OUTPUT_NORM, *decoder.HEAD, *block_rules(hp))
+
+
+def block_rules(hp: Hparams) -> tuple[TensorRule, ...]:
+    """Those of a block."""
     return (
-        *decoder.EMBEDDING,
-        *decoder.OUTPUT_NORM,
-        *decoder.HEAD,
         *tensor("layers.{bid}.input_layernorm", "blk.{bid}.attn_norm"),
         *tensor("layers.{bid}.post_self_attn_layernorm", "blk.{bid}.post_attention_norm"),
         *tensor("layers.{bid}.post_attention_layernorm", "blk.{bid}.ffn_norm"),
