@@ -31,7 +31,7 @@ class RefineOptions(Group):
     calibrate: str | None = option(
         None,
         "--calibrate",
-        metavar="FILE",
+        metavar="FILE|default",
         help="Make an importance matrix with this text first, through llama.cpp, and use it. It is "
         "left beside the files.",
         panel=_PANEL,

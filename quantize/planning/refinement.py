@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from quantize.architectures.readers import Reader, readers
@@ -14,6 +13,7 @@ from quantize.options.refine import Refine, RefineOptions
 from quantize.planning.model import Model
 from quantize.planning.plan import Plan, PlannedTensor
 from quantize.quantizers.grids import GRIDS
+from quantize.storage.calibration_text import text_file, text_name
 from quantize.storage.local import sha256_of
 from quantize.tensors import GGML_TYPES
 
@@ -82,9 +82,9 @@ def refinement_of(options: RefineOptions) -> Refinement | None:
             where="--refine full",
             hint="--calibrate FILE, or --refine embedding, which needs no text",
         )
-    text = Path(options.calibrate)
-    sha256 = sha256_of(text) if text.is_file() else None
-    return Refinement(options.refine, options.sweeps, text.name, sha256)
+    file = text_file(options.calibrate)
+    sha256 = sha256_of(file) if file.is_file() else None
+    return Refinement(options.refine, options.sweeps, text_name(options.calibrate), sha256)
 
 
 def announced(model: Model, refinement: Refinement) -> Model:

@@ -16,6 +16,7 @@ from quantize.evaluation.engine import opened
 from quantize.evaluation.statistics import Sums, products, squares
 from quantize.formats.imatrix_files import read_imatrix
 from quantize.formats.imatrix_write import encode_imatrix
+from quantize.storage.calibration_text import DEFAULT, text_file
 from quantize.verbs.common.calibrating import shrunk
 from tests.support.cli_runner import Cli
 from tests.support.paths import DATA, ROOT
@@ -171,3 +172,20 @@ def test_a_command_that_is_not_complete_is_refused(
     ran = cli("imatrix", *arguments)
     assert ran.code != 0
     assert f"[{code}]" in ran.err
+
+
+def test_the_default_text_comes_along_and_is_found_by_name(
+    moe: Path, tmp_path: Path, cli: Cli
+) -> None:
+    output = tmp_path / "imatrix.gguf"
+    ran = cli(
+        "imatrix", "make", str(moe), "--text", "default", "--context", "64", "--chunks", "1",
+        "-j", "1", "-o", str(output),
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert read_imatrix(output).datasets == ("default",)
+    text = text_file(DEFAULT).read_text("utf-8")
+    prose = (ROOT / "scripts" / "calibration_prose.txt").read_text("utf-8")
+    # All paragraphs of the prose are in it, and it is as long as some dozens of chunks need.
+    assert all(paragraph in text for paragraph in prose.strip().split("\n\n"))
+    assert 50_000 < len(text.encode()) < 200_000

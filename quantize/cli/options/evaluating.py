@@ -64,7 +64,8 @@ Texts = Annotated[
     typer.Option(
         "--text",
         metavar="FILE",
-        help="With `make`: a text in UTF-8 to calibrate with. May be given several times.",
+        help="With `make`: a text in UTF-8 to calibrate with, `default` for the one that comes "
+        "along. May be given several times.",
         show_default=False,
     ),
 ]

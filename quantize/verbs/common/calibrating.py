@@ -28,6 +28,7 @@ from quantize.planning.plan import PlannedTensor
 from quantize.planning.refinement import DAMPING, OUTPUT, Refinement, refinement_of
 from quantize.progress import Progress
 from quantize.refining.attach import Inputs
+from quantize.storage.calibration_text import text_file, text_name
 from quantize.storage.sink import disk_error, make_folder, partial_path
 from quantize.storage.small_files import content
 from quantize.tensors import block_of
@@ -70,9 +71,9 @@ class Text:
 def read_text(
     files: Sequence[str | Path], context: int = CONTEXT, chunks: int | None = None
 ) -> Text:
-    """One text of several files. Raises DiskError and UsageError for what is not UTF-8."""
-    parts = [content(Path(file)) for file in files]
-    name = ", ".join(Path(file).name for file in files)
+    """One text of several files, of which `default` comes along. Raises DiskError."""
+    parts = [content(text_file(file)) for file in files]
+    name = ", ".join(text_name(file) for file in files)
     return Text(b"\n".join(parts), name, context, chunks)
 
 
