@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from quantize.architectures.family import TOOL_PREFIXES, TOOL_WRAPPERS, UNUSED, Family, TensorRule
+from quantize.architectures.family import (
+    OTHER_MODALITIES,
+    TOOL_PREFIXES,
+    TOOL_WRAPPERS,
+    UNUSED,
+    Family,
+    TensorRule,
+)
 from quantize.architectures.hparams import Hparams
 from quantize.errors import CheckpointError
 from quantize.tensors import Shape, block_of
@@ -102,6 +109,21 @@ def announced_predictors(family: Family, hp: Hparams) -> frozenset[int]:
         number = block_of(rule.target)
         named.update(rule.blocks or () if number is None else (number,))
     return frozenset(block for block in named if block >= hp.block_count)
+
+
+def other_modalities(family: Family, hp: Hparams, mapped: Sequence[Mapped]) -> list[str]:
+    """The source tensors that see, hear or speak, where `mapped` takes the text part alone."""
+    used = {name for tensor in mapped for name in tensor.sources}
+    return [
+        name
+        for name in hp.shapes
+        if name not in used
+        and any(
+            fnmatch.fnmatchcase(candidate, pattern)
+            for pattern in OTHER_MODALITIES
+            for candidate in (strip_wrapper(family, name), name)
+        )
+    ]
 
 
 def strip_wrapper(family: Family, name: str) -> str:

@@ -16,7 +16,13 @@ from quantize.architectures import ARCHITECTURES
 from quantize.architectures.family import Family, VocabOptions
 from quantize.architectures.hparams import Hparams, lift_text_part
 from quantize.architectures.keys import key_values
-from quantize.architectures.mapping import Mapped, announced_predictors, map_tensors, tool_marks
+from quantize.architectures.mapping import (
+    Mapped,
+    announced_predictors,
+    map_tensors,
+    other_modalities,
+    tool_marks,
+)
 from quantize.architectures.needed import check_needed
 from quantize.architectures.pooling import notes_on_pooling, with_pooling
 from quantize.architectures.sentence_modules import notes_on_modules
@@ -115,6 +121,12 @@ def _notes(family: Family, hp: Hparams, mapped: Sequence[Mapped]) -> tuple[str, 
     if ours := [tensor.name for tensor in mapped if family.is_ours(tensor.name)]:
         notes.append(
             f"llama.cpp's converter would leave out {', '.join(ours)} (docs/deviations.md)"
+        )
+    if others := other_modalities(family, hp, mapped):
+        notes.append(
+            f"the file takes text alone: what sees, hears or speaks is left out ({len(others)} "
+            f"tensors, such as {others[0]}); llama.cpp's convert_hf_to_gguf.py --mmproj makes a "
+            "file of it for many models"
         )
     written = {block_of(tensor.name) for tensor in mapped}
     if absent := sorted(announced_predictors(family, hp) - written):
