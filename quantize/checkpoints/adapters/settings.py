@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quantize.checkpoints.patterns import matches
 from quantize.errors import CheckpointError, UnsupportedError
 
 FILE = "adapter_config.json"
@@ -85,7 +85,7 @@ def read_settings(config: Any, where: str) -> AdapterSettings:
             trainable_tokens={str(name): tuple(map(int, ids)) for name, ids in tokens.items()},
             invocation_tokens=tuple(map(int, config.get("alora_invocation_tokens") or ())),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, re.error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(
             "bad-adapter-config",
             "a setting is missing or makes no sense",
@@ -125,12 +125,14 @@ def _unsupported(where: str, what: str, reason: str) -> UnsupportedError:
 
 def _pattern(key: str) -> str:
     """The key, once it is known to be a regular expression."""
-    return re.compile(rf"(.*\.)?({key})$").pattern
+    pattern = rf"(.*\.)?({key})$"
+    matches(pattern, "")
+    return pattern
 
 
 def _of_pattern(patterns: Mapping[str, float], module: str, default: float) -> float:
     """Peft's rule: the first key that is the module's name, or the end of it after a dot."""
     for pattern, value in patterns.items():
-        if re.match(pattern, module):
+        if matches(pattern, module):
             return value
     return default

@@ -7,7 +7,6 @@ a pattern that is matched from a name's start, or names of classes, which come l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +25,7 @@ from quantize.checkpoints.layouts.matrices import (
 from quantize.checkpoints.layouts.mxfp4 import BLOCK, MXFP4Layout
 from quantize.checkpoints.layouts.scaled import FLOAT8, SCALE_DTYPES, scaled_weight, spread
 from quantize.checkpoints.modules import ACTIVATIONS, Modules, check_matrix, check_part
+from quantize.checkpoints.patterns import matches
 from quantize.checkpoints.stored import read_all
 from quantize.errors import CheckpointError, UnsupportedError
 from quantize.kernels.bitstream import Packing, in_words, stream
@@ -171,8 +171,7 @@ def _by_name(target: str, module: str) -> bool:
 
 
 def _by_pattern(target: str, module: str) -> bool:
-    found = target.startswith(_PATTERN) and re.match(target.removeprefix(_PATTERN), module)
-    return bool(found)
+    return target.startswith(_PATTERN) and matches(target.removeprefix(_PATTERN), module)
 
 
 def _by_class(target: str, module: str) -> bool:

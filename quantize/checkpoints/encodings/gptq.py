@@ -8,7 +8,6 @@ zero points less one, in the 32-bit words as a whole, so a zero point of 0 borro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +28,7 @@ from quantize.checkpoints.layouts.matrices import (
 )
 from quantize.checkpoints.layouts.scaled import SCALE_DTYPES
 from quantize.checkpoints.modules import Modules, check_matrix, check_part
+from quantize.checkpoints.patterns import matches
 from quantize.checkpoints.stored import read_all
 from quantize.errors import CheckpointError, UnsupportedError
 from quantize.kernels.bitstream import Packing, stream
@@ -141,7 +141,7 @@ class GPTQ:
         """`dynamic` maps patterns of module names to other settings; the first that fits counts."""
         dynamic = self._config.get("dynamic") or {}
         for pattern, settings in dynamic.items():
-            if re.match(pattern.removeprefix("+:"), module) and key in settings:
+            if matches(pattern.removeprefix("+:"), module) and key in settings:
                 return settings[key]
         return self._config.get(key)
 
