@@ -72,6 +72,8 @@ _KEPT_PARTS = (
 
 # Of one architecture only, by its GGUF name.
 _KEPT_PARTS_OF = {
+    # llama.cpp transposes it at run time, which blocks do not allow (docs/deviations.md).
+    "clip": {"mm.input_projection.weight": "read transposed"},
     "glm5-next": dict.fromkeys(
         (
             "hc_", "indexer.attn_q_b", "indexer.attn_k", "indexer.proj", "indexer_compressor_gate",
