@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,13 @@ def test_a_recipe_that_cannot_be_read_is_refused(cli: Cli, llama: str, tmp_path:
     ran = cli("plan", llama, "--recipe", str(broken))
     assert ran.code == 2
     assert f"{broken}" in ran.err
+
+
+def test_a_recipe_that_may_never_end_is_refused(cli: Cli, llama: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for endless in (tmp_path / "pipe", Path("/dev/zero")):
+        ran = cli("plan", llama, "--recipe", str(endless))
+        assert (ran.code, "error[not-a-plain-file]" in ran.err) == (7, True)
 
 
 def test_recipes_and_types_are_written_in_one_pass_under_their_names(
