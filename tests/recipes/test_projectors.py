@@ -9,6 +9,7 @@ import pytest
 from gguf import GGUFReader, GGUFWriter
 
 from quantize import api
+from quantize.cli.views.converted import ollama_lines
 
 PROJECTION = "mm.input_projection.weight"
 MATRICES = {PROJECTION: (64, 256), "v.blk.0.ffn_up.weight": (128, 256)}
@@ -43,3 +44,14 @@ def test_what_llama_cpp_transposes_is_never_quantized(
     assert written[PROJECTION].tensor_type.name == "F16"
     assert written[PROJECTION].data.tobytes() == before[PROJECTION].data.tobytes()
     assert written["v.blk.0.ffn_up.weight"].tensor_type.name == others
+
+
+def test_a_projector_alone_leaves_the_modelfile_of_its_text_file(
+    mmproj: Path, tmp_path: Path
+) -> None:
+    modelfile = tmp_path / "Modelfile"
+    modelfile.write_text("FROM ./text.gguf\n", "utf-8")
+    done = api.convert(str(mmproj), api.Options(types=("Q8_0",), output=tmp_path, jobs=1))
+    assert done.modelfiles == ()
+    assert ollama_lines(done) == []
+    assert modelfile.read_text("utf-8") == "FROM ./text.gguf\n"

@@ -9,7 +9,7 @@ import typer
 from quantize.cli import options as opt
 from quantize.cli.command import command
 from quantize.cli.output import Printer
-from quantize.errors import EXIT_VERIFICATION
+from quantize.errors import EXIT_VERIFICATION, UsageError
 from quantize.options import Options
 from quantize.options.hub import PublishOptions
 
@@ -74,6 +74,13 @@ def _into_ollama(out: Printer, done: Converted, name: str) -> None:
     from quantize.cli.views.converted import ollama_models
     from quantize.cli.views.created import created_events, created_view
 
+    if not done.modelfiles:
+        raise UsageError(
+            "no-model-for-ollama",
+            "a projector alone is no model that Ollama can run",
+            where="--ollama",
+            hint="leave out --ollama; name the file in a second FROM of the text model's Modelfile",
+        )
     digests = {one.path.resolve(): one.sha256 for file in done.files for one in file.files}
     differs = False
     for model, path in ollama_models(done, name):

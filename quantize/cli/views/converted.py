@@ -82,9 +82,9 @@ def ollama_lines(done: Converted) -> list[str]:
 def ollama_models(done: Converted, name: str) -> Iterator[tuple[str, Path]]:
     """What each file is called in Ollama, and its Modelfile.
 
-    The first takes the name as it is, others their type as a tag.
+    The first takes the name as it is, others their type as a tag. Without Modelfiles, none.
     """
-    for index, file in enumerate(done.files):
+    for index, file in enumerate(done.files if done.modelfiles else ()):
         # The first Modelfile is the first type's; with several types, each has its own besides.
         path = done.modelfiles[0 if index == 0 else index + 1]
         yield (name if index == 0 else f"{name.partition(':')[0]}:{file.type.lower()}"), path

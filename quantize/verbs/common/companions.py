@@ -28,8 +28,11 @@ def write_modelfiles(
 ) -> tuple[Path, ...]:
     """`Modelfile` is the first type's; with several types each has `Modelfile.TYPE` as well.
 
-    One that says something else, for somebody may have edited it, is set aside.
+    One that says something else, for somebody may have edited it, is set aside. A projector alone
+    is no model that Ollama could run, and gets none: it lies beside a text file, which has one.
     """
+    if prepared.model.arch == "clip":
+        return ()
     prompt = prompt_in(prepared.plans[0].kvs, options)
     texts = [_modelfile(prepared, file, prompt, options) for file in files]
     if prompt is not None and prompt.warning is not None:
