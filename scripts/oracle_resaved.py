@@ -7,7 +7,7 @@ class that its config.json names and saved again, its tokenizer too, and nothing
 Both folders are converted to F32 and compared: key-values but those of the model's card, tensors
 and their bytes.
 
-Runs in the environment of tests/oracle/requirements.txt with transformers 5.
+Runs in the environment of tests/oracle/requirements-resaved.txt.
 """
 
 from __future__ import annotations

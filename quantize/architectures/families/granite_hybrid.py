@@ -19,7 +19,8 @@ def attention_blocks(config: Mapping[str, Any]) -> list[int]:
     """From the list of types, of numbers, or from offset and period, the first that is there."""
     types = config.get("layer_types")
     if types:
-        return [bid for bid, kind in enumerate(types) if kind == "attention"]
+        # transformers 5.2 and later save it under a longer name.
+        return [bid for bid, kind in enumerate(types) if kind in ("attention", "full_attention")]
     found = config.get("attn_layer_indices")
     if found:
         return list(found)

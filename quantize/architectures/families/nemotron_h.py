@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,9 +33,14 @@ _MOE = (
 )
 
 
+def _pattern(config: Mapping[str, Any]) -> Sequence[str]:
+    """The kind of each block: letters in older configs, words in those of transformers 5."""
+    found: Sequence[str] = config.get("hybrid_override_pattern") or config["layers_block_type"]
+    return found
+
+
 def _blocks(hp: Hparams, kinds: tuple[str, ...]) -> list[int]:
-    pattern = hp.get("hybrid_override_pattern") or hp["layers_block_type"]
-    return [bid for bid, kind in enumerate(pattern) if kind in kinds]
+    return [bid for bid, kind in enumerate(_pattern(hp)) if kind in kinds]
 
 
 def _attention(hp: Hparams) -> tuple[TensorRule, ...]:
@@ -94,16 +99,21 @@ _KEYS = (
 
 
 def _mixture(config: Mapping[str, Any]) -> Family | None:
-    return _NEMOTRON_H_MOE if "num_experts_per_tok" in config else None
+    """Told by the blocks: transformers 5 saves numbers of experts for models without any."""
+    return _NEMOTRON_H_MOE if set(_EXPERTS).intersection(_pattern(config)) else None
 
 
 NEMOTRON_H = Family(
     arch="nemotron_h",
-    keys=(*_KEYS, u32("feed_forward_length", lambda hp: _on(_MLP, hp, hp["intermediate_size"]))),
+    keys=(
+        *(row for row in _KEYS if not row.name.startswith("expert_")),
+        u32("feed_forward_length", lambda hp: _on(_MLP, hp, hp["intermediate_size"])),
+    ),
     rules=_rules,
     prefixes=("backbone.", "model."),
     vocab_options={"pad_multiple": 8},
     variant=_mixture,
+    defaults=lambda config: {"num_hidden_layers": len(_pattern(config))},
 )
 
 _NEMOTRON_H_MOE = replace(

@@ -19,8 +19,21 @@ def _deepstack(hp: Hparams) -> int:
     return len((hp.get("vision_config") or {}).get("deepstack_visual_indexes") or ())
 
 
+def _has_inputs_first(hp: Hparams) -> bool:
+    """Whether the tensors that hold all experts of a layer are turned, as the published ones are.
+
+    transformers 5 saves them the other way round, as those of Qwen 3 are. Of two equal sizes the
+    other tensor tells.
+    """
+    size, width = hp.n_embd, int(hp["moe_intermediate_size"])
+    name, wanted = ("gate_up_proj", size) if size != 2 * width else ("down_proj", width)
+    shapes = (shape for source, shape in hp.shapes.items() if source.endswith(f".experts.{name}"))
+    return next((shape[1] == wanted for shape in shapes), False)
+
+
 def _moe_rules(hp: Hparams) -> tuple[TensorRule, ...]:
-    """Experts as in Qwen 3, but the tensors that hold all of a layer have inputs first."""
+    if not _has_inputs_first(hp):
+        return (*EMBEDDING, *OUTPUT_NORM, *HEAD, *NORMS, *attention(), *QK_NORMS, *experts_of(hp))
     experts = tuple(
         replace(rule, transform=chain(Transpose((0, 2, 1)), rule.transform))
         if "{eid}" not in str(rule.source) and ".experts." in str(rule.source)
