@@ -33,6 +33,8 @@ _REASONS = {
 }
 
 
+# Runs that end at the very moment another one begins, one after the other.
+_TRIES = 100
 _LOCKED = {errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 
 
@@ -56,8 +58,8 @@ class Journal:
         try:
             self._fd = _open_locked(self.path)
         except OSError as error:
-            if error.errno not in _LOCKED:
-                raise disk_error(self.path, error) from error
+            raise disk_error(self.path, error) from error
+        except _LockedError as error:
             raise DiskError(
                 "output-in-use",
                 "another run is writing this file",
@@ -164,9 +166,13 @@ def _on_disk(path: Path) -> Iterator[None]:
         raise disk_error(path, error) from error
 
 
+class _LockedError(Exception):
+    """Another run has the file. Apart from a folder that may not be written to: both are EACCES."""
+
+
 def _open_locked(path: Path) -> int:
-    """Open, and lock until closed. Raises OSError with an errno of _LOCKED if it is locked."""
-    while True:
+    """Open, and lock until closed. Raises _LockedError if it is locked, OSError."""
+    for _ in range(_TRIES):
         fd = open_own(path)
         try:
             _lock(fd)
@@ -175,12 +181,22 @@ def _open_locked(path: Path) -> int:
                     return fd
             # Its last user removed it between our opening and locking it.
             os.close(fd)
-        except OSError:
+        except BaseException:
             os.close(fd)
             raise
+    raise _LockedError
 
 
 def _lock(fd: int) -> None:
+    try:
+        _lock_now(fd)
+    except OSError as error:
+        # Some network file systems have no locks; they are not a reason not to work.
+        if error.errno in _LOCKED:
+            raise _LockedError from error
+
+
+def _lock_now(fd: int) -> None:
     if sys.platform == "win32":
         import msvcrt
 
@@ -190,9 +206,4 @@ def _lock(fd: int) -> None:
         return
     import fcntl
 
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # Some network file systems have no locks; they are not a reason not to work.
-        if error.errno in _LOCKED:
-            raise
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

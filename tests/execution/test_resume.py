@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -176,6 +177,20 @@ def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
     journal.close(keep=False)
     Journal(tmp_path / "x.gguf").close(keep=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_may_not_be_written_to_is_not_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system says the same of both, by different calls."""
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(DiskError) as caught:
+        Journal(tmp_path / "x.gguf")
+    assert caught.value.code == "not-writable"
 
 
 # Whole runs.
