@@ -254,7 +254,7 @@ def test_files_that_are_something_else(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UsageError) as caught:
         read_imatrix(path)
     assert caught.value.code == "no-imatrix"
-    assert "llama-imatrix" in str(caught.value.hint)
+    assert "quantize imatrix make" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("name", [".", "nowhere.gguf"])

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from quantize.architectures.family import Family, TensorRule, experts, on_blocks, tensor
+from quantize.architectures.family import (
+    Family,
+    TensorRule,
+    class_defaults,
+    experts,
+    on_blocks,
+    tensor,
+)
 from quantize.architectures.hparams import Hparams
 from quantize.architectures.keys import COMMON, boolean, f32, u32, without
 from quantize.architectures.ssm import mamba2_mixer
@@ -35,12 +42,13 @@ _MOE = (
 
 def _pattern(config: Mapping[str, Any]) -> Sequence[str]:
     """The kind of each block: letters in older configs, words in those of transformers 5."""
-    found: Sequence[str] = config.get("hybrid_override_pattern") or config["layers_block_type"]
-    return found
+    letters, words = config.get("hybrid_override_pattern"), config.get("layers_block_type")
+    return letters or words or ()
 
 
 def _blocks(hp: Hparams, kinds: tuple[str, ...]) -> list[int]:
-    return [bid for bid, kind in enumerate(_pattern(hp)) if kind in kinds]
+    pattern = hp.get("hybrid_override_pattern") or hp["layers_block_type"]
+    return [bid for bid, kind in enumerate(pattern) if kind in kinds]
 
 
 def _attention(hp: Hparams) -> tuple[TensorRule, ...]:
@@ -113,7 +121,7 @@ NEMOTRON_H = Family(
     prefixes=("backbone.", "model."),
     vocab_options={"pad_multiple": 8},
     variant=_mixture,
-    defaults=lambda config: {"num_hidden_layers": len(_pattern(config))},
+    defaults=class_defaults(num_hidden_layers=lambda config: len(_pattern(config)) or None),
 )
 
 _NEMOTRON_H_MOE = replace(
