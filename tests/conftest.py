@@ -96,7 +96,7 @@ def encodings(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def resaved(pytestconfig: pytest.Config) -> Path:
     """Folders of tokenizer files, named like the kit's models, as transformers 5 saved them."""
-    return unpacked(pytestconfig, "resaved") / "resaved"
+    return unpacked(pytestconfig, "tokenizers/resaved") / "resaved"
 
 
 @pytest.fixture(scope="session")
