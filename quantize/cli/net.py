@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import traceback
-from importlib import metadata
 from pathlib import Path
 
 from quantize.errors import DiskError, InternalError, QuantizeError
@@ -38,6 +36,8 @@ def caught(error: Exception) -> QuantizeError:
             hint="check the path, its permissions and the limits of the system (ulimit -a)",
         )
     if os.environ.get(TRACEBACK):
+        import traceback
+
         traceback.print_exception(error)
     return InternalError(
         "bug",
@@ -50,6 +50,8 @@ def caught(error: Exception) -> QuantizeError:
 
 def _where(error: Exception) -> str:
     """File and line in the package, as far down as the error went."""
+    import traceback
+
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if "quantize" in Path(frame.filename).parts] or frames
     last = ours[-1]
@@ -59,6 +61,9 @@ def _where(error: Exception) -> str:
 
 
 def _address() -> str:
+    # A tenth of the time that --help takes: only a mistake needs it.
+    from importlib import metadata
+
     try:
         urls = metadata.metadata(_PACKAGE).get_all("Project-URL") or []
     except metadata.PackageNotFoundError:
