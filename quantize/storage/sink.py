@@ -205,7 +205,11 @@ def make_folder(folder: Path) -> None:
 
 def write_text(final: Path, text: str) -> None:
     """A small text file as UTF-8 with its line ends as they are, complete or not at all."""
-    data = text.encode("utf-8")
+    write_bytes(final, text.encode("utf-8"))
+
+
+def write_bytes(final: Path, data: bytes) -> None:
+    """A small file, complete or not at all. Raises DiskError."""
     output = PartialFile(final, len(data))
     try:
         output.write(0, data)

@@ -29,7 +29,7 @@ from quantize.planning.refinement import DAMPING, OUTPUT, Refinement, refinement
 from quantize.progress import Progress
 from quantize.refining.attach import Inputs
 from quantize.storage.calibration_text import text_file, text_name
-from quantize.storage.sink import disk_error, make_folder, partial_path
+from quantize.storage.sink import make_folder, write_bytes
 from quantize.storage.small_files import content
 from quantize.tensors import block_of
 
@@ -137,13 +137,7 @@ def write_imatrix(
     count = read_through(
         model, text, lambda name: block_of(name) is not None, sums, progress, jobs=jobs
     )
-    data = encode_imatrix(sums.sums, sums.counts, [text.name], count, text.context)
-    partial_file = partial_path(output)
-    try:
-        partial_file.write_bytes(data)
-        partial_file.replace(output)
-    except OSError as error:
-        raise disk_error(output, error) from error
+    write_bytes(output, encode_imatrix(sums.sums, sums.counts, [text.name], count, text.context))
     return sums
 
 
