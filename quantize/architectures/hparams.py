@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class Hparams(Mapping[str, Any]):
         self.shapes = shapes
         self.read_json = read_json
         self._read_values = read_values
-        self.read_names = read_names
+        self._read_names = read_names
         self.rope = _rope_parameters(self._config)
 
     def __getitem__(self, key: str) -> Any:
@@ -130,6 +131,11 @@ class Hparams(Mapping[str, Any]):
             reason="the model's key-values are made from it",
             hint="download the checkpoint again",
         )
+
+    @cached_property
+    def names(self) -> str:
+        """What folder (the first line) and card call the model, in lower case; read once."""
+        return self._read_names()
 
     @property
     def full_rope(self) -> Mapping[str, Any]:

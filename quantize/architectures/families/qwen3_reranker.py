@@ -31,7 +31,7 @@ _PROMPT = (
 
 def is_reranker(hp: Hparams) -> bool:
     """As llama.cpp's converter tells: by folder, by config.json, or by the card's heading."""
-    folder, _, card = hp.read_names().partition("\n")
+    folder, _, card = hp.names.partition("\n")
     said = " ".join([folder, str(hp.get("_name_or_path", "")).lower()])
     return any(name in said or f"# {name}" in card for name in _NAMES)
 
@@ -41,13 +41,13 @@ def rerank_head(hp: Hparams) -> tuple[TensorRule, ...]:
     if not is_reranker(hp):
         return ()
     tied = bool(hp.get("tie_word_embeddings"))
-    pick = PickRows(tuple(_token_id(hp, answer) for answer in _ANSWERS))
+    pick = PickRows(_token_ids(hp, _ANSWERS))
     head = TensorRule("lm_head.weight", "output.weight", optional=True)
     source = "embed_tokens.weight" if tied else "lm_head.weight"
     return (TensorRule(source, "cls.output.weight", pick), *((head,) if tied else ()))
 
 
-def _token_id(hp: Hparams, token: str) -> int:
+def _token_ids(hp: Hparams, tokens: tuple[str, ...]) -> tuple[int, ...]:
     tokenizer = hp.read_json("tokenizer.json") or {}
     added = {one["content"]: one["id"] for one in tokenizer.get("added_tokens", ())}
     vocabulary: Mapping[str, Any] = {
@@ -55,15 +55,16 @@ def _token_id(hp: Hparams, token: str) -> int:
         **tokenizer.get("model", {}).get("vocab", {}),
         **added,
     }
-    if token not in vocabulary:
+    missing = [token for token in tokens if token not in vocabulary]
+    if missing:
         raise CheckpointError(
             "missing-token",
-            f"its tokenizer has no token {token!r}",
+            f"its tokenizer has no token {missing[0]!r}",
             where="tokenizer.json",
             reason="Qwen3-Reranker answers with it, and its row of weights is the classifier",
             hint="download the tokenizer's files again",
         )
-    return int(vocabulary[token])
+    return tuple(int(vocabulary[token]) for token in tokens)
 
 
 def _only(value: Any) -> Any:
